@@ -1,0 +1,5 @@
+"""``python -m tieout``."""
+
+from tieout.main import run
+
+run()

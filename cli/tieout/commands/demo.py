@@ -1,0 +1,193 @@
+"""``tieout demo``: a whole day on a local chain, indexed live, reconciled, then broken on purpose."""
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.rule import Rule
+
+from tieout import exits
+from tieout.commands.options import Json, run
+from tieout.commands.reconcile import show_run
+from tieout.day import Day, instant, write_files
+from tieout.output import OUTPUT
+from tieout.stack import Localnet, indexer, localnet
+
+_SHORT_SHARES = Fraction(40)
+_INDEX_WAIT_S = 60.0
+
+
+def demo(
+    seed: Annotated[int, typer.Option("--seed", help="The day's seed: keys and amounts follow it.")] = 2026,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave chain and database running, and say how to connect.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Play a day, index it live, reconcile it: it ties out. Then break three things: all are caught.
+
+    Exit 0 when the day ties out and the three breaks are found.
+    """
+    data = run(_demo(seed, keep))
+    OUTPUT.result(data)
+    if not data["as_expected"]:
+        raise exits.Found
+
+
+@asynccontextmanager
+async def _directory(keep: bool) -> AsyncIterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="tieout-demo-"))
+    # The embedded server runs as a user of its own where we are root: it must be able to pass through.
+    directory.chmod(0o755)
+    try:
+        yield directory
+    finally:
+        if not keep:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+async def _demo(seed: int, keep: bool) -> dict[str, Any]:
+    from tieout_database import EmbeddedPostgres, connect, migrate
+
+    started = time.monotonic()
+    async with _directory(keep) as directory:
+        _say("starting the embedded Postgres and a local chain")
+        server = await asyncio.to_thread(EmbeddedPostgres, directory / "postgres", ephemeral=not keep)
+        try:
+            connection = await connect(server.dsn)
+            await migrate(connection)
+            await connection.close()
+            options = ("--slot-ms", "50", "--finalized-depth", "2")
+            async with localnet(directory, *options, keep=keep) as chain:
+                data = await _played(chain, server.dsn, directory, seed)
+            data["seconds"] = round(time.monotonic() - started, 1)
+        finally:
+            if not keep:
+                await asyncio.to_thread(server.close)
+        if keep:
+            _tell_how(chain, server.dsn, directory)
+        _say(f"done in {data['seconds']} s")
+        return data
+
+
+async def _played(chain: Localnet, dsn: str, directory: Path, seed: int) -> dict[str, Any]:
+    from tieout_client import connect
+    from tieout_reconcile import apply_registry, import_orders, import_statement
+    from tieout_reconcile import run as reconcile
+
+    day = Day(seed, _say)
+    mints = {symbol: str(day.signer(f"mint {symbol}").pubkey()) for symbol in ("AAPLx", "TSLAx")}
+    async with connect(chain.url, day.signer("payer"), day.authorities()) as issuer:
+        opened_at = instant(await _chain_time(issuer) - 1)
+        await _prepare(issuer, day)
+        playing = asyncio.create_task(day.play(issuer))
+        await _exists(issuer, mints, playing)
+        async with indexer(chain.url, dsn, list(mints.values()), directory / "indexer.log") as daemon:
+            book = await playing
+            await _indexed(daemon, dsn, mints, book.slot, directory)
+            closed_at = instant(await _block_time(dsn, book.slot))
+            registry, orders, positions = write_files(book, directory / "day", opened_at, closed_at)
+            await apply_registry(dsn, registry)
+            await import_orders(dsn, orders)
+            await import_statement(dsn, positions)
+            good = await reconcile(dsn, book.slot)
+            _show("the day as it was", good)
+
+            caused = await day.break_things(issuer)
+            await _indexed(daemon, dsn, mints, book.slot, directory)
+            later = instant(await _block_time(dsn, book.slot))
+            short = write_files(book, directory / "day", opened_at, later, {"AAPLx": _SHORT_SHARES})
+            await import_statement(dsn, short[2])
+            bad = await reconcile(dsn, book.slot)
+            _show("the same day, with a release without an order, a mint to an outsider and a short custody file", bad)
+        return _summary(book, good, bad, caused)
+
+
+async def _prepare(issuer: Any, day: Day) -> None:
+    # Fees first: the payer must exist before it can pay for anything.
+    await issuer.airdrop(day.owner("payer"), 100_000_000_000)
+
+
+async def _exists(issuer: Any, mints: dict[str, str], playing: asyncio.Task[Any]) -> None:
+    """Wait until the chain has both mints finalized, so that the indexer may be pointed at them."""
+    while not playing.done():
+        config = {"commitment": "finalized", "encoding": "base64"}
+        answer = await issuer.rpc.call("getMultipleAccounts", [list(mints.values()), config])
+        if all(answer["value"]):
+            return
+        await asyncio.sleep(0.1)
+    await playing
+
+
+async def _chain_time(issuer: Any) -> int:
+    slot = await issuer.rpc.call("getSlot", [{"commitment": "finalized"}], int)
+    return int(await issuer.rpc.call("getBlockTime", [slot], int))
+
+
+async def _indexed(daemon: Any, dsn: str, mints: dict[str, str], slot: int, directory: Path) -> None:
+    """Wait until every mint is proven up to a slot."""
+    from tieout_database import connect
+
+    connection = await connect(dsn)
+    give_up_at = time.monotonic() + _INDEX_WAIT_S
+    query = "select count(*) from ledger.coverage where mint = any($1) and $2 between from_slot and to_slot"
+    try:
+        while await connection.fetchval(query, list(mints.values()), slot) < len(mints):
+            if daemon.returncode is not None or time.monotonic() > give_up_at:
+                said = (directory / "indexer.log").read_text("utf-8", "replace")[-2000:]
+                raise exits.UsageProblem(f"the indexer did not reach slot {slot}; it said: {said}")
+            await asyncio.sleep(0.1)
+    finally:
+        await connection.close()
+
+
+async def _block_time(dsn: str, slot: int) -> int:
+    from tieout_database import connect
+
+    connection = await connect(dsn)
+    try:
+        when = await connection.fetchval("select block_time from ledger.slots where slot = $1", slot)
+        return int(when.timestamp())
+    finally:
+        await connection.close()
+
+
+def _say(text: str) -> None:
+    if not OUTPUT.json:
+        OUTPUT.err.print(f"· {text}", style="dim", markup=False)
+
+
+def _show(title: str, done: Any) -> None:
+    if OUTPUT.json:
+        return
+    OUTPUT.out.print(Rule(title, align="left"))
+    show_run(done)
+
+
+def _summary(book: Any, good: Any, bad: Any, caused: dict[str, str]) -> dict[str, Any]:
+    found = {f.signature for f in bad.breaks}
+    caught = all(signature in found for signature in caused.values())
+    short = bad.instrument("AAPLx").verdict == "under_backed"
+    return {
+        "ties_out": good.clean,
+        "caught": caught and short,
+        "as_expected": good.clean and caught and short,
+        "mints": book.mints,
+        "failed_on_purpose": [{"what": what, "signature": signature} for what, signature in book.failed],
+        "caused": caused,
+        "run": good,
+        "run_after_breaks": bad,
+    }
+
+
+def _tell_how(chain: Localnet, dsn: str, directory: Path) -> None:
+    OUTPUT.note(
+        f"\nleft running:\n  chain     {chain.url}   (WebSocket on {chain.port + 1})\n  database  psql '{dsn}'\n"
+        f"  files     {directory / 'day'}\n  end it    TIEOUT_LOCALNET_HOME={directory / 'instances'} "
+        f"./localnet.sh down --port {chain.port}; then remove {directory}"
+    )

@@ -1,0 +1,39 @@
+"""``tieout order``: primary-market orders."""
+
+from typing import Any
+
+from tieout import settings
+from tieout.commands.options import Dsn, Json, group, run
+from tieout.commands.statement import Files, show_imported
+from tieout.output import OUTPUT, exact, table
+
+APP = group("Primary-market orders: what was asked to be issued and redeemed.")
+
+
+@APP.command("import")
+def import_(paths: Files, dsn: Dsn = None, as_json: Json = False) -> None:
+    """Take in order files (CSV); each is taken whole or refused whole, and taken once."""
+    from tieout_reconcile import import_orders
+
+    where = settings.database_dsn(dsn)
+
+    async def work() -> list[Any]:
+        return [await import_orders(where, path) for path in paths]
+
+    show_imported(run(work()))
+
+
+@APP.command("list")
+def list_(dsn: Dsn = None, as_json: Json = False) -> None:
+    """List the orders, each in its newest version."""
+    from tieout_reconcile import list_orders
+
+    found = run(list_orders(settings.database_dsn(dsn)))
+    OUTPUT.result(
+        {"orders": [o.to_json() for o in found]},
+        table("", ("request", "side", "mint", "shares>", "raw>", "status", "created"), (
+            (o.request_id, o.side, o.mint, "" if o.shares is None else exact(o.shares), "" if o.raw is None else o.raw,
+             o.status, f"{o.created_at:%Y-%m-%d %H:%M}")
+            for o in found
+        )),
+    )  # fmt: skip

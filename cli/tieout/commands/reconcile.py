@@ -1,0 +1,162 @@
+"""``tieout reconcile`` and ``tieout headroom``: does every token have its share, and how many more may be minted."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from tieout import exits, settings
+from tieout.commands.options import Dsn, Json, group, run
+from tieout.output import OUTPUT, exact, shares, table
+
+APP = group("Reconciliation: liability against custody, movements against orders.")
+
+_STYLES = {"ties_out": "bold green", "over_backed": "bold yellow", "under_backed": "bold red", "incomplete": "bold magenta"}
+
+
+@APP.command("run")
+def run_(
+    as_of: Annotated[str | None, typer.Option("--as-of", help="A slot, or an instant with its zone (ISO 8601).")] = None,
+    known_batch: Annotated[int | None, typer.Option("--known-batch", min=0, help="The ledger as known at a batch.")] = None,
+    dsn: Dsn = None,
+    as_json: Json = False,
+) -> None:
+    """Reconcile every registered instrument and store the run. Exit 0 only when all tie out without a break."""
+    from tieout_reconcile import run as reconcile
+
+    done = run(reconcile(settings.database_dsn(dsn), _as_of(as_of), known_batch=known_batch))
+    show_run(done)
+    if not done.clean:
+        raise exits.Found
+
+
+def _as_of(text: str | None) -> int | datetime | None:
+    if text is None or text.isdigit():
+        return None if text is None else int(text)
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as bad:
+        raise exits.UsageProblem(f"--as-of {text!r} is neither a slot nor an instant like 2026-11-23T16:00:00-05:00") from bad
+    if instant.tzinfo is None:
+        raise exits.UsageProblem(f"--as-of {text!r} has no time zone: write 2026-11-23T16:00:00-05:00 or …Z")
+    return instant
+
+
+@APP.command()
+def show(
+    number: Annotated[int | None, typer.Argument(help="The run; the latest by default.")] = None,
+    dsn: Dsn = None,
+    as_json: Json = False,
+) -> None:
+    """Show a stored run. Its exit code is that of the run."""
+    from tieout_reconcile import get_run, latest_run
+
+    where = settings.database_dsn(dsn)
+    found = run(latest_run(where) if number is None else get_run(where, number))
+    if found is None:
+        raise exits.UsageProblem("nothing was reconciled yet: tieout reconcile run")
+    show_run(found)
+    if not found.clean:
+        raise exits.Found
+
+
+@APP.command()
+def history(dsn: Dsn = None, as_json: Json = False) -> None:
+    """List the stored runs, newest first."""
+    from tieout_reconcile import run_history
+
+    found = run(run_history(settings.database_dsn(dsn)))
+    OUTPUT.result(
+        {"runs": [r.to_json() for r in found]},
+        table("", ("run>", "ran at", "slot>", "batch>", "verdict", "breaks>"), (
+            (r.run, f"{r.ran_at:%Y-%m-%d %H:%M:%S}", r.as_of_slot, r.known_batch, verdict(r.verdict), r.breaks)
+            for r in found
+        )),
+    )  # fmt: skip
+
+
+def verdict(value: str) -> Text:
+    """A verdict in its colour; the word says it all without one."""
+    return Text(str(value).replace("_", " "), style=_STYLES.get(str(value), ""))
+
+
+def show_run(done: Any) -> None:
+    """Show a run: the figures of each instrument, then each finding by name."""
+    inputs = done.inputs
+    head = Text.assemble(
+        ("run " + str(done.run or "(not stored)"), "bold"),
+        f"  as of slot {inputs.as_of_slot:,}",
+        f", {inputs.as_of_time:%Y-%m-%d %H:%M:%S} UTC" if inputs.as_of_time else "",
+        "  ",
+        verdict(done.verdict),
+        f"  {len(done.breaks)} breaks" if done.breaks else "",
+    )
+    OUTPUT.result({"run": done.run, "digest": done.digest, **_without_schema(done.to_json())}, head, *run_tables(done))
+
+
+def _without_schema(plain: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in plain.items() if name != "schema"}
+
+
+def run_tables(done: Any) -> list[Any]:
+    """The figures, the reasons and the findings of a run."""
+    names = [i.symbol for i in done.instruments]
+
+    def line(title: str, cell: Any) -> tuple[Any, ...]:
+        return (title, *(cell(i) for i in done.instruments))
+
+    figures = table("", ("", *(f"{n}>" for n in names)), [
+        line("supply, raw", lambda i: _raw(i.supply)),
+        line("− inventory (treasury …), raw", lambda i: _raw(i.inventory)),
+        line("− in transit (redemption …), raw", lambda i: _raw(i.in_transit)),
+        line("= circulating, raw", lambda i: _raw(i.circulating)),
+        line("+ returned, still owed, raw", lambda i: _raw(_sum(i.owed_returns, i.owed_forced))),
+        line("× multiplier in force", lambda i: "unknown" if i.multiplier is None else f"{float(i.multiplier):.16g}"),
+        line("= liability, shares", lambda i: shares(i.liability)),
+        line("settled custody, shares", lambda i: shares(i.custody)),
+        line("difference, shares", lambda i: shares(i.difference)),
+        line("verdict", lambda i: verdict(i.verdict)),
+    ])  # fmt: skip
+    parts: list[Any] = [figures]
+    parts += [f"{i.symbol}: {reason}" for i in done.instruments for reason in i.reasons]
+    if done.breaks:
+        parts.append(breaks_table(done.breaks))
+    notices = [f for f in done.findings if not f.is_break]
+    if notices:
+        parts.append(table("explained", ("id", "instrument", "what"), ((f.id, f.symbol, f.summary) for f in notices)))
+    return parts
+
+
+def breaks_table(found: Any) -> Any:
+    """Breaks for people, each named."""
+    return table("breaks", ("id", "code", "instrument", "what"), ((f.id, f.code, f.symbol, f.summary) for f in found))
+
+
+def _raw(value: int | None) -> str:
+    return "unknown" if value is None else f"{value:,}"
+
+
+def _sum(*values: int | None) -> int | None:
+    return None if any(v is None for v in values) else sum(v for v in values if v is not None)
+
+
+def headroom(
+    symbol: Annotated[str, typer.Argument(help="The instrument's symbol.")], dsn: Dsn = None, as_json: Json = False
+) -> None:
+    """How many more shares may be released before custody falls short; unknown where anything is."""
+    from tieout_reconcile import headroom as ask
+
+    found = run(ask(settings.database_dsn(dsn), symbol))
+    data = {
+        "symbol": found.symbol,
+        "shares": None if found.shares is None else exact(found.shares),
+        "raw": None if found.raw is None else str(found.raw),
+        "as_of_slot": found.as_of_slot,
+        "as_of_time": found.as_of_time,
+        "reasons": list(found.reasons),
+    }
+    text = "unknown: " + "; ".join(found.reasons) if found.shares is None else f"{shares(found.shares)} shares, {found.raw:,} raw"
+    OUTPUT.result(data, f"{found.symbol} headroom as of slot {found.as_of_slot:,}: {text}")
+    if found.shares is None or found.shares < 0:
+        raise exits.Found

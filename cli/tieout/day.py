@@ -1,0 +1,276 @@
+"""A tokenized stock's day, played on a chain: mints against orders, sales, redemptions, a dividend,
+a split, a freeze and seizure, a pause; some transactions fail on purpose.
+
+The custodian's book is kept beside the chain by its own arithmetic, order by order, so that
+reconciliation compares two independent records. Everything but the signatures follows the seed.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tieout.output import exact
+
+if TYPE_CHECKING:
+    from tieout_client import Issuer
+    from tieout_client.keys import Signer
+
+Say = Callable[[str], None]
+
+_SHARE = 10**8
+_QUANTUM_PLACES = 9
+_DIVIDEND = "1.0032690125398187"
+_SPLIT = 10
+_LAMPORTS = 10_000_000_000
+_ISSUER_ROLES = (
+    "mint_authority", "treasury", "redemption_wallet", "freeze_authority", "permanent_delegate", "multiplier_authority",
+)  # fmt: skip
+_PEOPLE = ("participant", "alice", "bob", "venue", "thief")
+_LISTED = {
+    "AAPLx": ("Apple xStock", "US0378331005"),
+    "TSLAx": ("Tesla xStock", "US88160R1014"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DayOrder:
+    """An order as the desk keeps it, in shares."""
+
+    request_id: str
+    side: str
+    symbol: str
+    shares: Fraction
+    wallet: str
+    signature: str
+
+
+@dataclass(slots=True)
+class DayBook:
+    """What the issuer's back office knows at the end of the day."""
+
+    mints: dict[str, str] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
+    orders: list[DayOrder] = field(default_factory=list)
+    custody: dict[str, Fraction] = field(default_factory=dict)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    """(what was tried, signature) of transactions that landed and failed"""
+    slot: int = 0
+
+    def book(self, order: DayOrder) -> None:
+        """Book an order's share journal: shares come in for an issue, go out for a redemption."""
+        self.orders.append(order)
+        signed = order.shares if order.side == "issue" else -order.shares
+        self.custody[order.symbol] = self.custody.get(order.symbol, Fraction(0)) + signed
+
+
+class Day:
+    """Plays the day over an ``Issuer`` connection that can fund accounts (a local chain)."""
+
+    def __init__(self, seed: int, say: Say) -> None:
+        self._random = random.Random(seed)  # noqa: S311  keys of a local chain, to be the same again
+        self._say = say
+        self.book = DayBook()
+        self.keys: dict[str, Any] = {}
+
+    def signer(self, name: str) -> "Signer":
+        """The key of a role or person, made from the seed on first use."""
+        from solders.keypair import Keypair
+
+        if name not in self.keys:
+            self.keys[name] = Keypair.from_seed(self._random.randbytes(32))
+        signer: Signer = self.keys[name]
+        return signer
+
+    def authorities(self) -> Any:
+        """The issuer's roles, each with a key of its own; pausing is with the freeze authority."""
+        from tieout_client import Authorities
+
+        return Authorities.of(self.signer("payer"), **{role: self.signer(role) for role in _ISSUER_ROLES})
+
+    def owner(self, name: str) -> str:
+        """The address of a role or person."""
+        return str(self.signer(name).pubkey())
+
+    async def play(self, issuer: "Issuer") -> DayBook:
+        """Play the whole day. Raises ClientError and RpcError."""
+        book = self.book
+        await self._open(issuer)
+        await self._issue(issuer)
+        await self._trade(issuer)
+        await self._redeem(issuer)
+        await self._corporate_actions(issuer)
+        await self._seize(issuer)
+        await self._pause(issuer)
+        book.slot = (await self._move(issuer, "AAPLx", 2 * _SHARE, "venue", "bob")).slot
+        return book
+
+    async def _open(self, issuer: "Issuer") -> None:
+        self._say("opening: two instruments with the live xStocks configuration")
+        for name in ("payer", *_ISSUER_ROLES, *_PEOPLE):
+            await issuer.airdrop(self.owner(name), _LAMPORTS)
+            self.book.owners[name] = self.owner(name)
+        for symbol, (name, _) in _LISTED.items():
+            uri = f"https://metadata.example/{symbol}.json"
+            made = await issuer.create_instrument(symbol, name, uri, mint=self.signer(f"mint {symbol}"))
+            self.book.mints[symbol] = made.mint
+            for holder in ("treasury", "redemption_wallet", *_PEOPLE):
+                await issuer.open_account(made.mint, self.owner(holder))
+
+    async def _issue(self, issuer: "Issuer") -> None:
+        self._say("primary market: pre-minted into the treasury, released against orders")
+        for symbol, shares in (("AAPLx", 10_000), ("TSLAx", 5_000)):
+            await issuer.mint_to_treasury(self.book.mints[symbol], shares * _SHARE, f"PRE-{symbol}")
+        for number, (symbol, shares, to) in enumerate(
+            [("AAPLx", "250.5", "participant"), ("TSLAx", "300", "participant"), ("AAPLx", "74.25", "venue")], 1
+        ):
+            await self._release(issuer, f"REQ-{number:04}", symbol, Fraction(shares), to)
+        for number in range(4, 7):
+            shares = Fraction(self._random.randrange(1, 4_000), 100)
+            await self._release(issuer, f"REQ-{number:04}", self._random.choice(["AAPLx", "TSLAx"]), shares, "participant")
+
+    async def _release(self, issuer: "Issuer", request: str, symbol: str, shares: Fraction, to: str) -> None:
+        raw = int(shares * _SHARE)
+        done = await issuer.issue(self.book.mints[symbol], raw, self.owner(to), request)
+        self.book.book(DayOrder(request, "issue", symbol, shares, self.owner(to), done.signature))
+
+    async def _move(self, issuer: "Issuer", symbol: str, raw: int, source: str, destination: str, **more: Any) -> Any:
+        mint = self.book.mints[symbol]
+        return await issuer.transfer(mint, raw, self.signer(source), self.owner(destination), **more)
+
+    async def _trade(self, issuer: "Issuer") -> None:
+        self._say("secondary market: sales, dust, an overdraw that fails on chain")
+        await self._move(issuer, "AAPLx", 60 * _SHARE, "participant", "alice", memo="invoice 17")
+        await self._move(issuer, "AAPLx", 90 * _SHARE, "participant", "venue")
+        await self._move(issuer, "TSLAx", 45 * _SHARE, "participant", "bob")
+        await self._move(issuer, "AAPLx", 1, "alice", "bob")
+        await self._move(issuer, "AAPLx", 0, "alice", "bob")
+        for _ in range(6):
+            source, destination = self._random.sample(["alice", "venue", "participant"], 2)
+            await self._move(issuer, "AAPLx", self._random.randrange(1, 5 * _SHARE), source, destination)
+        await self._fails(issuer, "overdraw", lambda i: self._move(i, "AAPLx", 10**6 * _SHARE, "alice", "bob"))
+
+    async def _fails(self, issuer: "Issuer", what: str, act: Callable[["Issuer"], Any]) -> None:
+        """Send something that must fail, past the preflight: it lands on chain, and moves nothing."""
+        from tieout_client import LAND_FAILURES
+
+        done = await act(issuer.using(options=LAND_FAILURES))
+        if done.succeeded:
+            raise AssertionError(f"{what} was expected to fail on chain, and succeeded: {done.signature}")
+        self.book.failed.append((what, done.signature))
+
+    async def _redeem(self, issuer: "Issuer") -> None:
+        self._say("redemption: holder → redemption wallet → treasury; part of it burned")
+        for number, (symbol, shares) in enumerate([("AAPLx", Fraction(25)), ("TSLAx", Fraction(7, 2))], 1):
+            mint, raw, request = self.book.mints[symbol], int(shares * _SHARE), f"RED-{number:04}"
+            done = await issuer.redeem(mint, raw, self.signer("participant"), request)
+            await issuer.sweep(mint, raw, request)
+            self.book.book(DayOrder(request, "redeem", symbol, shares, self.owner("participant"), done.signature))
+        await issuer.burn(self.book.mints["AAPLx"], 100 * _SHARE, "BURN-0001")
+
+    async def _corporate_actions(self, issuer: "Issuer") -> None:
+        self._say(f"corporate actions: a dividend (AAPLx × {_DIVIDEND}), a split (TSLAx {_SPLIT}:1)")
+        dividend = await issuer.set_multiplier_now(self.book.mints["AAPLx"], _DIVIDEND)
+        split = await issuer.set_multiplier_now(self.book.mints["TSLAx"], f"{_SPLIT}/1")
+        # The custodian reinvests the dividend and splits its shares: its book moves by the same factor.
+        for symbol, done in (("AAPLx", dividend), ("TSLAx", split)):
+            self.book.custody[symbol] *= done.multiplier.value
+        await self._fails(
+            issuer,
+            "multiplier by a key that may not",
+            lambda i: i.using(authorities=self._wrong("multiplier_authority")).set_multiplier_now(
+                self.book.mints["AAPLx"], "2/1"
+            ),
+        )
+
+    def _wrong(self, role: str) -> Any:
+        from dataclasses import replace
+
+        return replace(self.authorities(), **{role: self.signer("thief")})
+
+    async def _seize(self, issuer: "Issuer") -> None:
+        self._say("compliance: freeze, a frozen account that tries to pay, seizure in one transaction")
+        mint = self.book.mints["AAPLx"]
+        await self._move(issuer, "AAPLx", 12 * _SHARE, "venue", "thief")
+        account = issuer.account_address(mint, self.owner("thief"))
+        await issuer.freeze(mint, account)
+        await self._fails(issuer, "frozen account pays", lambda i: self._move(i, "AAPLx", _SHARE, "thief", "bob"))
+        await issuer.seize(mint, account, 12 * _SHARE, "CASE-2026-117")
+
+    async def _pause(self, issuer: "Issuer") -> None:
+        self._say("operations: pause, a transfer while paused, resume")
+        mint = self.book.mints["TSLAx"]
+        await issuer.pause(mint)
+        await self._fails(issuer, "transfer while paused", lambda i: self._move(i, "TSLAx", _SHARE, "bob", "alice"))
+        await issuer.resume(mint)
+
+    async def break_things(self, issuer: "Issuer") -> dict[str, str]:
+        """Do what reconciliation must catch. Returns what it was → signature."""
+        self._say("then: a release without an order, a mint straight to an outsider")
+        ghost = await issuer.issue(self.book.mints["AAPLx"], int(Fraction("17.5") * _SHARE), self.owner("bob"), "GHOST-1")
+        outside = await issuer.mint_to(self.book.mints["TSLAx"], 3 * _SHARE, self.owner("thief"), "GHOST-2")
+        self.book.slot = max(ghost.slot, outside.slot)
+        return {"release without an order": ghost.signature, "mint to an outsider": outside.signature}
+
+
+def registry_toml(book: DayBook, valid_from: datetime) -> str:
+    """The registry of the day."""
+    lines = []
+    for symbol, mint in book.mints.items():
+        name, isin = _LISTED[symbol]
+        lines += [
+            "[[instruments]]", f'symbol = "{symbol}"', f'mint = "{mint}"', f'isin = "{isin}"', "decimals = 8",
+            f'name = "{name}"', "",
+        ]  # fmt: skip
+    for owner, role in (("treasury", "treasury"), ("redemption_wallet", "redemption")):
+        lines += [
+            "[[wallets]]", f'owner = "{book.owners[owner]}"', f'role = "{role}"', f"valid_from = {valid_from.isoformat()}",
+            'source = "the key ceremony of this chain"', "",
+        ]  # fmt: skip
+    lines += [
+        "[[custodians]]", 'id = "custodian-a"', 'name = "Custodian A"', 'quantum = "0.000000001"',
+        "[[custodians.accounts]]", 'id = "OMNIBUS-1"', "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def orders_csv(book: DayBook, created_at: datetime, settled_at: datetime) -> str:
+    """The desk's orders of the day, all completed."""
+    rows = ["request_id,side,symbol,quantity,status,wallet,created_at,settled_at"]
+    rows += [
+        f"{o.request_id},{o.side},{o.symbol},{exact(o.shares)},completed,{o.wallet},"
+        f"{created_at.isoformat()},{settled_at.isoformat()}"
+        for o in book.orders
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def positions_csv(book: DayBook, as_of: datetime, short: dict[str, Fraction] | None = None) -> str:
+    """The custodian's settled positions, in billionths of a share; ``short`` takes shares away."""
+    rows = ["custodian,account,isin,quantity,basis,as_of"]
+    for symbol, held in book.custody.items():
+        shares = held - (short or {}).get(symbol, Fraction(0))
+        rounded = Fraction(round(shares * 10**_QUANTUM_PLACES), 10**_QUANTUM_PLACES)
+        rows.append(f"custodian-a,OMNIBUS-1,{_LISTED[symbol][1]},{exact(rounded)},settled,{as_of.isoformat()}")
+    return "\n".join(rows) + "\n"
+
+
+def write_files(
+    book: DayBook, directory: Path, opened_at: datetime, closed_at: datetime, short: dict[str, Fraction] | None = None
+) -> tuple[Path, Path, Path]:
+    """Write registry, orders and positions of the day. Returns their paths."""
+    directory.mkdir(parents=True, exist_ok=True)
+    suffix = "-short" if short else ""
+    paths = (directory / "registry.toml", directory / f"orders{suffix}.csv", directory / f"positions{suffix}.csv")
+    texts = (registry_toml(book, opened_at), orders_csv(book, opened_at, closed_at), positions_csv(book, closed_at, short))
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text, "utf-8")
+    return paths
+
+
+def instant(seconds: int) -> datetime:
+    """A chain's unix time as an instant."""
+    return datetime.fromtimestamp(seconds, UTC)

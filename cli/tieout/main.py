@@ -1,0 +1,126 @@
+"""The command's entry: runs the Typer application, turns every outcome into its exit code."""
+
+import os
+import signal
+import sys
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from tieout import commands, exits
+from tieout.output import OUTPUT
+
+APP = typer.Typer(
+    name="tieout",
+    help="Tells, to the last raw unit, whether every tokenized share on Solana is backed by a share in custody.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415  slow, and rarely asked
+
+        typer.echo(f"tieout {version('tieout')}")
+        raise typer.Exit
+
+
+@APP.callback()
+def _main(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+commands.register(APP)
+
+_TYPER_INTERRUPTED = 130
+"""What Typer makes of Ctrl-C."""
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit; SIGTERM ends it as tidily as Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    sys.exit(run_to_code(sys.argv[1:] if arguments is None else arguments))
+
+
+def run_to_code(arguments: list[str]) -> int:
+    """Run the command line; return the exit code."""
+    OUTPUT.start(_command_name(arguments), "--json" in arguments)
+    try:
+        code = APP(args=arguments, standalone_mode=False)
+    except TyperException as wrong:
+        return _misused(wrong)
+    except (typer.Abort, KeyboardInterrupt):
+        return _interrupted()
+    except exits.Found:
+        return exits.FINDING
+    except BrokenPipeError:
+        # Who reads us stopped reading: nothing more can be said, and nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.DONE
+    except BaseException as error:  # noqa: BLE001  the last line of defence
+        return _failed(error)
+    if code == _TYPER_INTERRUPTED:
+        return _interrupted()
+    return code if isinstance(code, int) else exits.DONE
+
+
+def _interrupted() -> int:
+    OUTPUT.error("interrupted", exits.INTERRUPTED)
+    return exits.INTERRUPTED
+
+
+def _misused(wrong: TyperException) -> int:
+    show = getattr(wrong, "show", None)
+    if type(wrong).__name__ == "NoArgsIsHelpError" and show is not None and not OUTPUT.json:
+        show()
+    else:
+        OUTPUT.error(f"{wrong.format_message()} (tieout --help lists what there is)", exits.USAGE)
+    return exits.USAGE
+
+
+def _command_name(arguments: list[str]) -> str:
+    """``index backfill`` → ``index-backfill``, as the JSON schema names it."""
+    node: Any = typer.main.get_command(APP)
+    words = []
+    for argument in arguments:
+        node = getattr(node, "commands", {}).get(argument)
+        if node is None:
+            break
+        words.append(argument)
+    return "-".join(words) or "tieout"
+
+
+def _failed(error: BaseException) -> int:
+    if isinstance(error, ImportError) and (hint := exits.missing_extra(error)):
+        OUTPUT.error(hint, exits.USAGE)
+        return exits.USAGE
+    code = exits.exit_code(error)
+    if code is not None:
+        OUTPUT.error(exits.sentence(error), code)
+        return code
+    where = _keep_traceback(error)
+    OUTPUT.error(f"a defect of tieout: {type(error).__name__}; what led to it is in {where}, please report it", exits.DEFECT)
+    return exits.DEFECT
+
+
+def _keep_traceback(error: BaseException) -> Path:
+    from tieout_database import redact_dsn  # noqa: PLC0415  an optional part
+
+    home = Path(os.environ.get("TIEOUT_HOME", "~/.local/state/tieout")).expanduser() / "defects"
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = home / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}.txt"
+    text = "".join(traceback.format_exception(error))
+    path.write_text(redact_dsn(text), "utf-8")
+    return path

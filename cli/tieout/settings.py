@@ -1,0 +1,86 @@
+"""Settings: ``tieout.toml``, overridden by ``TIEOUT_…``, overridden by flags.
+
+Names carry their units. Secrets belong in the environment or in files, never in flags.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from tieout.exits import UsageProblem
+
+
+class Settings(BaseSettings):
+    """Where things are, and how much one step may take on."""
+
+    model_config = SettingsConfigDict(env_prefix="TIEOUT_", toml_file="tieout.toml", extra="ignore")
+
+    dsn: str | None = None
+    rpc_url: str | None = None
+    home: Path = Path("~/.local/state/tieout")
+    window_slots_max: int = 128
+    fetches_in_flight_max: int = 6
+    poll_interval_s: float = 0.4
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The order of precedence; a .env file is not read."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def state_directory(self) -> Path:
+        """Where the embedded Postgres and traces of defects are kept."""
+        return self.home.expanduser()
+
+
+def load(**given: Any) -> Settings:
+    """Read the settings. Raises UsageProblem naming the setting that is wrong."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as bad:
+        first = bad.errors()[0]
+        raise UsageProblem(
+            f"setting {'.'.join(map(str, first['loc']))} cannot be {first.get('input')!r}: {first['msg'].lower()}"
+        ) from bad
+    except ValueError as bad:
+        raise UsageProblem(f"tieout.toml cannot be read: {bad}") from bad
+
+
+def database_dsn(flag: str | None) -> str:
+    """The database to use: the flag, TIEOUT_DSN, tieout.toml, else the embedded Postgres if it was started."""
+    from tieout_database import refuse_password  # noqa: PLC0415  an optional part
+
+    if flag is not None:
+        return refuse_password(flag)
+    settings = load()
+    if settings.dsn:
+        return settings.dsn
+    note = embedded_note(settings)
+    if note.exists():
+        return note.read_text("utf-8").strip()
+    if any(os.environ.get(name) for name in ("PGHOST", "PGSERVICE")):
+        return "postgresql://"
+    raise UsageProblem("no database named: give --dsn or TIEOUT_DSN, or run tieout db start for an embedded one")
+
+
+def embedded_note(settings: Settings) -> Path:
+    """The file in which ``tieout db start`` leaves the embedded server's connection string."""
+    return settings.state_directory / "embedded.dsn"
+
+
+def node_urls(flags: list[str] | None) -> list[str]:
+    """The node addresses to use: the flags, else TIEOUT_RPC_URL or tieout.toml (several, comma-separated)."""
+    urls = flags or [u.strip() for u in (load().rpc_url or "").split(",") if u.strip()]
+    if not urls:
+        raise UsageProblem("no node named: give --rpc-url, or set TIEOUT_RPC_URL")
+    return urls

@@ -1,0 +1,96 @@
+"""What a demo stands on: an embedded Postgres, a local chain, an indexer, each gone again afterwards."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tieout.exits import UsageProblem
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_STOP_WAIT_S = 15.0
+
+
+class LocalnetFailed(UsageProblem):
+    """The local chain did not start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Localnet:
+    """A running local chain."""
+
+    url: str
+    port: int
+
+
+def free_port() -> int:
+    """Return a port that is free now, and so is the next one (the WebSocket's)."""
+    for _ in range(100):
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+    raise LocalnetFailed("no two free ports side by side were found")
+
+
+async def localnet_command(*arguments: str, environment: dict[str, str] | None = None) -> str:
+    """Run ``localnet.sh``. Raises LocalnetFailed with what it said."""
+    script = _CHECKOUT / "localnet.sh"
+    if not script.exists():
+        raise LocalnetFailed("the local chain comes with a checkout of tieout, and this installation has none")
+    process = await asyncio.create_subprocess_exec(
+        str(script), *arguments,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **(environment or {})},
+        start_new_session=True,  # Ctrl-C must not reach it: it would leave a half-started chain
+    )  # fmt: skip
+    said, wrong = await process.communicate()
+    if process.returncode != 0:
+        raise LocalnetFailed(f"the local chain: {(wrong or said).decode().strip() or 'failed without a word'}")
+    return said.decode()
+
+
+@asynccontextmanager
+async def localnet(directory: Path, *options: str, keep: bool = False) -> AsyncIterator[Localnet]:
+    """Start a local chain on free ports, with its ledger in ``directory``; stop it at the end unless ``keep``."""
+    port = free_port()
+    environment = {"TIEOUT_LOCALNET_HOME": str(directory / "instances")}
+    where = ("--port", str(port))
+    try:
+        await localnet_command("up", *where, "--ledger", str(directory / "ledger"), *options, environment=environment)
+        yield Localnet(f"http://127.0.0.1:{port}", port)
+    finally:
+        if not keep:
+            with contextlib.suppress(LocalnetFailed):
+                await asyncio.shield(localnet_command("down", *where, environment=environment))
+
+
+@asynccontextmanager
+async def indexer(url: str, dsn: str, mints: list[str], log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run ``tieout index run`` as the daemon it is; SIGTERM at the end."""
+    arguments = [part for mint in mints for part in ("--mint", mint)]
+    with log.open("wb") as out:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tieout", "index", "run", "--rpc-url", url, "--from-slot", "0", *arguments,
+            stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, "TIEOUT_DSN": dsn},
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), _STOP_WAIT_S)
+            except TimeoutError:
+                process.kill()
+                await process.wait()

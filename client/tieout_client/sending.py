@@ -1,0 +1,288 @@
+"""Sign once, send the same bytes until they are on the chain or provably dead.
+
+A transaction is signed over a recent blockhash, sent, and its status polled; the same bytes go
+out again every two seconds. It is dead when the finalized block height has passed the last one
+its blockhash is valid for and a node that searches its history has no status of it.
+"""
+
+import asyncio
+import base64
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+from solders.hash import Hash
+from solders.instruction import Instruction
+from solders.message import Message, MessageV0, to_bytes_versioned
+from solders.pubkey import Pubkey
+from solders.transaction import VersionedTransaction
+
+from tieout_client.errors import BadInput, Expired, OutcomeUnknown, ProgramRefused
+from tieout_client.keys import Signer
+from tieout_client.refusal import Refusal, explain
+from tieout_rpc import Action, NodeRefused, RpcClient, RpcError
+
+Commitment = Literal["processed", "confirmed", "finalized"]
+
+TRANSACTION_BYTES_MAX = 1232
+"""The most that fits a packet (agave ``PACKET_DATA_SIZE``)."""
+
+_RANK = {"processed": 0, "confirmed": 1, "finalized": 2}
+_PREFLIGHT_FAILURE = -32002
+# The node's clock may be behind or ahead of ours, or the bytes may be there already: the status will tell.
+_INCONCLUSIVE = frozenset({"AlreadyProcessed", "BlockhashNotFound"})
+_REMEMBERED_SIGNATURES = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendOptions:
+    """How a transaction is sent, and when it counts as done.
+
+    ``accept_failure``: a transaction that lands and fails gives a ``Receipt`` with its
+    ``refusal`` instead of raising; with ``skip_preflight`` it does land.
+    """
+
+    commitment: Commitment = "confirmed"
+    skip_preflight: bool = False
+    accept_failure: bool = False
+    legacy: bool = False
+    """Build a legacy message instead of a version 0 one."""
+    resend_every_s: float = 2.0
+    poll_first_s: float = 0.05
+    poll_max_s: float = 0.4
+    give_up_after_s: float = 180.0
+    """How long the outcome is waited for when the chain itself stands still."""
+
+
+LAND_FAILURES = SendOptions(skip_preflight=True, accept_failure=True)
+"""Options under which a failing transaction lands on the chain and is reported, not raised."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedTransaction:
+    """A transaction as it will be sent, any number of times: nothing in it changes any more."""
+
+    raw: bytes
+    signature: str
+    blockhash: str
+    last_valid_block_height: int
+    instructions: tuple[Instruction, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """A transaction on the chain: base58 signature, slot, and the refusal when it failed there."""
+
+    signature: str
+    slot: int
+    refusal: Refusal | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """True when its instructions took effect."""
+        return self.refusal is None
+
+
+class _Blockhash(msgspec.Struct):
+    blockhash: str
+    last_valid_block_height: int = msgspec.field(name="lastValidBlockHeight")
+
+
+class _BlockhashAnswer(msgspec.Struct):
+    value: _Blockhash
+
+
+class SignatureStatus(msgspec.Struct, frozen=True):
+    """What a node knows of a signature: slot, the TransactionError or None, the level reached."""
+
+    slot: int
+    err: Any = None
+    confirmation_status: str | None = msgspec.field(name="confirmationStatus", default=None)
+
+
+class _StatusAnswer(msgspec.Struct):
+    value: list[SignatureStatus | None]
+
+
+class _Simulation(msgspec.Struct):
+    err: Any = None
+    logs: list[str] | None = None
+
+
+class Sender:
+    """Signs and sends through one ``RpcClient``; the fee payer signs first."""
+
+    def __init__(self, rpc: RpcClient, payer: Signer, options: SendOptions | None = None) -> None:
+        self.rpc, self.payer, self.options = rpc, payer, options or SendOptions()
+        self._signed: deque[str] = deque(maxlen=_REMEMBERED_SIGNATURES)
+
+    def using(self, options: SendOptions) -> "Sender":
+        """Return a sender with other options that shares the connection and the memory of what was signed."""
+        other = Sender(self.rpc, self.payer, options)
+        other._signed = self._signed
+        return other
+
+    async def send(self, instructions: Sequence[Instruction], signers: Sequence[Signer] = ()) -> Receipt:
+        """Sign, submit and wait. Raises what ``sign`` and ``submit`` raise."""
+        return await self.submit(await self.sign(instructions, signers))
+
+    async def sign(self, instructions: Sequence[Instruction], signers: Sequence[Signer] = ()) -> SignedTransaction:
+        """Return the instructions as a transaction signed over a fresh blockhash.
+
+        Raises BadInput when it is too large, or a signer is missing.
+        """
+        while True:
+            answer: _BlockhashAnswer = await self.rpc.call(
+                "getLatestBlockhash", [{"commitment": "confirmed"}], _BlockhashAnswer
+            )
+            signed = sign(
+                instructions,
+                [self.payer, *signers],
+                answer.value.blockhash,
+                answer.value.last_valid_block_height,
+                legacy=self.options.legacy,
+            )
+            if signed.signature not in self._signed:
+                self._signed.append(signed.signature)
+                return signed
+            # The same instructions over the same blockhash are the same transaction, and a chain
+            # runs it once: the second of two equal payments needs a later blockhash.
+            await asyncio.sleep(self.options.poll_first_s)
+
+    async def submit(self, signed: SignedTransaction) -> Receipt:
+        """Send signed bytes until they land or are dead; safe to call again with the same ones.
+
+        Raises ProgramRefused, Expired, OutcomeUnknown; NodeRefused when the node takes no such
+        transaction at all.
+        """
+        await self._broadcast(signed, first=True)
+        started = resent = time.monotonic()
+        pause_s = self.options.poll_first_s
+        while True:
+            try:
+                receipt = await self._outcome(signed)
+                if receipt is not None:
+                    return receipt
+                if time.monotonic() - resent >= self.options.resend_every_s:
+                    await self._raise_if_dead(signed)
+                    await self._broadcast(signed, first=False)
+                    resent = time.monotonic()
+            except RpcError as gone:
+                raise OutcomeUnknown(signed.signature, signed.last_valid_block_height, str(gone)) from gone
+            if time.monotonic() - started > self.options.give_up_after_s:
+                why = f"the chain has not settled it in {self.options.give_up_after_s:.0f} s"
+                raise OutcomeUnknown(signed.signature, signed.last_valid_block_height, why)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, self.options.poll_max_s)
+
+    async def status(self, signature: str, *, search_history: bool = True) -> SignatureStatus | None:
+        """Return the node's status of a signature, None when it knows none."""
+        options = {"searchTransactionHistory": search_history}
+        answer: _StatusAnswer = await self.rpc.call("getSignatureStatuses", [[signature], options], _StatusAnswer)
+        return answer.value[0]
+
+    async def airdrop(self, to: Pubkey, lamports: int) -> Receipt:
+        """Ask the node's faucet for lamports and wait until they are there. Raises what the node answers."""
+        signature: str = await self.rpc.call("requestAirdrop", [str(to), lamports], str)
+        give_up_at = time.monotonic() + self.options.give_up_after_s
+        while time.monotonic() < give_up_at:
+            status = await self.status(signature, search_history=False)
+            if status is not None and self._settled(status):
+                return Receipt(signature=signature, slot=status.slot)
+            await asyncio.sleep(self.options.poll_first_s)
+        raise OutcomeUnknown(signature, 0, f"the faucet's payment to {to} has not settled")
+
+    async def _broadcast(self, signed: SignedTransaction, *, first: bool) -> None:
+        config = {
+            "encoding": "base64",
+            # Only the first copy is worth simulating: of later ones the status tells.
+            "skipPreflight": self.options.skip_preflight or not first,
+            "preflightCommitment": "confirmed",
+        }
+        try:
+            await self.rpc.call("sendTransaction", [base64.b64encode(signed.raw).decode(), config])
+        except NodeRefused as refused:
+            if first and refused.code == _PREFLIGHT_FAILURE:
+                _raise_if_conclusive(refused, signed)
+            elif first and refused.rule.action is not Action.RETRY:
+                raise
+        except RpcError:
+            # The bytes may have arrived though the answer did not: the status will tell.
+            return
+
+    async def _outcome(self, signed: SignedTransaction) -> Receipt | None:
+        status = await self.status(signed.signature, search_history=False)
+        if status is None or not self._settled(status):
+            return None
+        return self._receipt(signed, status)
+
+    def _settled(self, status: SignatureStatus) -> bool:
+        # A node that gives no level has rooted the transaction (agave: confirmations null).
+        reached = status.confirmation_status or "finalized"
+        return _RANK.get(reached, 0) >= _RANK[self.options.commitment]
+
+    def _receipt(self, signed: SignedTransaction, status: SignatureStatus) -> Receipt:
+        if status.err is None:
+            return Receipt(signature=signed.signature, slot=status.slot)
+        refusal = explain(status.err, signed.instructions)
+        if not self.options.accept_failure:
+            raise ProgramRefused(refusal, signed.signature, landed=True)
+        return Receipt(signature=signed.signature, slot=status.slot, refusal=refusal)
+
+    async def _raise_if_dead(self, signed: SignedTransaction) -> None:
+        # Height first, status after it: the other way round it could land in between.
+        height: int = await self.rpc.call("getBlockHeight", [{"commitment": "finalized"}], int)
+        if height <= signed.last_valid_block_height:
+            return
+        if await self.status(signed.signature) is None:
+            raise Expired(signed.signature, signed.last_valid_block_height)
+
+
+def sign(
+    instructions: Sequence[Instruction],
+    signers: Sequence[Signer],
+    blockhash: str,
+    last_valid_block_height: int,
+    *,
+    legacy: bool = False,
+) -> SignedTransaction:
+    """Return the instructions signed; the first signer pays. Raises BadInput. Pure but for the keys."""
+    payer, recent = signers[0].pubkey(), Hash.from_string(blockhash)
+    message: Message | MessageV0
+    if legacy:
+        message = Message.new_with_blockhash(list(instructions), payer, recent)
+    else:
+        message = MessageV0.try_compile(payer, list(instructions), [], recent)
+    needed = message.account_keys[: message.header.num_required_signatures]
+    by_key: dict[Pubkey, Signer] = {signer.pubkey(): signer for signer in signers}
+    missing = [str(key) for key in needed if key not in by_key]
+    if missing:
+        raise BadInput(f"the transaction needs the signatures of {', '.join(missing)}: give their keys")
+    body = to_bytes_versioned(message)
+    raw = bytes(VersionedTransaction.populate(message, [by_key[key].sign_message(body) for key in needed]))
+    if len(raw) > TRANSACTION_BYTES_MAX:
+        raise BadInput(
+            f"the transaction has {len(raw)} bytes and {TRANSACTION_BYTES_MAX} fit: shorten texts or split it"
+        )
+    return SignedTransaction(
+        raw=raw,
+        signature=str(VersionedTransaction.from_bytes(raw).signatures[0]),
+        blockhash=blockhash,
+        last_valid_block_height=last_valid_block_height,
+        instructions=tuple(instructions),
+    )
+
+
+def _raise_if_conclusive(refused: NodeRefused, signed: SignedTransaction) -> None:
+    try:
+        found = msgspec.convert(refused.data, _Simulation)
+    except msgspec.ValidationError:
+        # Some proxies drop the data; what is left is the message.
+        found = _Simulation(err=refused.message)
+    if isinstance(found.err, str) and found.err in _INCONCLUSIVE:
+        return
+    refusal = explain(found.err, signed.instructions)
+    raise ProgramRefused(refusal, signed.signature, landed=False, logs=tuple(found.logs or ())) from refused

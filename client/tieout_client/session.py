@@ -1,0 +1,66 @@
+"""What every operation stands on: one connection, one fee payer, the authorities, the way to send."""
+
+from collections.abc import Sequence
+from typing import Self
+
+from solders.instruction import Instruction
+from solders.pubkey import Pubkey
+
+from tieout_client.errors import BadInput
+from tieout_client.instructions import token_account
+from tieout_client.keys import Address, Authorities, Signer, address
+from tieout_client.reading import Balance, Instrument, read_balance, read_instrument
+from tieout_client.sending import Receipt, Sender, SendOptions
+from tieout_rpc import RpcClient
+
+
+class Session:
+    """Base of ``Issuer``. Addresses are taken as ``Pubkey`` or base58; amounts are raw integers."""
+
+    def __init__(
+        self, rpc: RpcClient, signer: Signer, authorities: Authorities | None = None, sender: Sender | None = None
+    ) -> None:
+        self.rpc = rpc
+        self.signer = signer
+        self.authorities = authorities or Authorities.of(signer)
+        self.sender = sender or Sender(rpc, signer)
+        self._decimals: dict[Pubkey, int] = {}
+
+    def using(self, *, options: SendOptions | None = None, authorities: Authorities | None = None) -> Self:
+        """Return the same session with other send options or other authorities, over the same connection."""
+        sender = self.sender if options is None else self.sender.using(options)
+        other = type(self)(self.rpc, self.signer, authorities or self.authorities, sender)
+        other._decimals = self._decimals
+        return other
+
+    async def show(self, mint: Address) -> Instrument:
+        """Return the mint as it is: extensions, authorities, multiplier in force and pending. Raises BadInput."""
+        return await read_instrument(self.rpc, address(mint, "mint"), self.sender.options.commitment)
+
+    async def balance(self, account: Address) -> Balance:
+        """Return a token account as it is. Raises BadInput when there is none."""
+        return await read_balance(self.rpc, address(account, "token account"), self.sender.options.commitment)
+
+    async def balance_of(self, mint: Address, owner: Address) -> Balance:
+        """Return the owner's associated token account as it is. Raises BadInput when it was never opened."""
+        return await self.balance(self.account_address(mint, owner))
+
+    def account_address(self, mint: Address, owner: Address) -> str:
+        """Return the base58 address of an owner's associated token account; nothing is asked of the node."""
+        return str(token_account(address(mint, "mint"), address(owner, "owner")))
+
+    async def _decimals_of(self, mint: Pubkey) -> int:
+        # Decimals never change, so they are read once a mint.
+        if mint not in self._decimals:
+            self._decimals[mint] = (await self.show(mint)).decimals
+        return self._decimals[mint]
+
+    async def _account_of(self, mint: Pubkey, account: Address) -> tuple[Pubkey, Balance]:
+        at = address(account, "token account")
+        balance = await self.balance(at)
+        if balance.mint != str(mint):
+            raise BadInput(f"the token account {at} is of the mint {balance.mint}, not of {mint}")
+        return at, balance
+
+    async def _send(self, instructions: Sequence[Instruction], *signers: Signer) -> Receipt:
+        return await self.sender.send(instructions, signers)

@@ -1,0 +1,18 @@
+"""Roles, optional and separate from migrations: who may append, who may read.
+
+``tieout_owner`` owns the schemas and may not log in; ``tieout_writer`` appends,
+``tieout_reader`` reads views, ``tieout_auditor`` reads every row.
+"""
+
+import asyncpg
+
+from tieout_database.queries import Queries
+
+_LOCK_KEY = 7_401_685_234
+
+
+async def create_roles(connection: asyncpg.Connection) -> None:
+    """Create the four roles where missing and (re)grant their rights. Needs CREATEROLE."""
+    async with connection.transaction():
+        await connection.execute("select pg_advisory_xact_lock($1)", _LOCK_KEY)
+        await connection.execute(Queries("tieout_database", "roles.sql")["create_roles"])

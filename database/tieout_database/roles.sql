@@ -1,0 +1,35 @@
+-- name: create_roles
+do $$
+declare
+    role text;
+    schema text;
+    relation record;
+begin
+    foreach role in array array['tieout_owner', 'tieout_writer', 'tieout_reader', 'tieout_auditor'] loop
+        if not exists (select from pg_roles where rolname = role) then
+            execute format('create role %I nologin', role);
+        end if;
+    end loop;
+    foreach schema in array array['ledger', 'recon', 'access', 'audit'] loop
+        if to_regnamespace(schema) is null then
+            continue;
+        end if;
+        execute format('grant usage on schema %I to tieout_writer, tieout_reader, tieout_auditor', schema);
+        execute format('grant select on all tables in schema %I to tieout_auditor', schema);
+        execute format('grant execute on all functions in schema %I to tieout_writer, tieout_reader, tieout_auditor', schema);
+        for relation in
+            select c.oid::regclass as name, c.relkind from pg_class c
+            where c.relnamespace = to_regnamespace(schema) and c.relkind in ('r', 'p', 'v')
+        loop
+            if relation.relkind = 'v' then
+                execute format('grant select on %s to tieout_reader, tieout_writer', relation.name);
+            else
+                execute format('grant select, insert on %s to tieout_writer', relation.name);
+            end if;
+        end loop;
+    end loop;
+    if to_regclass('ledger.writer') is not null then
+        grant update on ledger.writer to tieout_writer;
+        grant delete on ledger.provisional_row to tieout_writer;
+    end if;
+end $$;

@@ -1,0 +1,48 @@
+"""Base58 with the Bitcoin alphabet: how Solana writes public keys, hashes, signatures and instruction data."""
+
+_ALPHABET = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_DIGITS = {letter: value for value, letter in enumerate(_ALPHABET)}
+# Ten digits of base 58 fit a machine word: the long division runs over chunks, not letters.
+_CHUNK = 10
+_CHUNK_BASE = 58**_CHUNK
+
+
+def decode(text: str) -> bytes:
+    """Return the bytes that ``text`` stands for. Raises ValueError naming the first letter that is none of base 58."""
+    number = 0
+    try:
+        for start in range(0, len(text), _CHUNK):
+            chunk = text[start : start + _CHUNK]
+            value = 0
+            for letter in chunk.encode():
+                value = value * 58 + _DIGITS[letter]
+            number = number * (_CHUNK_BASE if len(chunk) == _CHUNK else 58 ** len(chunk)) + value
+    except KeyError as bad:
+        raise ValueError(f"{chr(bad.args[0])!r} is no base-58 letter in {text[:60]!r}") from None
+    leading_zeros = len(text) - len(text.lstrip("1"))
+    return bytes(leading_zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+def encode(raw: bytes) -> str:
+    """Return ``raw`` in base 58."""
+    number = int.from_bytes(raw, "big")
+    letters = bytearray()
+    while number:
+        number, chunk = divmod(number, _CHUNK_BASE)
+        for _ in range(_CHUNK):
+            if not number and not chunk:
+                break
+            chunk, digit = divmod(chunk, 58)
+            letters.append(_ALPHABET[digit])
+    leading_zeros = len(raw) - len(raw.lstrip(b"\0"))
+    letters.extend(b"1" * leading_zeros)
+    letters.reverse()
+    return letters.decode()
+
+
+def public_key(text: str) -> bytes:
+    """Return the 32 bytes of an address. Raises ValueError saying what is wrong with it."""
+    raw = decode(text)
+    if len(raw) != 32:
+        raise ValueError(f"{text!r} is {len(raw)} bytes in base 58, an address has 32")
+    return raw

@@ -1,0 +1,113 @@
+"""The values that flow through the indexer, from decoded instruction to stored row."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NewType
+
+Slot = NewType("Slot", int)
+Pubkey = NewType("Pubkey", str)
+
+ISSUANCE = "issuance"
+WITHHELD = "withheld"
+CONFIDENTIAL = "confidential"
+PSEUDO_ACCOUNTS = frozenset({ISSUANCE, WITHHELD, CONFIDENTIAL})
+"""The other side of a mint, a fee, a hidden balance: every stored movement has two sides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a transaction: execution step, ordinal in a Batch (or -1), and the path for people."""
+
+    step: int
+    child: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One movement of a visible balance or the supply. Amounts raw; ``fee`` is part of ``amount``."""
+
+    place: Place
+    program: str
+    kind: str
+    mint: str
+    source: str
+    source_owner: str | None
+    destination: str
+    destination_owner: str | None
+    authority: str | None
+    authority_role: str | None
+    amount: int
+    fee: int
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A change of who may do what, or of how amounts are displayed."""
+
+    place: Place
+    kind: str
+    mint: str
+    account: str | None
+    authority: str | None
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """The node's own figures for one account of a mint around a transaction; None: it did not exist."""
+
+    mint: str
+    account: str
+    decimals: int | None
+    pre_amount: int | None
+    post_amount: int | None
+    pre_owner: str | None
+    post_owner: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why a transaction is quarantined for a mint."""
+
+    place: Place
+    mint: str
+    reason: str
+    data: str
+
+
+@dataclass(slots=True)
+class TransactionResult:
+    """All that one successful transaction says about the tracked mints."""
+
+    tx_index: int
+    signature: str
+    memo: str | None = None
+    events: list[Event] = field(default_factory=list)
+    controls: list[Control] = field(default_factory=list)
+    touches: list[Touch] = field(default_factory=list)
+    doubts: list[Doubt] = field(default_factory=list)
+    status: dict[str, str] = field(default_factory=dict)
+    """mint → exact | derived | unproven"""
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockHeader:
+    """What links a block to its parent."""
+
+    slot: int
+    parent_slot: int
+    blockhash: str
+    previous_blockhash: str
+    block_time: datetime | None
+    transactions: int
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedBlock:
+    """A linked block and its transactions that concern the tracked mints, in order."""
+
+    header: BlockHeader
+    endpoint: str
+    results: tuple[TransactionResult, ...]

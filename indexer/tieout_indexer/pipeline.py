@@ -1,0 +1,236 @@
+"""From blocks to committed rows: one segment of slots at a time, for the mints that lack it.
+
+source → chain → decode → proof → continuity → writer. Values move; a segment's rows, evidence
+and progress commit together, so a crash anywhere leaves the ledger as it was before the segment.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import msgspec
+
+from tieout_indexer import mint_state
+from tieout_indexer.chain import Anchor, Segment, missing, plan
+from tieout_indexer.continuity import Continuity
+from tieout_indexer.decode import Scope, decode_transaction
+from tieout_indexer.errors import ChangedBlock
+from tieout_indexer.limits import IndexerLimits
+from tieout_indexer.mint_state import EpochOf, MintState
+from tieout_indexer.model import DecodedBlock, Doubt, TransactionResult
+from tieout_indexer.rows import RowSet, add_block
+from tieout_indexer.source import BlockSource, Fetched, Parked
+from tieout_indexer.writer import LedgerWriter
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentOutcome:
+    """What became of a segment: the last slot proven (None: none), rows written, the slot parked."""
+
+    segment: Segment
+    proven_to: int | None
+    events: int
+    parked: Parked | None
+
+
+@dataclass(slots=True)
+class Context:
+    """What must be known from before a segment to read it."""
+
+    since: dict[str, int]
+    states: dict[str, MintState]
+    complete: set[str]
+    ranges: dict[str, list[tuple[int, int]]]
+    following: dict[str, int] = field(default_factory=dict)
+    """mint → last slot of the range already read that begins right after the segment"""
+
+
+class Pipeline:
+    """Reads segments from a source into a ledger."""
+
+    def __init__(self, source: BlockSource, writer: LedgerWriter, epoch_of: EpochOf, limits: IndexerLimits) -> None:
+        self._source = source
+        self._writer = writer
+        self.epoch_of = epoch_of
+        self._limits = limits
+
+    async def index(
+        self,
+        mints: Sequence[str],
+        from_slot: int,
+        to_slot: int,
+        done: Callable[[SegmentOutcome], None],
+        start: int = 0,
+    ) -> Parked | None:
+        """Read and commit what of the range each mint lacks, in slot order. Returns the slot that stopped it.
+
+        A mint of which nothing was read yet begins at ``start``, if that is later than the range.
+        """
+        have = await self._writer.read_ranges(list(mints))
+        for ranges in have.values():
+            if not ranges and start > from_slot:
+                ranges.append((from_slot, start - 1))
+        for segment in plan((from_slot, to_slot), have, self._limits.window_slots_max):
+            outcome = await self.read_segment(segment)
+            done(outcome)
+            if outcome.parked:
+                return outcome.parked
+        return None
+
+    async def unproven(self, mints: Sequence[str], from_slot: int, to_slot: int) -> dict[str, list[tuple[int, int]]]:
+        """What of the range is not proven, by mint; empty when all is."""
+        coverage = await self._writer.coverage(list(mints))
+        holes = {mint: missing((from_slot, to_slot), coverage[mint]) for mint in mints}
+        return {mint: ranges for mint, ranges in holes.items() if ranges}
+
+    async def read_segment(self, segment: Segment) -> SegmentOutcome:
+        """Read one segment and commit it, or its proven beginning, in one transaction."""
+        context = await self.context(segment)
+        blocks, parked = await self._decode(segment, context)
+        proven_to = segment.to_slot if parked is None else (blocks[-1].header.slot if blocks else None)
+        rows = RowSet()
+        await self._park_rows(rows, segment, proven_to, parked)
+        if proven_to is not None:
+            await self._ledger_rows(rows, segment, context, blocks, proven_to)
+        await self._writer.commit(rows)
+        return SegmentOutcome(segment, proven_to, len(rows["event_row"]), parked)
+
+    async def context(self, segment: Segment) -> Context:
+        """What is known from before a segment: states, and how far back they hold without a gap."""
+        mints = sorted(segment.mints)
+        ranges = await self._writer.read_ranges(mints)
+        since = {
+            mint: next(
+                (start for start, end in ranges[mint] if start <= segment.from_slot - 1 <= end), segment.from_slot
+            )
+            for mint in mints
+        }
+        controls = await self._writer.mint_controls(mints, segment.from_slot)
+        states, complete = {}, set()
+        for mint in mints:
+            relevant = [c for c in controls[mint] if c[0] >= since[mint]]
+            states[mint] = mint_state.fold(relevant, self.epoch_of)
+            if states[mint].known:
+                complete.add(mint)
+        following = {mint: end for mint in mints for start, end in ranges[mint] if start <= segment.to_slot + 1 <= end}
+        return Context(since, states, complete, ranges, following)
+
+    async def _decode(self, segment: Segment, context: Context) -> tuple[list[DecodedBlock], Parked | None]:
+        before = await self._writer.block_before(segment.from_slot)
+        known = await self._writer.known_slots(segment.from_slot, segment.to_slot)
+        scope = Scope(segment.mints, context.states, self.epoch_of, self._limits)
+        needles = [mint.encode() for mint in sorted(segment.mints)]
+        blocks: list[DecodedBlock] = []
+        async for found in self._source.blocks(segment.from_slot, segment.to_slot, Anchor(*before) if before else None):
+            if isinstance(found, Parked):
+                return blocks, found
+            _same_block(found, known)
+            decoded = decode_block(scope, found, needles)
+            if isinstance(decoded, Parked):
+                return blocks, decoded
+            blocks.append(decoded)
+            await asyncio.sleep(0)
+        if blocks:
+            last = blocks[-1].header
+            await self._writer.check_block_after(last.slot, last.blockhash)
+        return blocks, None
+
+    async def _ledger_rows(
+        self, rows: RowSet, segment: Segment, context: Context, blocks: list[DecodedBlock], proven_to: int
+    ) -> None:
+        first, last = segment.from_slot, proven_to
+        continuity = await self._continuity(context, blocks, first)
+        for block in blocks:
+            for result in block.results:
+                quarantine(result, continuity.check(result))
+        known = await self._writer.known_slots(first, last)
+        evidence = await self._writer.evidence_known(first, last)
+        for block in blocks:
+            add_block(rows, block, block.header.slot in known, evidence)
+        tracked = await self._writer.tracked()
+        for mint in sorted(segment.mints):
+            if mint not in tracked:
+                rows["tracked_row"].append((mint, first))
+            rows["coverage_row"].append((mint, first, last))
+            if last == segment.to_slot and mint in context.following:
+                await self._check_join(rows, continuity, context, mint, last)
+
+    async def _continuity(self, context: Context, blocks: list[DecodedBlock], before_slot: int) -> Continuity:
+        accounts = sorted({(t.mint, t.account) for b in blocks for r in b.results for t in r.touches})
+        left = await self._writer.last_touches(accounts, context.since, before_slot)
+        return Continuity(left, set(context.complete))
+
+    async def _check_join(self, rows: RowSet, continuity: Continuity, context: Context, mint: str, last: int) -> None:
+        """A gap closes here: what this side left must be what the other side found."""
+        firsts = await self._writer.first_touches(mint, last + 1, context.following[mint])
+        unknown = [(mint, f.touch.account) for f in firsts if not continuity.knows((mint, f.touch.account))]
+        continuity.learn(await self._writer.last_touches(unknown, context.since, last + 1))
+        for first in firsts:
+            doubt = continuity.check_touch(first.touch)
+            if doubt is not None:
+                place = doubt.place
+                rows["quarantine_row"].append(
+                    (
+                        first.slot,
+                        first.tx_index,
+                        place.step,
+                        place.child,
+                        first.signature,
+                        place.path,
+                        mint,
+                        doubt.reason,
+                        "",
+                    )
+                )
+
+    async def _park_rows(self, rows: RowSet, segment: Segment, proven_to: int | None, parked: Parked | None) -> None:
+        now = datetime.now(UTC)
+        until = max(segment.to_slot, parked.slot if parked else 0)
+        standing = await self._writer.parked(segment.from_slot, until)
+        for slot in standing:
+            if proven_to is not None and slot <= proven_to:
+                rows["park_row"].append((slot, "clear", "read and proven", now))
+        if parked and standing.get(parked.slot) != parked.reason:
+            rows["park_row"].append((parked.slot, "park", parked.reason, now))
+
+
+def decode_block(scope: Scope, found: Fetched, needles: Sequence[bytes]) -> DecodedBlock | Parked:
+    """Decode the transactions of a block that name a tracked mint; a shape not understood parks the slot.
+
+    Every transaction that can change a tracked mint names it somewhere in its bytes: among its
+    keys, its loaded addresses or its token balances.
+    """
+    results = []
+    for index, raw in enumerate(found.transactions):
+        body = bytes(raw)
+        if not any(needle in body for needle in needles):
+            continue
+        try:
+            result = decode_transaction(scope, found.header.slot, index, body)
+        except (msgspec.MsgspecError, ValueError) as bad:
+            return Parked(found.header.slot, f"transaction {index} cannot be read: {bad}")
+        if result is not None:
+            results.append(result)
+    return DecodedBlock(found.header, found.endpoint, tuple(results))
+
+
+def quarantine(result: TransactionResult, doubts: Sequence[Doubt]) -> None:
+    """Mark a transaction unproven for the mints in doubt; its rows for them are not kept."""
+    for doubt in doubts:
+        result.events = [e for e in result.events if e.mint != doubt.mint]
+        result.controls = [c for c in result.controls if c.mint != doubt.mint]
+        result.status[doubt.mint] = "unproven"
+        if not any(d.mint == doubt.mint and d.place == doubt.place for d in result.doubts):
+            result.doubts.append(doubt)
+
+
+def _same_block(found: Fetched, known: dict[int, str]) -> None:
+    slot, blockhash = found.header.slot, found.header.blockhash
+    if known.get(slot, blockhash) != blockhash:
+        raise ChangedBlock(
+            f"finalized block {slot} is {known[slot]} in the ledger, {found.endpoint} now says {blockhash}: "
+            "a finalized block changed, or the endpoint lies; nothing was written"
+        )

@@ -1,0 +1,159 @@
+"""Values → rows of the stored tables, and the hash of a batch's content.
+
+The hash is over each row's values in a fixed form, so that it can be computed again from the
+tables by anyone: ``tieout db verify`` does.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+import zstandard
+
+from tieout_indexer.model import DecodedBlock, Place, TransactionResult
+
+Row = tuple[Any, ...]
+
+COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "tracked_row": ("mint", "from_slot"),
+    "coverage_row": ("mint", "from_slot", "to_slot"),
+    "slot_row": ("slot", "parent_slot", "blockhash", "parent_blockhash", "block_time", "transactions"),
+    "event_row": (
+        "slot", "block_time", "tx_index", "step", "child", "path", "signature", "program", "kind", "mint", "source",
+        "source_owner", "destination", "destination_owner", "authority", "authority_role", "amount", "fee", "memo",
+    ),
+    "control_row": (
+        "slot", "block_time", "tx_index", "step", "child", "path", "signature", "kind", "mint", "account",
+        "authority", "details",
+    ),
+    "proof_row": ("slot", "tx_index", "mint", "status"),
+    "touch_row": (
+        "slot", "tx_index", "mint", "account", "decimals", "pre_amount", "post_amount", "pre_owner", "post_owner",
+    ),
+    "quarantine_row": ("slot", "tx_index", "step", "child", "signature", "path", "mint", "reason", "data"),
+    "park_row": ("slot", "action", "reason", "at"),
+    "evidence_row": ("slot", "tx_index", "encoding", "endpoint", "sha256", "body"),
+    "retraction_row": ("relation", "slot", "tx_index", "step", "child", "mint", "account", "row_batch"),
+}  # fmt: skip
+"""Stored table → its columns in the order of a row here; each table has ``batch`` after them."""
+
+_DETACHABLE: Final = {"evidence_row": {"body"}}
+"""Columns outside the batch's hash: evidence may move to files, its own sha256 stays."""
+_ENCODER = msgspec.json.Encoder(order="deterministic", decimal_format="string")
+_COMPRESSOR = zstandard.ZstdCompressor(level=3)
+
+
+@dataclass(slots=True)
+class RowSet:
+    """The rows of one commit, by table."""
+
+    tables: dict[str, list[Row]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
+
+    def __getitem__(self, table: str) -> list[Row]:
+        return self.tables[table]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not any(self.tables.values())
+
+
+def add_block(rows: RowSet, block: DecodedBlock, slot_known: bool, evidence_known: set[tuple[int, int]]) -> None:
+    """Add a block's rows; what the ledger has of it already (read for another mint) is not written again."""
+    header = block.header
+    if not slot_known:
+        rows["slot_row"].append(
+            (
+                header.slot,
+                header.parent_slot,
+                header.blockhash,
+                header.previous_blockhash,
+                header.block_time,
+                header.transactions,
+            )
+        )
+    for result in block.results:
+        add_result(rows, header.slot, header.block_time, result)
+        if (header.slot, result.tx_index) not in evidence_known:
+            digest = hashlib.sha256(result.body).digest()
+            body = _COMPRESSOR.compress(result.body)
+            rows["evidence_row"].append((header.slot, result.tx_index, "json", block.endpoint, digest, body))
+
+
+def add_result(rows: RowSet, slot: int, block_time: datetime | None, result: TransactionResult) -> None:
+    """Add the rows of one transaction."""
+
+    def key(place: Place) -> Row:
+        return slot, block_time, result.tx_index, place.step, place.child, place.path, result.signature
+
+    index = result.tx_index
+    rows["event_row"].extend(
+        (
+            *key(e.place), e.program, e.kind, e.mint, e.source, e.source_owner, e.destination, e.destination_owner,
+            e.authority, e.authority_role, e.amount, e.fee, result.memo,
+        )
+        for e in result.events
+    )  # fmt: skip
+    rows["control_row"].extend(
+        (*key(c.place), c.kind, c.mint, c.account, c.authority, c.details) for c in result.controls
+    )
+    rows["touch_row"].extend(
+        (slot, index, t.mint, t.account, t.decimals, t.pre_amount, t.post_amount, t.pre_owner, t.post_owner)
+        for t in result.touches
+    )
+    rows["proof_row"].extend((slot, index, mint, status) for mint, status in sorted(result.status.items()))
+    rows["quarantine_row"].extend(
+        (slot, index, d.place.step, d.place.child, result.signature, d.place.path, d.mint, d.reason, d.data)
+        for d in result.doubts
+    )
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value)
+    if isinstance(value, datetime):
+        return int(value.timestamp() * 1_000_000)
+    if isinstance(value, bytes | memoryview):
+        return bytes(value).hex()
+    return value
+
+
+def content_hash(tables: Mapping[str, Sequence[Row]]) -> bytes:
+    """SHA-256 over the rows of one batch: tables in name order, rows sorted by their encoded form."""
+    total = hashlib.sha256()
+    for table in sorted(tables):
+        kept = [i for i, column in enumerate(COLUMNS[table]) if column not in _DETACHABLE.get(table, ())]
+        encoded = sorted(_ENCODER.encode([_canonical(row[i]) for i in kept]) for row in tables[table])
+        if encoded:
+            total.update(table.encode() + b"\n")
+            total.update(b"\n".join(encoded) + b"\n")
+    return total.digest()
+
+
+def chain_hash(prev_hash: bytes, batch: int, decoder_version: str, content: bytes) -> bytes:
+    """The hash of a batch: over its predecessor's hash, its number, the decoder's version, its content."""
+    head = f"{batch}\n{decoder_version}\n".encode()
+    return hashlib.sha256(prev_hash + head + content).digest()
+
+
+GENESIS_PREV_HASH: Final = bytes(32)
+"""The predecessor of the first batch."""
+
+
+def for_copy(table: str, rows: Iterable[Row], batch: int) -> list[Row]:
+    """Rows as COPY takes them: amounts as Decimal, details as they are, the batch at the end."""
+    positions = [i for i, c in enumerate(COLUMNS[table]) if c in {"amount", "fee", "pre_amount", "post_amount"}]
+    if not positions:
+        return [(*row, batch) for row in rows]
+    out = []
+    for row in rows:
+        values = list(row)
+        for i in positions:
+            if values[i] is not None:
+                values[i] = Decimal(values[i])
+        out.append((*values, batch))
+    return out

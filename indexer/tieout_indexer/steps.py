@@ -1,0 +1,70 @@
+"""Instructions in execution order: outer ones, each followed by what it invoked, batches opened up.
+
+The step counts over all instructions of all programs from 0; the path is for people.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tieout_idl import base58
+from tieout_idl.codec import Child
+from tieout_indexer.model import Place
+from tieout_indexer.wire import WireInstruction, WireTransaction
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One instruction as executed: its program, its accounts by address, its data still in base58."""
+
+    place: Place
+    program: str
+    accounts: tuple[str, ...]
+    data: str
+
+    def raw_data(self) -> bytes:
+        """The instruction data. Raises ValueError when it is not base58."""
+        return base58.decode(self.data)
+
+
+def account_keys(transaction: WireTransaction) -> list[str]:
+    """All account keys in the order that indexes refer to: static, loaded writable, loaded read-only."""
+    loaded = transaction.meta.loaded_addresses
+    static = transaction.transaction.message.account_keys
+    return static if loaded is None else static + loaded.writable + loaded.readonly
+
+
+def execution_steps(transaction: WireTransaction, keys: list[str]) -> Iterator[Step]:
+    """Yield every instruction in execution order. Raises IndexError where an index names no key."""
+    inner = {group.index: group.instructions for group in transaction.meta.inner_instructions}
+    step = 0
+    for index, outer in enumerate(transaction.transaction.message.instructions):
+        yield _step(step, str(index), outer, keys)
+        step += 1
+        trail: list[int] = []
+        for nested in inner.get(index, ()):
+            _advance(trail, depth=max((nested.stack_height or 2) - 1, 1))
+            yield _step(step, ".".join(map(str, [index, *trail])), nested, keys)
+            step += 1
+
+
+def _advance(trail: list[int], depth: int) -> None:
+    # The trail holds an ordinal a level: deeper ones end here, this level's next sibling begins.
+    del trail[depth:]
+    if len(trail) == depth:
+        trail[-1] += 1
+    trail += [0] * (depth - len(trail))
+
+
+def _step(step: int, path: str, instruction: WireInstruction, keys: list[str]) -> Step:
+    accounts = tuple([keys[i] for i in instruction.accounts])
+    return Step(Place(step, -1, path), keys[instruction.program_id_index], accounts, instruction.data)
+
+
+def batch_children(step: Step, children: tuple[Child, ...]) -> Iterator[tuple[Place, tuple[str, ...], bytes]]:
+    """Yield ``(place, accounts, data)`` of each instruction in a Batch; its accounts are consumed in order."""
+    start = 0
+    for ordinal, child in enumerate(children):
+        accounts = step.accounts[start : start + child.number_of_accounts]
+        start += child.number_of_accounts
+        place = Place(step.place.step, ordinal, f"{step.place.path}#{ordinal}")
+        yield place, accounts, child.data

@@ -1,0 +1,32 @@
+"""A validator inside the test's own process, on a ledger of its own."""
+
+from pathlib import Path
+
+from solders.hash import Hash
+from solders.instruction import Instruction
+from solders.keypair import Keypair
+from solders.message import Message
+from solders.transaction import VersionedTransaction
+
+from tieout_localnet import genesis
+from tieout_localnet.clock import ChainClock
+from tieout_localnet.engine import Engine
+from tieout_localnet.store import Store
+from tieout_localnet.validator import Validator
+
+START_UNIX_S = 1_795_415_000
+
+
+def make_validator(directory: Path, *, finalized_depth: int = 3) -> Validator:
+    """A validator with a manual clock."""
+    store = Store(directory / "ledger.sqlite3")
+    identity = genesis.load_or_create(store, START_UNIX_S)
+    clock = ChainClock(START_UNIX_S, running=False, slot_s=0.4, wall=lambda: 0.0)
+    return Validator(store, Engine(), identity, clock, confirmed_depth=1, finalized_depth=finalized_depth)
+
+
+def signed(validator: Validator, instructions: list[Instruction], *signers: Keypair) -> VersionedTransaction:
+    """A transaction on the newest blockhash; the first signer pays."""
+    blockhash = Hash.from_string(validator.chain.tip.block.blockhash)
+    message = Message.new_with_blockhash(instructions, signers[0].pubkey(), blockhash)
+    return VersionedTransaction(message, list(signers))

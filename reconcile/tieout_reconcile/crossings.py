@@ -1,0 +1,245 @@
+"""Boundary crossings: every movement that changes the quantity outside issuer-controlled wallets. Pure.
+
+For a ledger event, with "issuer" meaning a treasury, inventory or redemption wallet at that instant::
+
+    change outside = change of supply - change of issuer balances
+
+A mint into treasury or a sweep is 0 and no crossing. Two more things cross with no event: an
+account's owner changes (SetAuthority), or a wallet's role begins or ends with tokens in it. The
+crossings therefore sum to the quantity outside; a rest means that the list is not complete.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from fractions import Fraction
+
+from tieout_reconcile.facts import Movement, OwnerChange, Position
+from tieout_reconcile.registry import ISSUER_ROLES, Registry, Role, Wallet, instant_text
+
+UnitAt = Callable[[int, datetime], Fraction | None]
+"""Shares per raw unit at a slot and its block time; None when the multiplier is unknown."""
+
+_FORCED = "permanent_delegate"
+
+
+class Kind(StrEnum):
+    """How the boundary was crossed."""
+
+    RELEASE = "release"
+    OUTSIDE_MINT = "outside_mint"
+    RETURN = "return"
+    HOLDER_BURN = "holder_burn"
+    SEIZURE = "seizure"
+    FORCED_BURN = "forced_burn"
+    OWNER_CHANGE = "owner_change"
+    ROLE_CHANGE = "role_change"
+    HIDDEN = "hidden"
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """One crossing. ``raw`` is positive; ``outward`` says that it adds to what is owed.
+
+    ``key`` is stable across runs. ``unit`` is shares per raw unit at its own instant, exact.
+    ``position`` and ``signature`` are None for a change of role, which no transaction made.
+    """
+
+    key: str
+    kind: Kind
+    outward: bool
+    raw: int
+    unit: Fraction | None
+    at: datetime
+    position: Position | None
+    signature: str | None
+    account: str | None
+    issuer_role: Role | None
+    counterparty: str | None
+    counterparty_role: Role | None
+    memo: str | None = None
+
+    @property
+    def shares(self) -> Fraction | None:
+        """The shares that it stands for at its own instant."""
+        return None if self.unit is None else self.raw * self.unit
+
+
+@dataclass(frozen=True, slots=True)
+class Crossings:
+    """All crossings in order, the quantity outside that they sum to, and each issuer account's balance."""
+
+    found: tuple[Crossing, ...]
+    outside: int
+    issuer_balances: dict[str, int]
+
+
+class RoleBook:
+    """Who is who for one instrument, at any instant. A token account's own entry goes before its owner's."""
+
+    def __init__(self, registry: Registry, symbol: str) -> None:
+        self._by_address: dict[tuple[str, str], list[Wallet]] = {}
+        for wallet in registry.wallets:
+            if wallet.covers(symbol):
+                self._by_address.setdefault((wallet.kind, wallet.address), []).append(wallet)
+
+    def role(self, account: str | None, owner: str | None, at: datetime) -> Role | None:
+        """Return the role in force, None for a stranger."""
+        for key in (("account", account), ("owner", owner)):
+            for wallet in self._by_address.get(key, ()) if key[1] else ():  # type: ignore[arg-type]
+                if wallet.holds_at(at):
+                    return wallet.role
+        return None
+
+    def is_issuer(self, account: str | None, owner: str | None, at: datetime) -> bool:
+        """Whether the account is inside the issuer's boundary at an instant."""
+        return self.role(account, owner, at) in ISSUER_ROLES
+
+    def changes(self) -> list[datetime]:
+        """Return the instants at which a role begins or ends, in order."""
+        wallets = [w for entries in self._by_address.values() for w in entries]
+        return sorted({at for w in wallets for at in (w.valid_from, w.valid_to) if at is not None})
+
+
+def find_crossings(
+    movements: Iterable[Movement],
+    owner_changes: Iterable[OwnerChange],
+    book: RoleBook,
+    unit_at: UnitAt,
+    until: datetime,
+) -> Crossings:
+    """Return the crossings of one mint up to an instant.
+
+    ``movements`` holds every mint and burn and every event of an account that was ever a registered
+    wallet's; of strangers' accounts it may hold a part.
+    """
+    walk = _Walk(book, unit_at)
+    rows: list[Movement | OwnerChange] = [*movements, *owner_changes]
+    for row in sorted(rows, key=lambda r: r.position):
+        walk.pass_role_changes(row.at)
+        if isinstance(row, Movement):
+            walk.take(row)
+        else:
+            walk.hand_over(row.account, row.new_owner, row)
+    walk.pass_role_changes(until)
+    return Crossings(tuple(walk.found), walk.outside, walk.issuer_balances(until))
+
+
+class _Walk:
+    """The state of a walk along the chain: each account's balance and its owner as last seen."""
+
+    def __init__(self, book: RoleBook, unit_at: UnitAt) -> None:
+        self.book = book
+        self.unit_at = unit_at
+        self.found: list[Crossing] = []
+        self.outside = 0
+        self.balances: dict[str, int] = {}
+        self.owners: dict[str, str | None] = {}
+        self.slot = 0
+        self._role_changes = book.changes()
+
+    def issuer_balances(self, at: datetime) -> dict[str, int]:
+        return {a: n for a, n in self.balances.items() if n and self.book.is_issuer(a, self.owners.get(a), at)}
+
+    def pass_role_changes(self, at: datetime) -> None:
+        while self._role_changes and self._role_changes[0] <= at:
+            self._change_roles(self._role_changes.pop(0))
+
+    def _change_roles(self, at: datetime) -> None:
+        just_before = at - timedelta(microseconds=1)
+        for account, amount in sorted(self.balances.items()):
+            owner = self.owners.get(account)
+            before, after = self.book.role(account, owner, just_before), self.book.role(account, owner, at)
+            if amount > 0 and (before in ISSUER_ROLES) != (after in ISSUER_ROLES):
+                outward = before in ISSUER_ROLES
+                self.outside += amount if outward else -amount
+                self.found.append(
+                    Crossing(
+                        f"role/{account}/{instant_text(at)}", Kind.ROLE_CHANGE, outward, amount,
+                        self.unit_at(self.slot, at), at, None, None, account, before if outward else after,
+                        owner, after if outward else before,
+                    )
+                )  # fmt: skip
+
+    def take(self, row: Movement) -> None:
+        """Book one event and note what of it crossed."""
+        self.slot = row.position.slot
+        self.hand_over(row.source, row.source_owner, row)
+        self.hand_over(row.destination, row.destination_owner, row)
+        from_issuer = row.source is not None and self.book.is_issuer(row.source, row.source_owner, row.at)
+        to_issuer = row.destination is not None and self.book.is_issuer(row.destination, row.destination_owner, row.at)
+        supply = {"mint": row.amount, "burn": -row.amount}.get(row.kind, 0)
+        change = supply - (row.amount - row.fee if to_issuer else 0) + (row.amount if from_issuer else 0)
+        if row.source is not None:
+            self.balances[row.source] = self.balances.get(row.source, 0) - row.amount
+        if row.destination is not None:
+            self.balances[row.destination] = self.balances.get(row.destination, 0) + row.amount - row.fee
+        self.outside += change
+        if change:
+            self.found.append(self._crossing(row, change, from_issuer))
+
+    def hand_over(self, account: str | None, owner: str | None, row: Movement | OwnerChange) -> None:
+        """Note an account's owner; tokens that changed hands with the account may have crossed.
+
+        Called for each event too: an owner that differs from the last one seen is a change, announced or not.
+        """
+        if account is None or owner is None:
+            return
+        self.slot = row.position.slot
+        before, amount = self.owners.get(account), self.balances.get(account, 0)
+        self.owners[account] = owner
+        if before is None or before == owner or amount <= 0:
+            return
+        was, now = self.book.role(account, before, row.at), self.book.role(account, owner, row.at)
+        if (was in ISSUER_ROLES) == (now in ISSUER_ROLES):
+            return
+        outward = was in ISSUER_ROLES
+        self.outside += amount if outward else -amount
+        self.found.append(
+            Crossing(
+                f"owner/{row.signature}/{row.position.step}.{row.position.child}/{account}", Kind.OWNER_CHANGE, outward,
+                amount, self.unit_at(row.position.slot, row.at), row.at, row.position, row.signature, account,
+                was if outward else now, owner if outward else before, now if outward else was,
+                row.memo if isinstance(row, Movement) else None,
+            )
+        )  # fmt: skip
+
+    def _crossing(self, row: Movement, change: int, from_issuer: bool) -> Crossing:
+        outward = change > 0
+        ours_is_source = from_issuer or row.destination is None
+        ours = (row.source, row.source_owner) if ours_is_source else (row.destination, row.destination_owner)
+        theirs = (row.destination, row.destination_owner) if ours_is_source else (row.source, row.source_owner)
+        if row.kind in ("mint", "burn"):
+            # there is one account only, and it is the stranger's
+            theirs, ours = ours, (None, None)
+        return Crossing(
+            key=f"tx/{row.signature}/{row.position.step}.{row.position.child}",
+            kind=_kind(row, outward=outward),
+            outward=outward,
+            raw=abs(change),
+            unit=self.unit_at(row.position.slot, row.at),
+            at=row.at,
+            position=row.position,
+            signature=row.signature,
+            account=ours[0],
+            issuer_role=self.book.role(*ours, row.at),
+            counterparty=theirs[1] or theirs[0],
+            counterparty_role=self.book.role(*theirs, row.at),
+            memo=row.memo,
+        )
+
+
+def _kind(row: Movement, *, outward: bool) -> Kind:
+    forced = row.authority_role == _FORCED
+    match row.kind:
+        case "mint":
+            return Kind.OUTSIDE_MINT
+        case "burn":
+            return Kind.FORCED_BURN if forced else Kind.HOLDER_BURN
+        case "transfer" if outward:
+            return Kind.RELEASE
+        case "transfer":
+            return Kind.SEIZURE if forced else Kind.RETURN
+        case _:
+            return Kind.HIDDEN

@@ -1,0 +1,109 @@
+"""What the ledger says, as values: the input of the pure core. Amounts are raw integers."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from typing import NamedTuple
+
+from tieout_reconcile.exact import f64
+
+
+class Position(NamedTuple):
+    """Where on the chain: the ledger's own key and order."""
+
+    slot: int
+    tx_index: int
+    step: int
+    child: int
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One row of ``ledger.events``. ``at`` is the block's time; owners are those at the event."""
+
+    position: Position
+    at: datetime
+    signature: str
+    kind: str
+    source: str | None
+    source_owner: str | None
+    destination: str | None
+    destination_owner: str | None
+    authority: str | None
+    authority_role: str | None
+    amount: int
+    fee: int
+    memo: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerChange:
+    """A SetAuthority that hands a token account, and all in it, to another owner without a transfer."""
+
+    position: Position
+    at: datetime
+    signature: str
+    account: str
+    new_owner: str | None
+    authority: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MultiplierStep:
+    """One announced multiplier: its eight bytes, when it takes effect, and the slot that replaced it before then."""
+
+    position: Position
+    effective_at: datetime
+    bits: bytes
+    superseded_slot: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Multiplier:
+    """The multiplier in force: the chain's eight bytes (None: the mint has no scaling) and their exact value."""
+
+    bits: bytes | None
+    value: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What one registered wallet's token account holds."""
+
+    account: str
+    owner: str | None
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """All that the ledger knows of one mint up to a slot. ``gap`` says why it is not proven; None when it is."""
+
+    gap: str | None
+    decimals: int | None
+    supply: int | None
+    holdings: tuple[Holding, ...]
+    movements: tuple[Movement, ...]
+    owner_changes: tuple[OwnerChange, ...]
+    multipliers: tuple[MultiplierStep, ...]
+
+
+def multiplier_in_force(steps: tuple[MultiplierStep, ...], slot: int, at: datetime) -> Multiplier | None:
+    """Return the multiplier by the chain's own clock at a slot, 1 where the mint has no scaling, None when unknown.
+
+    Of the steps announced by that slot and in effect by that instant, the last announced counts.
+    """
+    if not steps:
+        return Multiplier(None, Fraction(1))
+    in_effect = [
+        step
+        for step in steps
+        if step.position.slot <= slot
+        and step.effective_at <= at
+        and (step.superseded_slot is None or step.superseded_slot > slot)
+    ]
+    if not in_effect:
+        return None
+    bits = max(in_effect, key=lambda step: step.position).bits
+    value = f64(bits)
+    return Multiplier(bits, value) if value is not None and value > 0 else None

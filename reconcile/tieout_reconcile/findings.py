@@ -1,0 +1,225 @@
+"""Findings: what a person must look at, named one by one, with keys that stay the same across runs. Pure.
+
+Codes follow the break taxonomy: A ledger against chain, B supply against custody, C orders, D wallets.
+A break must be worked off; a notice explains itself (a holder's burn, a seizure) and is shown.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from fractions import Fraction
+
+from tieout_reconcile.canonical import Raw
+from tieout_reconcile.crossings import Crossing, Kind
+from tieout_reconcile.exact import decimal_text, rounded_text
+from tieout_reconcile.matching import Match, Matching, memo_references
+from tieout_reconcile.orders import Order
+from tieout_reconcile.registry import Instrument, Role, instant_text
+from tieout_reconcile.results import Finding
+
+SHOWN_PLACES = 9
+
+NAMES = {
+    "A1": "GAP",
+    "A6": "BALANCE_DRIFT",
+    "A7": "SOURCE_DISAGREE",
+    "A8": "HIDDEN_BALANCE",
+    "A9": "AUTHORITY_ACTION",
+    "B1": "UNDER_BACKED",
+    "B2": "OVER_BACKED",
+    "B5": "STALE_STATEMENT",
+    "B6": "MISSING_POSITION",
+    "B12": "MULTIPLIER_UNKNOWN",
+    "C1": "MINT_NO_DEPOSIT",
+    "C2": "DEPOSIT_NO_MINT",
+    "C3": "BURN_NO_WITHDRAWAL",
+    "C4": "WITHDRAWAL_NO_BURN",
+    "C5": "QTY_MISMATCH",
+    "C7": "DUPLICATE_REF",
+    "C9": "WRONG_PARTY",
+    "C10": "BRIDGE_UNPAIRED",
+    "C12": "REJECTED_BUT_MINTED",
+    "D3": "LABEL_CHANGED",
+}
+
+_DID = {
+    Kind.RELEASE: "released from {ours} to {theirs}",
+    Kind.OUTSIDE_MINT: "minted straight to {theirs}",
+    Kind.RETURN: "returned by {theirs} to {ours}",
+    Kind.HOLDER_BURN: "burned by its holder {theirs}",
+    Kind.SEIZURE: "seized from {theirs} into {ours} by the permanent delegate",
+    Kind.FORCED_BURN: "burned out of {theirs}'s account by the permanent delegate",
+    Kind.OWNER_CHANGE: "changed hands {inout} without a transfer, with token account {account} (other side {theirs})",
+    Kind.ROLE_CHANGE: "{crossed} the boundary because the registry changed the role of {account} (owner {theirs})",
+    Kind.HIDDEN: "{crossed} the boundary through a hidden or withheld balance of {account}",
+}
+
+
+def shares_text(shares: Fraction | None, instrument: Instrument, raw: int | None = None) -> str:
+    """Return a quantity as people read it: ``12.5 shares of AAPLx (1250000000 raw)``."""
+    in_shares = "an unknown number of" if shares is None else rounded_text(shares, SHOWN_PLACES)
+    in_raw = "" if raw is None else f" ({raw} raw)"
+    return f"{in_shares} share{'' if shares == 1 else 's'} of {instrument.symbol}{in_raw}"
+
+
+def order_text(order: Order, instrument: Instrument) -> str:
+    """Return an order as people read it: ``the completed issue order REQ-1 for 250.5 shares of AAPLx``."""
+    if order.shares is not None:
+        return f"order {order.request_id} to {order.side} {shares_text(order.shares, instrument)}"
+    return f"order {order.request_id} to {order.side} {order.raw} raw of {instrument.symbol}"
+
+
+def figure_finding(
+    code: str, instrument: Instrument, anchor: str, summary: str, shares: Fraction | None = None
+) -> Finding:
+    """Return a break about a figure, not a movement; ``anchor`` tells it from others of its code and mint."""
+    key = "/".join(part for part in (code, instrument.mint, anchor) if part)
+    return Finding(key, code, NAMES[code], "break", instrument.symbol, summary, shares=shares)
+
+
+def movement_findings(
+    instrument: Instrument, crossings: Sequence[Crossing], orders: Sequence[Order], matching: Matching, as_of: datetime
+) -> Iterator[Finding]:
+    """Yield what is wrong or worth knowing about each crossing."""
+    matched = {m.crossing.key: m for m in matching.matches}
+    repeated = {c.key: o for c, o in matching.duplicates}
+    known = {o.request_id: o for o in orders}
+    for crossing in crossings:
+        if crossing.key in repeated:
+            order = repeated[crossing.key]
+            why = f"naming {order_text(order, instrument)}, which an earlier movement already filled"
+            yield _about(crossing, instrument, "C7", why, order=order)
+        elif (match := matched.get(crossing.key)) is None:
+            yield from _unmatched(crossing, instrument, known)
+        elif match.order is not None and match.refunds is None:
+            yield from _wrong_order(match, match.order, instrument, as_of)
+    for mismatch in matching.mismatches:
+        first = mismatch.crossings[0]
+        total = sum(c.raw for c in mismatch.crossings)
+        shares = sum((c.shares or Fraction(0) for c in mismatch.crossings), Fraction(0))
+        moved = shares_text(shares if first.unit is not None else None, instrument, total)
+        why = f"against {order_text(mismatch.order, instrument)}: in all {moved} moved"
+        yield _about(first, instrument, "C5", why, order=mismatch.order, anchor=f"order/{mismatch.order.request_id}")
+
+
+def order_findings(
+    instrument: Instrument, orders: Sequence[Order], matching: Matching, as_of: datetime
+) -> Iterator[Finding]:
+    """Yield the completed orders that no movement stands for. Only where the whole chain is known."""
+    served = {m.order.request_id for m in matching.matches if m.order is not None}
+    signatures = {m.crossing.signature: m.order.request_id for m in matching.matches if m.order is not None}
+    for order in sorted(orders, key=lambda o: o.request_id):
+        if order.request_id in served or order.created_at > as_of or order.status_at(as_of) != "completed":
+            continue
+        taken_by = signatures.get(order.signature) if order.signature is not None else None
+        code = "C7" if taken_by else "C2" if order.side == "issue" else "C4"
+        why = (
+            f"its transaction {order.signature} already stands for {taken_by}" if taken_by else "no movement of tokens"
+        )
+        yield Finding(
+            f"{code}/{instrument.mint}/order/{order.request_id}",
+            code,
+            NAMES[code],
+            "break",
+            instrument.symbol,
+            f"{order_text(order, instrument)} is completed, but {why if taken_by else f'{why} stands for it'}",
+            raw=None if order.raw is None else Raw(order.raw),
+            shares=order.shares,
+            at=order.settled_at or order.created_at,
+            signature=order.signature,
+            request_id=order.request_id,
+        )
+
+
+def _unmatched(crossing: Crossing, instrument: Instrument, known: dict[str, Order]) -> Iterator[Finding]:
+    match crossing.kind:
+        case Kind.SEIZURE | Kind.FORCED_BURN:
+            yield _about(crossing, instrument, "A9", "(cause: forced; it stays owed)", severity="notice")
+        case Kind.HOLDER_BURN:
+            yield _about(crossing, instrument, "C3", "(cause: dust or holder burn; no longer owed)", severity="notice")
+        case Kind.HIDDEN:
+            yield _about(crossing, instrument, "A8", "", severity="break" if crossing.outward else "notice")
+        case Kind.ROLE_CHANGE:
+            yield _about(crossing, instrument, "D3", "")
+        case _ if crossing.counterparty_role is Role.BRIDGE:
+            yield _about(
+                crossing, instrument, "C10", "with no counterpart on the other chain" + _memo_hint(crossing, known)
+            )
+        case _:
+            code, side = ("C1", "issue") if crossing.outward else ("C3", "redeem")
+            article = "an" if side == "issue" else "a"
+            yield _about(crossing, instrument, code, f"without {article} {side} order{_memo_hint(crossing, known)}")
+
+
+def _memo_hint(crossing: Crossing, known: dict[str, Order]) -> str:
+    references = memo_references(crossing.memo)
+    if not references:
+        return ""
+    held = known.get(references[0])
+    if held is None:
+        return f" (its memo names {references[0]}, which is no order of this instrument)"
+    return f" (its memo names {references[0]}, an order to {held.side})"
+
+
+def _wrong_order(match: Match, order: Order, instrument: Instrument, as_of: datetime) -> Iterator[Finding]:
+    crossing = match.crossing
+    if order.side == "issue" and order.status_at(as_of) == "rejected":
+        yield _about(crossing, instrument, "C12", f"though {order_text(order, instrument)} was rejected", order=order)
+    if order.wallet is not None and order.wallet != crossing.counterparty:
+        why = f"while {order_text(order, instrument)} is for {order.wallet}"
+        yield _about(crossing, instrument, "C9", why, order=order)
+
+
+def _about(
+    crossing: Crossing,
+    instrument: Instrument,
+    code: str,
+    why: str,
+    *,
+    severity: str = "break",
+    order: Order | None = None,
+    anchor: str | None = None,
+) -> Finding:
+    return Finding(
+        f"{code}/{instrument.mint}/{anchor or crossing.key}",
+        code,
+        NAMES[code],
+        severity,
+        instrument.symbol,
+        " ".join(part for part in (_sentence(crossing, instrument), why, _where(crossing)) if part),
+        raw=Raw(crossing.raw),
+        shares=crossing.shares,
+        at=crossing.at,
+        signature=crossing.signature,
+        request_id=order.request_id if order else None,
+        details={
+            "direction": "out" if crossing.outward else "in",
+            "kind": str(crossing.kind),
+            "counterparty": crossing.counterparty,
+            "slot": crossing.position.slot if crossing.position else None,
+            "memo": crossing.memo,
+        },
+    )
+
+
+def _sentence(crossing: Crossing, instrument: Instrument) -> str:
+    did = _DID[crossing.kind].format(
+        ours=f"{crossing.issuer_role} {crossing.account}" if crossing.issuer_role else crossing.account,
+        theirs=crossing.counterparty,
+        account=crossing.account or "no account",
+        crossed="left" if crossing.outward else "entered",
+        inout="outwards" if crossing.outward else "inwards",
+    )
+    return f"{shares_text(crossing.shares, instrument, crossing.raw)} {did}"
+
+
+def _where(crossing: Crossing) -> str:
+    if crossing.position is None:
+        return f"at {instant_text(crossing.at)}"
+    return f"in transaction {crossing.signature} at slot {crossing.position.slot}"
+
+
+def difference_text(difference: Fraction, instrument: Instrument) -> str:
+    """Return a shortfall or surplus, exact when it is short enough to read."""
+    exact = decimal_text(abs(difference))
+    figure = exact if len(exact) <= 2 * SHOWN_PLACES else rounded_text(abs(difference), SHOWN_PLACES)
+    return f"{figure} shares of {instrument.symbol}"

@@ -1,0 +1,133 @@
+"""Taking files in: registry, statements, orders. A file is taken whole or not at all, and once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tieout_reconcile import store
+from tieout_reconcile.errors import NoRegistry
+from tieout_reconcile.files import InputFile, read_file
+from tieout_reconcile.orders import Order, parse_orders
+from tieout_reconcile.registry import Change, Registry, compare
+from tieout_reconcile.registry_file import parse_registry
+from tieout_reconcile.statements import parse_positions
+from tieout_reconcile.store import SQL, Database
+
+_LATEST = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What applying a registry file would change; ``load`` is the one it was applied under, None before that."""
+
+    path: str
+    content_sha256: str
+    changes: tuple[Change, ...]
+    load: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        changes = [change.to_json() for change in self.changes]
+        return {"path": self.path, "content_sha256": self.content_sha256, "changes": changes, "load": self.load}
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The outcome of an import. ``new`` is False for a file that was taken before, under the same ``load``.
+
+    ``rows`` counts what the file holds, ``stored`` what of it was new.
+    """
+
+    path: str
+    kind: str
+    sha256: str
+    load: int
+    new: bool
+    rows: int
+    stored: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+async def plan_registry(database: Database, path: Path | str) -> Plan:
+    """Return what a registry file would change. Raises BadInput; stores nothing."""
+    file = read_file(path)
+    registry = parse_registry(file)
+    async with store.session(database) as db:
+        known = await store.registry_at(db, _LATEST)
+    return Plan(file.name, registry.content_sha256.hex(), compare(known[1] if known else None, registry))
+
+
+async def apply_registry(database: Database, path: Path | str) -> Plan:
+    """Apply a registry file and return what it changed; one that changes nothing stores nothing. Raises BadInput."""
+    file = read_file(path)
+    registry = parse_registry(file)
+    digest = registry.content_sha256
+    async with store.session(database) as db, db.transaction():
+        await db.execute(SQL["lock_loads"])
+        known = await store.registry_at(db, _LATEST)
+        if known is not None and known[1].content_sha256 == digest:
+            return Plan(file.name, digest.hex(), (), known[0])
+        entries = len(registry.instruments) + len(registry.wallets) + len(registry.custodians)
+        load = await store.new_load(db, "registry", file, digest, entries)
+        await store.insert_registry(db, load, registry)
+    return Plan(file.name, digest.hex(), compare(known[1] if known else None, registry), load)
+
+
+async def show_registry(database: Database) -> Registry:
+    """Return the registry in force. Raises NoRegistry."""
+    async with store.session(database) as db:
+        return await _registry(db)
+
+
+async def _registry(db: Any) -> Registry:
+    known = await store.registry_at(db, _LATEST)
+    if known is None:
+        raise NoRegistry("no registry is applied yet: tieout registry apply FILE")
+    return known[1]
+
+
+async def import_statement(database: Database, path: Path | str) -> Imported:
+    """Take a custodian's positions from CSV. Raises BadInput, NoRegistry."""
+    file = read_file(path)
+    async with store.session(database) as db, db.transaction():
+        await db.execute(SQL["lock_loads"])
+        if (load := await store.file_load(db, "statement", file)) is not None:
+            return _taken_before(file, "statement", load)
+        positions = parse_positions(file, await _registry(db))
+        load = await store.new_load(db, "statement", file, file.sha256, len(positions))
+        await store.insert_positions(db, load, positions)
+    return Imported(file.name, "statement", file.sha256.hex(), load, True, len(positions), len(positions))
+
+
+async def import_orders(database: Database, path: Path | str) -> Imported:
+    """Take orders from CSV: a row that says something new is a new version. Raises BadInput, NoRegistry."""
+    file = read_file(path)
+    async with store.session(database) as db, db.transaction():
+        await db.execute(SQL["lock_loads"])
+        if (load := await store.file_load(db, "orders", file)) is not None:
+            return _taken_before(file, "orders", load)
+        orders = parse_orders(file, await _registry(db))
+        known = await store.orders_of(db, (o.request_id for o in orders))
+        changed = [o for o in orders if o.request_id not in known or not o.same_content(known[o.request_id])]
+        load = await store.new_load(db, "orders", file, file.sha256, len(orders))
+        await store.insert_orders(db, load, changed)
+    return Imported(file.name, "orders", file.sha256.hex(), load, True, len(orders), len(changed))
+
+
+def _taken_before(file: InputFile, kind: str, load: int) -> Imported:
+    return Imported(file.name, kind, file.sha256.hex(), load, False, 0, 0)
+
+
+async def list_statements(database: Database) -> list[store.StatementInfo]:
+    """Return all statements imported so far, in order of import."""
+    async with store.session(database) as db:
+        return await store.statements(db)
+
+
+async def list_orders(database: Database) -> list[Order]:
+    """Return all orders in their latest version, the oldest first."""
+    async with store.session(database) as db:
+        return await store.orders(db)

@@ -1,0 +1,187 @@
+"""The arithmetic: what is owed, what is in custody, and whether the two tie out. Pure and exact."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fractions import Fraction
+from math import floor
+
+from tieout_reconcile.crossings import Crossing, Kind, RoleBook
+from tieout_reconcile.exact import rounded_text
+from tieout_reconcile.facts import Holding
+from tieout_reconcile.matching import Matching, is_owed_when_unsettled, order_settles
+from tieout_reconcile.registry import ISSUER_ROLES, Instrument, Registry, Role, instant_text
+from tieout_reconcile.results import CustodyLine, Verdict
+
+_FORCED = frozenset({Kind.SEIZURE, Kind.FORCED_BURN})
+
+
+def unit_of(multiplier: Fraction, decimals: int) -> Fraction:
+    """Return the shares that one raw unit stands for: multiplier / 10^decimals."""
+    return multiplier * Fraction(1, int(10**decimals))
+
+
+@dataclass(frozen=True, slots=True)
+class Quantities:
+    """One instrument's token quantities, raw. supply = inventory + in_transit + circulating, always."""
+
+    supply: int
+    inventory: int
+    in_transit: int
+    owed_returns: int
+    owed_forced: int
+    roles: tuple[tuple[Role, int], ...]
+
+    @property
+    def circulating(self) -> int:
+        """What is outside issuer-controlled wallets."""
+        return self.supply - self.inventory - self.in_transit
+
+    @property
+    def liability(self) -> int:
+        """What is owed: all outside, and what came in but is not settled, wherever it lies by now."""
+        return self.circulating + self.owed_returns + self.owed_forced
+
+
+def quantities(
+    supply: int, holdings_by_role: Mapping[Role, int], owed: Mapping[str, int], crossings: Sequence[Crossing]
+) -> Quantities:
+    """Return the quantities from the ledger's supply and balances, and the returns still owed."""
+    forced = sum(owed.get(c.key, 0) for c in crossings if c.kind in _FORCED)
+    returned = sum(owed.get(c.key, 0) for c in crossings if c.kind not in _FORCED)
+    return Quantities(
+        supply,
+        holdings_by_role.get(Role.TREASURY, 0) + holdings_by_role.get(Role.INVENTORY, 0),
+        holdings_by_role.get(Role.REDEMPTION, 0),
+        returned,
+        forced,
+        tuple(sorted(holdings_by_role.items())),
+    )
+
+
+def holdings_by_role(holdings: Sequence[Holding], book: RoleBook, at: datetime) -> dict[Role, int]:
+    """Return what the wallets of each role hold together at an instant."""
+    by_role: dict[Role, int] = {}
+    for holding in holdings:
+        role = book.role(holding.account, holding.owner, at)
+        if role is not None:
+            by_role[role] = by_role.get(role, 0) + holding.amount
+    return by_role
+
+
+def still_owed(crossings: Sequence[Crossing], matching: Matching, as_of: datetime) -> dict[str, int]:
+    """Return, by crossing key, the raw amount that came in and is still owed.
+
+    A return is settled by a completed redemption order, up to that order's quantity, or by giving
+    the tokens back. Everything else stays owed: nothing is deducted without evidence.
+    """
+    owed = {c.key: c.raw for c in crossings if is_owed_when_unsettled(c)}
+    short = {m.order.request_id for m in matching.mismatches}
+    rest: dict[str, int] = {}
+    for match in matching.matches:
+        if match.refunds is not None:
+            owed[match.refunds.key] -= match.raw
+        elif match.crossing.key in owed and match.order is not None and order_settles(match.order, as_of):
+            order, settled = match.order, match.raw
+            if order.request_id in short:
+                wanted = order.raw if order.raw is not None else _raw_of(order.shares, match.crossing.unit)
+                settled = min(settled, rest.get(order.request_id, wanted))
+                rest[order.request_id] = rest.get(order.request_id, wanted) - settled
+            owed[match.crossing.key] -= settled
+    return {key: raw for key, raw in owed.items() if raw > 0}
+
+
+def _raw_of(shares: Fraction | None, unit: Fraction | None) -> int:
+    return floor(shares / unit) if shares is not None and unit else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """The latest settled statement of an account at a cut-off, as known: quantities by ISIN."""
+
+    custodian: str
+    account: str
+    as_of: datetime
+    load: int
+    quantities: dict[str, Fraction]
+
+
+def custody_lines(
+    instrument: Instrument,
+    registry: Registry,
+    statements: Mapping[tuple[str, str], Statement],
+    later: Mapping[tuple[str, str], datetime],
+    at: datetime,
+) -> tuple[CustodyLine, ...]:
+    """Return one line for each account that is collateral of the instrument; a missing position is unknown."""
+    lines = []
+    for custodian in registry.custodians:
+        for account in custodian.accounts:
+            if not account.counts(instrument.symbol, at):
+                continue
+            key = (custodian.custodian, account.account)
+            statement = statements.get(key)
+            code, problem = _statement_problem(instrument, statement, later.get(key), custodian.max_age_hours, at)
+            shares = statement.quantities.get(instrument.isin) if statement is not None and problem is None else None
+            as_of, load = (statement.as_of, statement.load) if statement else (None, None)
+            lines.append(CustodyLine(*key, shares, as_of, load, code, problem))
+    return tuple(lines)
+
+
+def _statement_problem(
+    instrument: Instrument, statement: Statement | None, later: datetime | None, max_age_hours: int, at: datetime
+) -> tuple[str | None, str | None]:
+    """Return the code and the sentence of what keeps a statement from counting; (None, None) when it counts."""
+    if statement is None:
+        hint = "" if later is None else f" (the earliest one known is of {instant_text(later)}, after it)"
+        return "B6", f"no settled statement at or before the cut-off {instant_text(at)}{hint}"
+    if at - statement.as_of > timedelta(hours=max_age_hours):
+        last = instant_text(statement.as_of)
+        return "B5", f"the last settled statement, of {last}, is over {max_age_hours} hours older than the cut-off"
+    if instrument.isin not in statement.quantities:
+        since = instant_text(statement.as_of)
+        return "B6", f"the statement of {since} has no position in {instrument.isin}: unknown, not zero"
+    return None, None
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far custody may lie from the liability and still tie out, in shares, each bound exclusive."""
+
+    short: Fraction
+    over: Fraction
+    derivation: str
+
+
+def tolerance_of(instrument: Instrument, registry: Registry, lines: Sequence[CustodyLine], unit: Fraction) -> Tolerance:
+    """Derive the tolerance.
+
+    Short: less than one raw unit, the one final rounding: as long as no whole raw unit is uncovered.
+    Over: less than one step of the coarsest account, which is what rounding a holding up to a bookable
+    quantity can leave, plus the buffer that the registry declares.
+    """
+    quanta = {c.custodian: c.quantum for c in registry.custodians}
+    coarsest = max([quanta[line.custodian] for line in lines] + [unit])
+    over = coarsest + instrument.buffer_shares
+    name = "one raw unit" if coarsest == unit else "the coarsest custody quantum"
+    return Tolerance(
+        unit,
+        over,
+        f"short: under {rounded_text(unit, 18)} shares (one raw unit at the multiplier in force); "
+        f"over: under {rounded_text(over, 18)} shares ({name} {rounded_text(coarsest, 18)} "
+        f"+ declared buffer {rounded_text(instrument.buffer_shares, 18)})",
+    )
+
+
+def verdict_of(difference: Fraction, tolerance: Tolerance) -> Verdict:
+    """Return the verdict on custody minus liability, both known."""
+    if difference <= -tolerance.short:
+        return Verdict.UNDER_BACKED
+    if difference >= tolerance.over:
+        return Verdict.OVER_BACKED
+    return Verdict.TIES_OUT
+
+
+def issuer_balances(holdings: Sequence[Holding], book: RoleBook, at: datetime) -> dict[str, int]:
+    """Return the issuer's accounts and balances by the ledger, to be compared with the walk over crossings."""
+    return {h.account: h.amount for h in holdings if h.amount and book.role(h.account, h.owner, at) in ISSUER_ROLES}

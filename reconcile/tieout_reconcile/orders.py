@@ -1,0 +1,142 @@
+"""Orders from CSV: what was asked to be issued or redeemed, and how far it got.
+
+Columns: ``request_id, side, status, created_at``, one of ``symbol`` and ``isin``, one of ``quantity``
+(shares, decimal) and ``raw`` (token units), and optionally ``wallet`` (the counterparty's owner
+address), ``signature`` and ``settled_at`` (when the share journal was booked, or the refusal).
+"""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime
+from fractions import Fraction
+from typing import Any
+
+from tieout_idl import base58
+from tieout_reconcile.canonical import to_plain
+from tieout_reconcile.exact import parse_quantity, parse_raw
+from tieout_reconcile.files import InputFile, Problems, Row, choice, csv_rows, parse_instant, shown
+from tieout_reconcile.registry import Instrument, Registry
+
+REQUIRED = frozenset({"request_id", "side", "status", "created_at"})
+OPTIONAL = frozenset({"symbol", "isin", "quantity", "raw", "wallet", "signature", "settled_at"})
+SIDES = ("issue", "redeem")
+STATUSES = ("pending", "completed", "rejected")
+# A request id is a word of a memo line: no spaces, nothing that a memo's cleaning could have changed.
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One version of an order. Exactly one of ``shares`` and ``raw`` is given."""
+
+    line: int
+    request_id: str
+    side: str
+    mint: str
+    shares: Fraction | None
+    raw: int | None
+    status: str
+    wallet: str | None
+    signature: str | None
+    created_at: datetime
+    settled_at: datetime | None
+
+    def status_at(self, at: datetime) -> str:
+        """Return the status as of an instant: what was made or settled later was still pending."""
+        later = self.created_at > at or (self.settled_at is not None and self.settled_at > at)
+        return "pending" if later else self.status
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values; quantities as text."""
+        return to_plain(self) | {"raw": None if self.raw is None else str(self.raw)}
+
+    def same_content(self, other: "Order") -> bool:
+        """Whether two versions say the same; the line in the file does not count."""
+        return replace(self, line=0) == replace(other, line=0)
+
+
+def parse_orders(file: InputFile, registry: Registry) -> list[Order]:
+    """Return the orders of a file. Raises BadInput with the line of each fault."""
+    problems = Problems(file.name)
+    symbols = {i.symbol: i for i in registry.instruments}
+    isins = {i.isin: i for i in registry.instruments}
+    orders = []
+    lines: dict[str, int] = {}
+    for row in csv_rows(file, REQUIRED, OPTIONAL, problems):
+        order = _order(row, symbols, isins)
+        if order is None:
+            continue
+        if order.request_id in lines:
+            row.fault(f"request_id {shown(order.request_id)} is that of line {lines[order.request_id]} again")
+        lines.setdefault(order.request_id, row.line)
+        orders.append(order)
+    problems.refuse_if_any()
+    return orders
+
+
+def _order(row: Row, symbols: dict[str, Instrument], isins: dict[str, Instrument]) -> Order | None:
+    request_id = row.parsed("request_id", _request_id)
+    side, status = row.parsed("side", choice(*SIDES)), row.parsed("status", choice(*STATUSES))
+    instrument = _instrument(row, symbols, isins)
+    shares, raw = _quantity(row)
+    wallet, signature = row.optional("wallet", _address), row.optional("signature", _signature)
+    created_at, settled_at = row.parsed("created_at", parse_instant), row.optional("settled_at", parse_instant)
+    if settled_at is not None and created_at is not None and settled_at < created_at:
+        row.fault(f"settled_at {settled_at} is before created_at {created_at}")
+    if settled_at is not None and status == "pending":
+        row.fault("is pending and has a settled_at: leave settled_at empty, or give the final status")
+    if request_id is None or side is None or status is None or instrument is None or created_at is None:
+        return None
+    if shares is None and raw is None:
+        return None
+    return Order(
+        row.line, request_id, side, instrument.mint, shares, raw, status, wallet, signature, created_at, settled_at
+    )
+
+
+def _instrument(row: Row, symbols: dict[str, Instrument], isins: dict[str, Instrument]) -> Instrument | None:
+    symbol, isin = row.get("symbol"), row.get("isin")
+    if not symbol and not isin:
+        row.fault("needs a symbol or an isin")
+        return None
+    found = [known.get(text) for text, known in ((symbol, symbols), (isin, isins)) if text]
+    if None in found:
+        row.fault(
+            f"symbol {shown(symbol)}, isin {shown(isin)}: not an instrument of the registry (B7 UNMAPPED_IDENTIFIER)"
+        )
+        return None
+    if found[0] != found[-1]:
+        row.fault(f"symbol {shown(symbol)} and isin {shown(isin)} are two different instruments")
+        return None
+    return found[0]
+
+
+def _quantity(row: Row) -> tuple[Fraction | None, int | None]:
+    if bool(row.get("quantity")) == bool(row.get("raw")):
+        row.fault("needs either quantity (in shares) or raw (in token units)")
+        return None, None
+    shares, raw = row.optional("quantity", parse_quantity), row.optional("raw", parse_raw)
+    if shares == 0 or raw == 0:
+        row.fault("is an order of nothing: its quantity is 0")
+        return None, None
+    return shares, raw
+
+
+def _request_id(text: str) -> str:
+    if not _REQUEST_ID.fullmatch(text):
+        raise ValueError("is no request id: 1 to 128 visible ASCII characters, no spaces")
+    return text
+
+
+def _address(text: str) -> str:
+    try:
+        base58.public_key(text)
+    except ValueError as bad:
+        raise ValueError(f"is no address: {bad}") from None
+    return text
+
+
+def _signature(text: str) -> str:
+    if len(base58.decode(text)) != 64:
+        raise ValueError("is no transaction signature: 64 bytes in base 58 are wanted")
+    return text

@@ -1,0 +1,226 @@
+-- Queries of the reconciliation. Of schema ledger it reads views and functions only.
+
+-- name: lock_loads
+-- Loads are numbered in commit order: the lock is held until commit.
+select pg_advisory_xact_lock(7401685235)
+
+-- name: lock_runs
+select pg_advisory_xact_lock(7401685236)
+
+-- name: file_load
+select load from recon.load_row where kind = $1 and sha256 = $2 order by load limit 1
+
+-- name: next_load
+select coalesce(max(load), 0) + 1 from recon.load_row
+
+-- name: max_load
+select coalesce(max(load), 0) from recon.load_row
+
+-- name: insert_load
+insert into recon.load_row (load, kind, name, sha256, content_sha256, rows, body) values ($1, $2, $3, $4, $5, $6, $7)
+
+-- name: insert_instrument
+insert into recon.instrument_row (load, symbol, mint, isin, decimals, name, buffer_shares, valid_from, valid_to)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+
+-- name: insert_wallet
+insert into recon.wallet_row (load, ordinal, address, kind, role, instrument, valid_from, valid_to, source, evidence)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+
+-- name: insert_custodian
+insert into recon.custodian_row (load, custodian, name, currency, quantum, max_age_hours) values ($1, $2, $3, $4, $5, $6)
+
+-- name: insert_custody_account
+insert into recon.custody_account_row (load, custodian, account, instruments, valid_from, valid_to)
+values ($1, $2, $3, $4, $5, $6)
+
+-- name: insert_position
+insert into recon.position_row (load, line, custodian, account, isin, quantity, basis, as_of)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: insert_order
+insert into recon.order_row
+    (load, line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+
+-- name: registry_load
+select load, content_sha256 from recon.load_row where kind = 'registry' and load <= $1 order by load desc limit 1
+
+-- name: registry_instruments
+select symbol, mint, isin, decimals, name, buffer_shares, valid_from, valid_to from recon.instrument_row where load = $1
+
+-- name: registry_wallets
+select address, kind, role, instrument, valid_from, valid_to, source, evidence from recon.wallet_row where load = $1
+
+-- name: registry_custodians
+select custodian, name, currency, quantum, max_age_hours from recon.custodian_row where load = $1
+
+-- name: registry_accounts
+select custodian, account, instruments, valid_from, valid_to from recon.custody_account_row where load = $1
+
+-- name: orders_known
+select distinct on (request_id)
+       line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, load
+from recon.order_row where load <= $1 order by request_id, load desc
+
+-- name: orders_of
+select distinct on (request_id)
+       line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, load
+from recon.order_row where request_id = any($1::text[]) order by request_id, load desc
+
+-- name: statements_known
+-- The latest settled statement of each account at or before the cut-off: its rows of the highest load.
+with latest as (
+    select distinct on (custodian, account) custodian, account, as_of, load
+    from recon.position_row
+    where basis = 'settled' and load <= $1 and as_of <= $2
+    order by custodian, account, as_of desc, load desc
+)
+select p.custodian, p.account, p.as_of, p.load, p.isin, p.quantity
+from latest l join recon.position_row p using (custodian, account, as_of, load)
+where p.basis = 'settled'
+
+-- name: statements_later
+select custodian, account, min(as_of) as as_of from recon.position_row
+where basis = 'settled' and load <= $1 and as_of > $2 group by custodian, account
+
+-- name: loads_known
+select load, kind, sha256 from recon.load_row where load <= $1 order by load
+
+-- name: list_statements
+select l.load, l.name, encode(l.sha256, 'hex') as sha256, l.recorded_at, p.custodian, p.account, p.basis, p.as_of,
+       count(*)::integer as positions, bool_and(p.superseded_load is not null) as superseded
+from recon.load_row l join recon.positions p using (load)
+where l.kind = 'statement'
+group by l.load, p.custodian, p.account, p.basis, p.as_of
+order by l.load, p.custodian, p.account, p.basis, p.as_of
+
+-- name: list_orders
+select line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, load
+from recon.orders order by created_at, request_id
+
+-- name: max_batch
+select coalesce(max(batch), 0) from ledger.batches
+
+-- name: batch_hash
+select hash from ledger.batches where batch = $1
+
+-- name: genesis_hash
+select genesis_hash from ledger.cluster
+
+-- name: default_slot
+-- The highest slot that all tracked registered mints cover, those with an open quarantine left out:
+-- they must turn incomplete, not hold all the others back at an old slot.
+with proven as (
+    select c.mint, max(c.to_slot) as to_slot,
+           exists (select from ledger.quarantine q where q.mint = c.mint and q.batch <= $2) as doubtful
+    from ledger.coverage_known($2) c where c.mint = any($1::text[]) group by c.mint
+)
+select coalesce(min(to_slot) filter (where not doubtful), min(to_slot)) from proven
+
+-- name: slot_at
+-- The last slot at or before an instant, and whether a later block proves that it is the last.
+select max(slot) filter (where block_time <= $1) as slot, bool_or(block_time > $1 and slot <= $2) as passed
+from ledger.slots where slot <= $2
+
+-- name: slot_time
+select slot, blockhash, block_time from ledger.slots
+where slot between $1 and $2 and block_time is not null order by slot desc limit 1
+
+-- name: chain_states
+select m.mint,
+       k.from_slot as known_from, k.to_slot as known_to,
+       (select max(c.to_slot) from ledger.coverage_known($3) c where c.mint = m.mint) as covered_to,
+       (select (o.details ->> 'decimals')::integer from ledger.controls_known($3) o
+        where o.mint = m.mint and o.kind = 'mint_open' and o.slot <= $2
+        order by o.slot desc, o.tx_index desc, o.step desc limit 1) as decimals,
+       case when $2 between k.from_slot and k.to_slot then ledger.supply_at(m.mint, $2, $3) end as supply
+from unnest($1::text[]) as m(mint)
+left join lateral ledger.known_range(m.mint, $3) k on true
+
+-- name: holdings
+-- $4: registered owners, $5: registered token accounts
+select m.mint, b.account, b.owner, b.amount
+from unnest($1::text[]) as m(mint)
+cross join lateral ledger.balances_at(m.mint, $2, $3) b
+where b.owner = any($4::text[]) or b.account = any($5::text[])
+order by m.mint collate "C", b.account collate "C"
+
+-- name: movements
+-- Mints, burns, and every event of an account that was ever a registered wallet's. $4 and $5 as above.
+with known as materialized (
+    select * from ledger.events_known($3) e where e.mint = any($1::text[]) and e.slot <= $2
+), ours as (
+    select source as account from known where source_owner = any($4::text[])
+    union select destination from known where destination_owner = any($4::text[])
+    union select account from ledger.controls_known($3) c
+          where c.kind = 'owner' and c.mint = any($1::text[]) and c.slot <= $2
+    union select unnest($5::text[])
+)
+select mint, slot, tx_index, step, child, block_time, signature, kind, source, source_owner, destination,
+       destination_owner, authority, authority_role, amount, fee, memo
+from known k
+where k.kind in ('mint', 'burn')
+   or exists (select from ours o where o.account = k.source)
+   or exists (select from ours o where o.account = k.destination)
+order by slot, tx_index, step, child
+
+-- name: owner_changes
+select c.mint, c.slot, c.tx_index, c.step, c.child, c.block_time, c.signature, c.account, c.authority,
+       coalesce(c.details ->> 'new', t.post_owner) as new_owner
+from ledger.controls_known($3) c
+left join ledger.touches t
+    on t.slot = c.slot and t.tx_index = c.tx_index and t.mint = c.mint and t.account = c.account and t.batch <= $3
+where c.kind = 'owner' and c.mint = any($1::text[]) and c.slot <= $2 and c.account is not null
+order by c.slot, c.tx_index, c.step, c.child
+
+-- name: multipliers
+select mint, announced_slot, tx_index, step, child, effective_at, bits, superseded_slot
+from ledger.multipliers_known($2)
+where mint = any($1::text[])
+order by announced_slot, tx_index, step, child
+
+-- name: next_run
+select coalesce(max(run), 0) + 1 from recon.run_row
+
+-- name: run_with_digest
+select run from recon.run_row where digest = $1 and content_run = run order by run limit 1
+
+-- name: insert_run
+insert into recon.run_row
+    (run, as_of_slot, as_of_time, known_batch, known_load, rules, verdict, breaks, digest, content_run, body)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+returning ran_at
+
+-- name: insert_result
+insert into recon.result_row
+    (run, symbol, mint, isin, verdict, supply, inventory, in_transit, circulating, owed_returns, owed_forced, liability_raw,
+     multiplier_bits, multiplier, liability_shares, custody_shares, difference_shares, tolerance_short, tolerance_over, reasons)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+
+-- name: insert_custody
+insert into recon.custody_row (run, symbol, custodian, account, shares, as_of, load) values ($1, $2, $3, $4, $5, $6, $7)
+
+-- name: insert_crossing
+insert into recon.crossing_row
+    (run, symbol, crossing, ordinal, slot, tx_index, step, child, signature, at, kind, direction, raw, shares,
+     counterparty, cause, owed)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+
+-- name: insert_match
+insert into recon.match_row (run, symbol, crossing, ordinal, request_id, rule, rule_version, status, raw, refunds)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+
+-- name: insert_finding
+insert into recon.finding_row
+    (run, id, key, code, name, severity, symbol, raw, shares, at, signature, request_id, summary, details)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+
+-- name: run_body
+select r.run, r.ran_at, c.body
+from recon.run_row r join recon.run_row c on c.run = r.content_run
+where r.run = coalesce($1, (select max(run) from recon.run_row))
+
+-- name: run_history
+select run, ran_at, as_of_slot, as_of_time, known_batch, known_load, verdict, breaks, encode(digest, 'hex') as digest
+from recon.run_row order by run desc limit $1

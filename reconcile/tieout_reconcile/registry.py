@@ -1,0 +1,200 @@
+"""The registry as values: which mints, whose wallets, which custody accounts, valid from when to when.
+
+Two axes: ``valid_from`` and ``valid_to`` say when an entry held in the business; the load that
+recorded it says when it was known. Intervals are half-open: an entry holds at its ``valid_from``
+and no longer at its ``valid_to``.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from fractions import Fraction
+from typing import Any
+
+import rfc8785
+
+from tieout_reconcile.exact import decimal_text
+
+EVERY_INSTRUMENT = "*"
+
+
+class Role(StrEnum):
+    """What a wallet is to the issuer. Only the first three are issuer-controlled."""
+
+    TREASURY = "treasury"
+    INVENTORY = "inventory"
+    REDEMPTION = "redemption"
+    BRIDGE = "bridge"
+    LOST = "lost"
+    AFFILIATE = "affiliate"
+    MARKET_MAKER = "market_maker"
+    VENUE_HOT = "venue_hot"
+    VENUE_COLD = "venue_cold"
+    VENUE_OMNIBUS = "venue_omnibus"
+
+
+ISSUER_ROLES = frozenset({Role.TREASURY, Role.INVENTORY, Role.REDEMPTION})
+"""Tokens here are inside the issuer's boundary. All other roles are still owed, on their own lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """A tokenized stock: one mint, one ISIN. ``buffer_shares`` is a declared surplus that is no break."""
+
+    symbol: str
+    mint: str
+    isin: str
+    decimals: int
+    name: str = ""
+    buffer_shares: Fraction = Fraction(0)
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """An address with a role: an owner of token accounts (``kind`` owner), or one token account."""
+
+    address: str
+    kind: str
+    role: Role
+    instrument: str
+    valid_from: datetime
+    valid_to: datetime | None
+    source: str
+    evidence: str | None = None
+
+    def holds_at(self, at: datetime) -> bool:
+        """Whether the role is in force at an instant."""
+        return self.valid_from <= at and (self.valid_to is None or at < self.valid_to)
+
+    def covers(self, symbol: str) -> bool:
+        """Whether the entry speaks of an instrument."""
+        return self.instrument in (EVERY_INSTRUMENT, symbol)
+
+
+@dataclass(frozen=True, slots=True)
+class CustodyAccount:
+    """An account at a custodian that is collateral of the named instruments."""
+
+    account: str
+    instruments: tuple[str, ...]
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+
+    def counts(self, symbol: str, at: datetime) -> bool:
+        """Whether the account is collateral of the instrument at an instant."""
+        named = symbol in self.instruments or EVERY_INSTRUMENT in self.instruments
+        begun = self.valid_from is None or self.valid_from <= at
+        return named and begun and (self.valid_to is None or at < self.valid_to)
+
+
+@dataclass(frozen=True, slots=True)
+class Custodian:
+    """Who holds the shares. ``quantum`` is the smallest quantity it books, in shares; 0 when not declared."""
+
+    custodian: str
+    name: str
+    accounts: tuple[CustodyAccount, ...]
+    currency: str | None = None
+    quantum: Fraction = Fraction(0)
+    max_age_hours: int = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """All of it, sorted, so that two files that say the same are equal."""
+
+    instruments: tuple[Instrument, ...]
+    wallets: tuple[Wallet, ...]
+    custodians: tuple[Custodian, ...]
+
+    def instrument(self, symbol: str) -> Instrument | None:
+        """Return the instrument of a symbol."""
+        return next((i for i in self.instruments if i.symbol == symbol), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values: exact decimals as text, instants as ISO 8601 in UTC."""
+        return {
+            "instruments": [_plain(i) for i in self.instruments],
+            "wallets": [_plain(w) for w in self.wallets],
+            "custodians": [_plain(c) | {"accounts": [_plain(a) for a in c.accounts]} for c in self.custodians],
+        }
+
+    @property
+    def content_sha256(self) -> bytes:
+        """The digest of what the registry says; comments and order in the file do not count."""
+        return hashlib.sha256(rfc8785.dumps(self.to_json())).digest()
+
+
+def instant_text(at: datetime | None) -> str | None:
+    """Return an instant as ISO 8601 in UTC with a Z."""
+    return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _plain(entry: Instrument | Wallet | Custodian | CustodyAccount) -> dict[str, Any]:
+    return {name: _plain_value(getattr(entry, name)) for name in type(entry).__slots__ if name != "accounts"}
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, Fraction):
+        return decimal_text(value)
+    if isinstance(value, datetime):
+        return instant_text(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def sorted_registry(instruments: list[Instrument], wallets: list[Wallet], custodians: list[Custodian]) -> Registry:
+    """Return the registry in its one order."""
+    return Registry(
+        tuple(sorted(instruments, key=lambda i: i.symbol)),
+        tuple(sorted(wallets, key=lambda w: (w.address, w.kind, w.instrument, w.valid_from))),
+        tuple(sorted(custodians, key=lambda c: c.custodian)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of a plan: ``action`` add | remove | change, the entry's name, what it was and will be."""
+
+    action: str
+    what: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"action": self.action, "what": self.what, "before": self.before, "after": self.after}
+
+    def text(self) -> str:
+        """Return the line as a person reads it: ``~ instrument AAPLx: decimals 8 -> 6``."""
+        if self.before is None or self.after is None:
+            return f"{'+' if self.before is None else '-'} {self.what}"
+        fields = [f"{k} {self.before[k]} -> {self.after[k]}" for k in self.after if self.before[k] != self.after[k]]
+        return f"~ {self.what}: {', '.join(fields)}"
+
+
+def _entries(registry: Registry | None) -> dict[str, dict[str, Any]]:
+    if registry is None:
+        return {}
+    found = {f"instrument {i.symbol}": _plain(i) for i in registry.instruments}
+    for wallet in registry.wallets:
+        since = instant_text(wallet.valid_from)
+        found[f"wallet {wallet.address} ({wallet.kind}, {wallet.instrument}, from {since})"] = _plain(wallet)
+    for custodian in registry.custodians:
+        found[f"custodian {custodian.custodian}"] = _plain(custodian)
+        for account in custodian.accounts:
+            found[f"custody account {custodian.custodian}/{account.account}"] = _plain(account)
+    return found
+
+
+def compare(before: Registry | None, after: Registry) -> tuple[Change, ...]:
+    """Return what turns one registry into the other, in a fixed order."""
+    old, new = _entries(before), _entries(after)
+    changes = []
+    for what in sorted(old.keys() | new.keys()):
+        if old.get(what) != new.get(what):
+            action = "add" if what not in old else "remove" if what not in new else "change"
+            changes.append(Change(action, what, old.get(what), new.get(what)))
+    return tuple(changes)

@@ -1,0 +1,271 @@
+"""The registry's TOML file, read and checked: every fault at once, each with its place.
+
+::
+
+    [[instruments]]
+    symbol = "AAPLx"
+    mint = "…"                      # base 58, 32 bytes
+    isin = "US0378331005"
+    decimals = 8
+    name = "Apple xStock"           # optional, as are buffer_shares = "0", valid_from, valid_to
+
+    [[wallets]]
+    owner = "…"                     # or account = "…": one token account
+    role = "treasury"
+    instrument = "*"                # or a symbol; "*" when left out
+    valid_from = 2026-01-01T00:00:00Z
+    source = "issuer's wallet list of 2026-01-01"
+    evidence = "signed message 17"  # optional, as is valid_to
+
+    [[custodians]]
+    id = "alpaca"
+    name = "Alpaca Securities LLC"
+    quantum = "0.000000001"         # optional, as are currency = "USD" and max_age_hours = 120
+    [[custodians.accounts]]
+    id = "ITN-1"
+    instruments = ["AAPLx"]         # optional: all; valid_from and valid_to too
+"""
+
+import tomllib
+from collections.abc import Iterator
+from datetime import date, datetime
+from fractions import Fraction
+from itertools import combinations
+from typing import Any
+
+from stdnum import isin as isin_number
+
+from tieout_idl import base58
+from tieout_reconcile.errors import BadInput
+from tieout_reconcile.exact import parse_quantity
+from tieout_reconcile.files import FIELD_CHARACTERS_MAX, InputFile, Problems, decode_text, in_utc, parse_instant, shown
+from tieout_reconcile.registry import (
+    EVERY_INSTRUMENT,
+    Custodian,
+    CustodyAccount,
+    Instrument,
+    Registry,
+    Role,
+    Wallet,
+    sorted_registry,
+)
+
+AGE_HOURS_MAX = 24 * 366
+_MISSING = object()
+
+
+def parse_registry(file: InputFile) -> Registry:
+    """Return the registry of a TOML file. Raises BadInput listing each problem with its place."""
+    try:
+        tables = tomllib.loads(decode_text(file))
+    except (tomllib.TOMLDecodeError, RecursionError) as bad:
+        raise BadInput(file.name, [f"it is not TOML: {bad}"]) from None
+    problems = Problems(file.name)
+    for key in sorted(tables.keys() - {"instruments", "wallets", "custodians"}):
+        problems.add(shown(key), "is not one of instruments, wallets, custodians")
+    instruments = [i for t in _tables(tables, "instruments", problems) if (i := _instrument(t)) is not None]
+    if not instruments and not problems:
+        problems.add("instruments", "there is none: a registry names at least one instrument")
+    symbols = {i.symbol for i in instruments}
+    wallets = [w for t in _tables(tables, "wallets", problems) if (w := _wallet(t, symbols)) is not None]
+    custodians = [c for t in _tables(tables, "custodians", problems) if (c := _custodian(t, symbols)) is not None]
+    _check_instruments_differ(instruments, problems)
+    _check_wallets_do_not_overlap(wallets, problems)
+    _check_unique("custodians", "id", [c.custodian for c in custodians], problems)
+    problems.refuse_if_any()
+    return sorted_registry(instruments, wallets, custodians)
+
+
+class _Table:
+    """One TOML table, its place in the file, and the keys that were read of it."""
+
+    def __init__(self, place: str, values: dict[str, Any], problems: Problems) -> None:
+        self.place = place
+        self.values = values
+        self.problems = problems
+        self.known: list[str] = []
+        self.sound = True
+
+    def fault(self, key: str, what: str) -> None:
+        self.sound = False
+        self.problems.add(f"{self.place}.{key}" if key else self.place, what)
+
+    def take(self, key: str, kind: type | tuple[type, ...], kind_name: str, *, required: bool) -> Any:
+        self.known.append(key)
+        value = self.values.get(key, _MISSING)
+        if value is _MISSING:
+            if required:
+                self.fault(key, "is missing")
+            return None
+        # a TOML boolean is a Python int
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
+            self.fault(key, f"{shown(value)} is not {kind_name}")
+            return None
+        return value
+
+    def text(self, key: str, *, required: bool = True) -> str | None:
+        value = self.take(key, str, "a string", required=required)
+        if value is None:
+            return None
+        if not value.strip() or not value.isprintable() or len(value) > FIELD_CHARACTERS_MAX:
+            self.fault(key, f"{shown(value)} is empty, holds control characters or is over {FIELD_CHARACTERS_MAX} long")
+            return None
+        return str(value).strip()
+
+    def integer(self, key: str, low: int, high: int, *, default: int | None = None) -> int | None:
+        value = self.take(key, int, "an integer", required=default is None)
+        if value is None:
+            return default
+        if not low <= value <= high:
+            self.fault(key, f"{value} is not between {low} and {high}")
+            return None
+        return int(value)
+
+    def address(self, key: str, *, required: bool = True) -> str | None:
+        value = self.text(key, required=required)
+        if value is None:
+            return None
+        try:
+            base58.public_key(value)
+        except ValueError as bad:
+            self.fault(key, f"is no address: {bad}")
+            return None
+        return value
+
+    def quantity(self, key: str) -> Fraction:
+        value = self.take(key, str, 'a decimal number in quotes, like "0.000000001"', required=False)
+        if value is None:
+            return Fraction(0)
+        try:
+            return parse_quantity(value)
+        except ValueError as bad:
+            self.fault(key, f"{shown(value)} {bad}")
+            return Fraction(0)
+
+    def instant(self, key: str, *, required: bool = False) -> datetime | None:
+        value = self.take(key, (datetime, date, str), "an instant like 2026-01-01T00:00:00Z", required=required)
+        if value is None:
+            return None
+        try:
+            if isinstance(value, str):
+                return parse_instant(value)
+            if not isinstance(value, datetime):
+                raise ValueError("has no time and zone: write it as an instant like 2026-01-01T00:00:00Z")
+            return in_utc(value)
+        except ValueError as bad:
+            self.fault(key, f"{shown(value)} {bad}")
+            return None
+
+    def interval(self, *, required: bool = False) -> tuple[datetime | None, datetime | None]:
+        start, end = self.instant("valid_from", required=required), self.instant("valid_to")
+        if start is not None and end is not None and end <= start:
+            self.fault("valid_to", f"{end} is not after valid_from {start}")
+        return start, end
+
+    def close(self) -> bool:
+        """Report the keys that nobody read; say whether the table is sound."""
+        for key in sorted(self.values.keys() - set(self.known)):
+            self.fault(shown(key) if not key.isidentifier() else key, f"is not one of {', '.join(self.known)}")
+        return self.sound
+
+
+def _tables(parent: dict[str, Any], key: str, problems: Problems, prefix: str = "") -> Iterator[_Table]:
+    entries = parent.get(key, [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        problems.add(f"{prefix}{key}", f"is no array of tables: write [[{prefix and 'custodians.'}{key}]]")
+        return
+    for number, entry in enumerate(entries):
+        yield _Table(f"{prefix}{key}[{number}]", entry, problems)
+
+
+def _instrument(table: _Table) -> Instrument | None:
+    symbol, mint, isin = table.text("symbol"), table.address("mint"), table.text("isin")
+    decimals = table.integer("decimals", 0, 18)
+    name, buffer_shares = table.text("name", required=False), table.quantity("buffer_shares")
+    start, end = table.interval()
+    if symbol is not None and (symbol == EVERY_INSTRUMENT or " " in symbol):
+        table.fault("symbol", f"{shown(symbol)} is no symbol")
+    if isin is not None and not (isin_number.is_valid(isin) and isin_number.compact(isin) == isin):
+        table.fault("isin", f"{shown(isin)} is no ISIN: two letters, nine letters or digits, and the check digit")
+    if not table.close() or symbol is None or mint is None or isin is None or decimals is None:
+        return None
+    return Instrument(symbol, mint, isin, decimals, name or "", buffer_shares, start, end)
+
+
+def _wallet(table: _Table, symbols: set[str]) -> Wallet | None:
+    owner, account = table.address("owner", required=False), table.address("account", required=False)
+    if ("owner" in table.values) == ("account" in table.values):
+        table.fault("", "names either an owner or one token account: give exactly one of owner and account")
+    role = table.text("role")
+    if role is not None and role not in list(Role):
+        table.fault("role", f"{shown(role)} is not one of {', '.join(Role)}")
+    instrument = _known_symbol(table, "instrument", table.text("instrument", required=False), symbols)
+    start, end = table.interval(required=True)
+    source, evidence = table.text("source"), table.text("evidence", required=False)
+    address = owner or account
+    if not table.close() or address is None or role is None or start is None or source is None:
+        return None
+    return Wallet(address, "owner" if owner else "account", Role(role), instrument, start, end, source, evidence)
+
+
+def _known_symbol(table: _Table, key: str, symbol: str | None, symbols: set[str]) -> str:
+    if symbol is not None and symbol != EVERY_INSTRUMENT and symbol not in symbols:
+        table.fault(key, f'{shown(symbol)} is the symbol of no instrument here, nor "*"')
+    return symbol or EVERY_INSTRUMENT
+
+
+def _custodian(table: _Table, symbols: set[str]) -> Custodian | None:
+    identity, name = table.text("id"), table.text("name")
+    currency, quantum = table.text("currency", required=False), table.quantity("quantum")
+    age = table.integer("max_age_hours", 1, AGE_HOURS_MAX, default=120)
+    table.known.append("accounts")
+    accounts = []
+    for inner in _tables(table.values, "accounts", table.problems, f"{table.place}."):
+        if (account := _account(inner, symbols)) is not None:
+            accounts.append(account)
+        table.sound &= inner.sound
+    _check_unique(f"{table.place}.accounts", "id", [a.account for a in accounts], table.problems)
+    if not table.close() or identity is None or name is None or age is None:
+        return None
+    ordered = tuple(sorted(accounts, key=lambda a: a.account))
+    return Custodian(identity, name, ordered, currency, quantum, age)
+
+
+def _account(table: _Table, symbols: set[str]) -> CustodyAccount | None:
+    identity = table.text("id")
+    named = table.take("instruments", list, "a list of symbols", required=False)
+    instruments = [EVERY_INSTRUMENT] if named is None else named
+    for symbol in instruments:
+        if not isinstance(symbol, str):
+            table.fault("instruments", f"{shown(symbol)} is not a string")
+        else:
+            _known_symbol(table, "instruments", symbol, symbols)
+    start, end = table.interval()
+    if not table.close() or identity is None:
+        return None
+    return CustodyAccount(identity, tuple(sorted(set(instruments))), start, end)
+
+
+def _check_instruments_differ(instruments: list[Instrument], problems: Problems) -> None:
+    for field in ("symbol", "mint", "isin"):
+        _check_unique("instruments", field, [getattr(i, field) for i in instruments], problems)
+
+
+def _check_unique(place: str, field: str, values: list[str], problems: Problems) -> None:
+    for value in sorted({v for v in values if values.count(v) > 1}):
+        problems.add(place, f"{field} {shown(value)} is there {values.count(value)} times")
+
+
+def _check_wallets_do_not_overlap(wallets: list[Wallet], problems: Problems) -> None:
+    by_address: dict[tuple[str, str], list[Wallet]] = {}
+    for wallet in wallets:
+        by_address.setdefault((wallet.kind, wallet.address), []).append(wallet)
+    for (kind, address), entries in by_address.items():
+        for one, other in combinations(sorted(entries, key=lambda w: w.valid_from), 2):
+            same = EVERY_INSTRUMENT in (one.instrument, other.instrument) or one.instrument == other.instrument
+            if same and (one.valid_to is None or other.valid_from < one.valid_to):
+                problems.add(
+                    f"wallets with {kind} {address}",
+                    f"is {one.role} for {one.instrument} from {one.valid_from} and {other.role} for {other.instrument} "
+                    f"from {other.valid_from}: the two overlap, end the first one by valid_to",
+                )

@@ -1,0 +1,228 @@
+"""What a run says: plain frozen values, with JSON both ways.
+
+Shares are exact ``Fraction`` values (finite decimals); raw amounts are integers. None is unknown,
+never zero.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from fractions import Fraction
+from typing import Any
+
+from tieout_reconcile.canonical import Raw, canonical_bytes, from_plain, to_plain
+
+RUN_SCHEMA = "tieout/run/1"
+RULES = "1"
+"""The version of the rules by which a run decides; it grows when the same input may say something else."""
+
+KEY_LETTERS = 12
+
+
+class Verdict(StrEnum):
+    """Whether the figures tie out, per instrument and for a run."""
+
+    TIES_OUT = "ties_out"
+    OVER_BACKED = "over_backed"
+    INCOMPLETE = "incomplete"
+    UNDER_BACKED = "under_backed"
+
+
+_WORST_LAST = list(Verdict)
+
+
+def worst(verdicts: list[Verdict]) -> Verdict:
+    """Return the verdict of a whole: under_backed before incomplete before over_backed before ties_out."""
+    return max(verdicts, key=_WORST_LAST.index, default=Verdict.INCOMPLETE)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One named thing: a break to be worked off, or a notice that is explained by itself.
+
+    ``key`` is the same in every run that finds it, ``id`` is its short form for people.
+    """
+
+    key: str
+    code: str
+    name: str
+    severity: str
+    symbol: str
+    summary: str
+    raw: Raw | None = None
+    shares: Fraction | None = None
+    at: datetime | None = None
+    signature: str | None = None
+    request_id: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The short name, from the key alone."""
+        return hashlib.sha256(self.key.encode()).hexdigest()[:KEY_LETTERS]
+
+    @property
+    def is_break(self) -> bool:
+        """Whether it counts as a break."""
+        return self.severity == "break"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, the short id among them."""
+        return {"id": self.id} | to_plain(self)
+
+
+@dataclass(frozen=True, slots=True)
+class MatchLine:
+    """The order behind a crossing, by which rule, with how much of it; ``refunds``: the return given back."""
+
+    request_id: str | None
+    rule: str
+    rule_version: int
+    status: str
+    raw: Raw
+    refunds: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CrossingLine:
+    """One boundary crossing with its evidence, its cause, and what of it is still owed."""
+
+    crossing: str
+    kind: str
+    direction: str
+    raw: Raw
+    shares: Fraction | None
+    at: datetime
+    slot: int | None
+    tx_index: int | None
+    step: int | None
+    child: int | None
+    signature: str | None
+    account: str | None
+    issuer_role: str | None
+    counterparty: str | None
+    counterparty_role: str | None
+    cause: str
+    owed: Raw
+    matches: tuple[MatchLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CustodyLine:
+    """What one custody account holds by its latest settled statement; ``shares`` None: unknown, for ``problem``."""
+
+    custodian: str
+    account: str
+    shares: Fraction | None
+    as_of: datetime | None
+    load: int | None
+    code: str | None
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RoleLine:
+    """What the wallets of one role hold together, in raw."""
+
+    role: str
+    raw: Raw
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentResult:
+    """One instrument as of the slot, with its derivation.
+
+    circulating = supply - inventory - in_transit; liability_raw = circulating + owed_returns +
+    owed_forced; liability = liability_raw x multiplier / 10^decimals; difference = custody - liability.
+    """
+
+    symbol: str
+    mint: str
+    isin: str
+    decimals: int
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    supply: Raw | None
+    inventory: Raw | None
+    in_transit: Raw | None
+    circulating: Raw | None
+    owed_returns: Raw | None
+    owed_forced: Raw | None
+    liability_raw: Raw | None
+    multiplier_bits: bytes | None
+    multiplier: Fraction | None
+    liability: Fraction | None
+    custody: Fraction | None
+    difference: Fraction | None
+    tolerance_short: Fraction | None
+    tolerance_over: Fraction | None
+    tolerance_derivation: str
+    roles: tuple[RoleLine, ...]
+    accounts: tuple[CustodyLine, ...]
+    crossings: tuple[CrossingLine, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return to_plain(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """All that a run depends on. The same inputs give the same bytes, today or in a year."""
+
+    genesis_hash: str | None
+    as_of_slot: int
+    as_of_time: datetime | None
+    blockhash: str | None
+    known_batch: int
+    batch_hash: str | None
+    known_load: int
+    loads_sha256: str
+    registry_load: int
+    registry_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A reconciliation of all instruments. ``run`` and ``ran_at``, its place in the history, are not in its bytes."""
+
+    rules: str
+    verdict: Verdict
+    inputs: Inputs
+    instruments: tuple[InstrumentResult, ...]
+    findings: tuple[Finding, ...]
+    run: int | None = field(default=None, metadata={"canonical": False})
+    ran_at: datetime | None = field(default=None, metadata={"canonical": False})
+
+    @property
+    def breaks(self) -> tuple[Finding, ...]:
+        """The findings that somebody must work off."""
+        return tuple(f for f in self.findings if f.is_break)
+
+    @property
+    def clean(self) -> bool:
+        """Whether the figures tie out and there is no break."""
+        return self.verdict is Verdict.TIES_OUT and not self.breaks
+
+    def instrument(self, symbol: str) -> InstrumentResult | None:
+        """Return the result of a symbol."""
+        return next((i for i in self.instruments if i.symbol == symbol), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, without the place in the history."""
+        return {"schema": RUN_SCHEMA} | to_plain(self)
+
+    def canonical_json(self) -> bytes:
+        """Return the canonical bytes (RFC 8785)."""
+        return canonical_bytes(self.to_json())
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the canonical bytes, in hexadecimal."""
+        return hashlib.sha256(self.canonical_json()).hexdigest()
+
+
+def run_from_json(plain: dict[str, Any]) -> Run:
+    """Return the run that ``to_json`` wrote."""
+    return from_plain(Run, plain)

@@ -1,0 +1,319 @@
+"""Schema ``recon`` and the ledger's views, read and written: the only module that runs SQL.
+
+Rows go in and out as the values of the pure core; quantities travel as exact ``numeric``.
+"""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from tieout_database import Queries, connect
+from tieout_reconcile.canonical import from_plain, to_plain
+from tieout_reconcile.errors import NotFound
+from tieout_reconcile.exact import exact_decimal
+from tieout_reconcile.files import InputFile
+from tieout_reconcile.liability import Statement
+from tieout_reconcile.orders import Order
+from tieout_reconcile.registry import Custodian, CustodyAccount, Instrument, Registry, Role, Wallet, sorted_registry
+from tieout_reconcile.results import InstrumentResult, Run
+from tieout_reconcile.statements import Position
+
+SQL = Queries("tieout_reconcile", "recon.sql")
+
+Database: TypeAlias = str | asyncpg.Connection
+"""A connection string, or a connection of the caller's."""
+
+
+@asynccontextmanager
+async def session(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    """Give a connection: the caller's own, or one for this call. Raises DatabaseUnreachable."""
+    if not isinstance(database, str):
+        yield database
+        return
+    connection = await connect(database)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def _decimal(value: Fraction | None) -> Any:
+    return None if value is None else exact_decimal(value)
+
+
+def _fraction(value: Any) -> Fraction | None:
+    return None if value is None else Fraction(value)
+
+
+async def file_load(db: asyncpg.Connection, kind: str, file: InputFile) -> int | None:
+    """Return the load of a file that was taken before, by its SHA-256."""
+    found: int | None = await db.fetchval(SQL["file_load"], kind, file.sha256)
+    return found
+
+
+async def new_load(db: asyncpg.Connection, kind: str, file: InputFile, content_sha256: bytes, rows: int) -> int:
+    """Record a file under the next load. Hold ``lock_loads`` already."""
+    load: int = await db.fetchval(SQL["next_load"])
+    await db.execute(SQL["insert_load"], load, kind, file.name, file.sha256, content_sha256, rows, file.data)
+    return load
+
+
+async def insert_registry(db: asyncpg.Connection, load: int, registry: Registry) -> None:
+    """Store a whole registry under a load."""
+    await db.executemany(
+        SQL["insert_instrument"],
+        [
+            (load, i.symbol, i.mint, i.isin, i.decimals, i.name, _decimal(i.buffer_shares), i.valid_from, i.valid_to)
+            for i in registry.instruments
+        ],
+    )
+    await db.executemany(
+        SQL["insert_wallet"],
+        [
+            (load, n, w.address, w.kind, str(w.role), w.instrument, w.valid_from, w.valid_to, w.source, w.evidence)
+            for n, w in enumerate(registry.wallets)
+        ],
+    )
+    await db.executemany(
+        SQL["insert_custodian"],
+        [(load, c.custodian, c.name, c.currency, _decimal(c.quantum), c.max_age_hours) for c in registry.custodians],
+    )
+    await db.executemany(
+        SQL["insert_custody_account"],
+        [
+            (load, c.custodian, a.account, list(a.instruments), a.valid_from, a.valid_to)
+            for c in registry.custodians
+            for a in c.accounts
+        ],
+    )
+
+
+async def registry_at(db: asyncpg.Connection, known_load: int) -> tuple[int, Registry] | None:
+    """Return the registry as known at a load, with its own load; None when there was none."""
+    head = await db.fetchrow(SQL["registry_load"], known_load)
+    if head is None:
+        return None
+    load = head["load"]
+    instruments = [
+        Instrument(**{**row, "buffer_shares": Fraction(row["buffer_shares"])})
+        for row in await _dicts(db, "registry_instruments", load)
+    ]
+    wallets = [Wallet(**{**row, "role": Role(row["role"])}) for row in await _dicts(db, "registry_wallets", load)]
+    accounts: dict[str, list[CustodyAccount]] = {}
+    for row in await _dicts(db, "registry_accounts", load):
+        custodian = row.pop("custodian")
+        accounts.setdefault(custodian, []).append(CustodyAccount(**{**row, "instruments": tuple(row["instruments"])}))
+    custodians = [
+        Custodian(
+            **{
+                **row,
+                "quantum": Fraction(row["quantum"]),
+                "accounts": tuple(sorted(accounts.get(row["custodian"], []), key=lambda a: a.account)),
+            }
+        )
+        for row in await _dicts(db, "registry_custodians", load)
+    ]
+    return load, sorted_registry(instruments, wallets, custodians)
+
+
+async def _dicts(db: asyncpg.Connection, query: str, *values: Any) -> list[dict[str, Any]]:
+    return [dict(row) for row in await db.fetch(SQL[query], *values)]
+
+
+async def insert_positions(db: asyncpg.Connection, load: int, positions: Sequence[Position]) -> None:
+    """Store the positions of a statement file."""
+    await db.executemany(
+        SQL["insert_position"],
+        [(load, p.line, p.custodian, p.account, p.isin, _decimal(p.quantity), p.basis, p.as_of) for p in positions],
+    )
+
+
+async def insert_orders(db: asyncpg.Connection, load: int, orders: Sequence[Order]) -> None:
+    """Store order versions."""
+    await db.executemany(
+        SQL["insert_order"],
+        [
+            (
+                load, o.line, o.request_id, o.side, o.mint, _decimal(o.shares), o.raw, o.status, o.wallet, o.signature,
+                o.created_at, o.settled_at,
+            )
+            for o in orders
+        ],
+    )  # fmt: skip
+
+
+def _order(row: Any) -> Order:
+    values = {name: row[name] for name in Order.__slots__}
+    raw = values["raw"]
+    return Order(**{**values, "shares": _fraction(values["shares"]), "raw": None if raw is None else int(raw)})
+
+
+async def orders_of(db: asyncpg.Connection, request_ids: Iterable[str]) -> dict[str, Order]:
+    """Return the latest version of each of these orders."""
+    return {row["request_id"]: _order(row) for row in await db.fetch(SQL["orders_of"], list(request_ids))}
+
+
+async def orders_known(db: asyncpg.Connection, known_load: int) -> list[Order]:
+    """Return all orders in the version known at a load."""
+    return [_order(row) for row in await db.fetch(SQL["orders_known"], known_load)]
+
+
+async def statements_known(
+    db: asyncpg.Connection, known_load: int, cut_off: datetime | None
+) -> tuple[dict[tuple[str, str], Statement], dict[tuple[str, str], datetime]]:
+    """Return, by account, the settled statement that counts at a cut-off, and the first one after it."""
+    if cut_off is None:
+        return {}, {}
+    statements: dict[tuple[str, str], Statement] = {}
+    for row in await db.fetch(SQL["statements_known"], known_load, cut_off):
+        key = (row["custodian"], row["account"])
+        statement = statements.setdefault(key, Statement(*key, row["as_of"], row["load"], {}))
+        statement.quantities[row["isin"]] = Fraction(row["quantity"])
+    later = await db.fetch(SQL["statements_later"], known_load, cut_off)
+    return statements, {(row["custodian"], row["account"]): row["as_of"] for row in later}
+
+
+async def loads_digest(db: asyncpg.Connection, known_load: int) -> str:
+    """Return one SHA-256 over the identities of all files known at a load."""
+    rows = await db.fetch(SQL["loads_known"], known_load)
+    lines = [f"{row['load']} {row['kind']} {row['sha256'].hex()}\n" for row in rows]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+async def insert_run(db: asyncpg.Connection, run: Run) -> Run:
+    """Store a run and return it with its number and time; content equal to an earlier run's is stored once."""
+    body = run.canonical_json()
+    digest = hashlib.sha256(body).digest()
+    async with db.transaction():
+        await db.execute(SQL["lock_runs"])
+        number: int = await db.fetchval(SQL["next_run"])
+        earlier: int | None = await db.fetchval(SQL["run_with_digest"], digest)
+        ran_at = await db.fetchval(
+            SQL["insert_run"], number, run.inputs.as_of_slot, run.inputs.as_of_time, run.inputs.known_batch,
+            run.inputs.known_load, run.rules, str(run.verdict), len(run.breaks), digest, earlier or number,
+            None if earlier else body.decode(),
+        )  # fmt: skip
+        if earlier is None:
+            await _insert_content(db, number, run)
+    return replace(run, run=number, ran_at=ran_at)
+
+
+async def _insert_content(db: asyncpg.Connection, number: int, run: Run) -> None:
+    await db.executemany(SQL["insert_result"], [_result_values(number, i) for i in run.instruments])
+    await db.executemany(
+        SQL["insert_custody"],
+        [
+            (number, i.symbol, a.custodian, a.account, _decimal(a.shares), a.as_of, a.load)
+            for i in run.instruments
+            for a in i.accounts
+        ],
+    )
+    crossings = [(i.symbol, n, c) for i in run.instruments for n, c in enumerate(i.crossings)]
+    await db.executemany(
+        SQL["insert_crossing"],
+        [
+            (
+                number, symbol, c.crossing, n, c.slot, c.tx_index, c.step, c.child, c.signature, c.at, c.kind,
+                c.direction, c.raw, _decimal(c.shares), c.counterparty, c.cause, c.owed,
+            )
+            for symbol, n, c in crossings
+        ],
+    )  # fmt: skip
+    await db.executemany(
+        SQL["insert_match"],
+        [
+            (number, symbol, c.crossing, k, m.request_id, m.rule, m.rule_version, m.status, m.raw, m.refunds)
+            for symbol, _, c in crossings
+            for k, m in enumerate(c.matches)
+        ],
+    )
+    await db.executemany(
+        SQL["insert_finding"],
+        [
+            (
+                number, f.id, f.key, f.code, f.name, f.severity, f.symbol, f.raw, _decimal(f.shares), f.at, f.signature,
+                f.request_id, f.summary, f.details,
+            )
+            for f in run.findings
+        ],
+    )  # fmt: skip
+
+
+def _result_values(number: int, i: InstrumentResult) -> tuple[Any, ...]:
+    return (
+        number, i.symbol, i.mint, i.isin, str(i.verdict), i.supply, i.inventory, i.in_transit, i.circulating,
+        i.owed_returns, i.owed_forced, i.liability_raw, i.multiplier_bits, _decimal(i.multiplier),
+        _decimal(i.liability), _decimal(i.custody), _decimal(i.difference), _decimal(i.tolerance_short),
+        _decimal(i.tolerance_over), list(i.reasons),
+    )  # fmt: skip
+
+
+async def load_run(db: asyncpg.Connection, number: int | None) -> Run | None:
+    """Return a stored run, the latest when no number is given; None when nothing was ever run."""
+    row = await db.fetchrow(SQL["run_body"], number)
+    if row is None:
+        if number is None:
+            return None
+        raise NotFound(f"there is no run {number}: tieout reconcile history lists them")
+    return replace(from_plain(Run, json.loads(row["body"])), run=row["run"], ran_at=row["ran_at"])
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One line of the history of runs."""
+
+    run: int
+    ran_at: datetime
+    as_of_slot: int
+    as_of_time: datetime | None
+    known_batch: int
+    known_load: int
+    verdict: str
+    breaks: int
+    digest: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return to_plain(self)
+
+
+@dataclass(frozen=True, slots=True)
+class StatementInfo:
+    """One statement (custodian, account, basis, as_of) of one imported file."""
+
+    load: int
+    name: str
+    sha256: str
+    recorded_at: datetime
+    custodian: str
+    account: str
+    basis: str
+    as_of: datetime
+    positions: int
+    superseded: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return to_plain(self)
+
+
+async def history(db: asyncpg.Connection, limit: int) -> list[RunSummary]:
+    """Return the last runs, the newest first."""
+    return [RunSummary(**row) for row in await _dicts(db, "run_history", limit)]
+
+
+async def statements(db: asyncpg.Connection) -> list[StatementInfo]:
+    """Return all statements ever imported, in order of import."""
+    return [StatementInfo(**row) for row in await _dicts(db, "list_statements")]
+
+
+async def orders(db: asyncpg.Connection) -> list[Order]:
+    """Return all orders in their latest version."""
+    return [_order(row) for row in await db.fetch(SQL["list_orders"])]

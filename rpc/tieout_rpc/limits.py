@@ -1,0 +1,20 @@
+"""Limits on what a node may cost us; each carries its unit in its name."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RpcLimits:
+    """Time-outs, back-off and sizes of one RPC client."""
+
+    connect_timeout_s: float = 4.0
+    request_timeout_s: float = 30.0
+    give_up_after_s: float = 8.0
+    """How long one call is retried, over all endpoints, before it counts as unanswered."""
+    backoff_initial_s: float = 0.1
+    backoff_max_s: float = 2.0
+    retry_after_max_s: float = 30.0
+    body_bytes_max: int = 256 * 1024 * 1024
+    connections_max: int = 16
+    websocket_message_bytes_max: int = 32 * 1024 * 1024
+    websocket_silence_max_s: float = 30.0

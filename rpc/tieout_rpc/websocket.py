@@ -1,0 +1,57 @@
+"""WebSocket subscriptions: notifications as they come, the connection made again when it drops.
+
+A notification is a hint to look, never data: a dropped one costs a little time, not a row.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from tieout_rpc.limits import RpcLimits
+
+
+class _Params(msgspec.Struct):
+    result: Any = None
+
+
+class _Message(msgspec.Struct):
+    method: str | None = None
+    params: _Params | None = None
+    error: Any = None
+
+
+async def subscribe(
+    url: str, method: str, params: Sequence[Any] = (), limits: RpcLimits | None = None
+) -> AsyncIterator[Any]:
+    """Yield the ``result`` of each notification of one subscription; None after each (re)connection.
+
+    ``method`` is the subscribing one, ``rootSubscribe``. Ends only when the caller stops reading.
+    """
+    limits = limits or RpcLimits()
+    wait_s = limits.backoff_initial_s
+    while True:
+        try:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.ws_connect(
+                    url,
+                    timeout=aiohttp.ClientWSTimeout(ws_receive=limits.websocket_silence_max_s),
+                    max_msg_size=limits.websocket_message_bytes_max,
+                ) as socket,
+            ):
+                await socket.send_json({"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)})
+                yield None
+                wait_s = limits.backoff_initial_s
+                async for message in socket:
+                    if message.type is not aiohttp.WSMsgType.TEXT:
+                        continue
+                    parsed = msgspec.json.decode(message.data, type=_Message)
+                    if parsed.params is not None:
+                        yield parsed.params.result
+        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.MsgspecError):
+            yield None  # the reader polls while the socket is away
+        await asyncio.sleep(wait_s)
+        wait_s = min(wait_s * 2, limits.backoff_max_s)

@@ -1,0 +1,42 @@
+"""The public face: what the package exports, and that its cores stay pure."""
+
+import ast
+import types
+from importlib import resources
+
+import tieout_reconcile
+from tieout_database import Queries
+
+PURE = ["canonical", "crossings", "exact", "facts", "findings", "instrument", "liability", "matching", "orders"]
+PURE += ["registry", "registry_file", "results", "statements"]
+
+
+def test_all_lists_each_public_name_in_order() -> None:
+    public = [n for n in vars(tieout_reconcile) if not n.startswith("_")]
+    names = [n for n in public if not isinstance(getattr(tieout_reconcile, n), types.ModuleType)]
+    assert tieout_reconcile.__all__ == sorted(names)
+
+
+def test_every_public_name_has_a_docstring() -> None:
+    for name in tieout_reconcile.__all__:
+        value = getattr(tieout_reconcile, name)
+        if isinstance(value, type | types.FunctionType):
+            assert value.__doc__, name
+
+
+def test_the_cores_do_no_io() -> None:
+    for name in PURE:
+        tree = ast.parse(resources.files("tieout_reconcile").joinpath(f"{name}.py").read_text("utf-8"))
+        imported = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        imported |= {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
+        forbidden = {"asyncpg", "asyncio", "os", "time", "logging", "tieout_database", "tieout_reconcile.store"}
+        assert not imported & forbidden, name
+
+
+def test_every_query_is_used_and_reads_views_of_the_ledger_only() -> None:
+    queries = Queries("tieout_reconcile", "recon.sql")
+    package = resources.files("tieout_reconcile")
+    code = "".join(f.read_text("utf-8") for f in package.iterdir() if f.name.endswith(".py"))
+    for name in queries.names:
+        assert f'"{name}"' in code, name
+        assert not [w for w in queries[name].split() if w.startswith("ledger.") and w.rstrip(",;").endswith("_row")]

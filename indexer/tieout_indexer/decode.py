@@ -17,7 +17,7 @@ from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.mint_state import EpochOf, MintState
 from tieout_indexer.model import PSEUDO_ACCOUNTS, Control, Doubt, Event, Place, TransactionResult
 from tieout_indexer.steps import Step, account_keys, batch_children, execution_steps
-from tieout_indexer.wire import WireTransaction, parse_transaction
+from tieout_indexer.wire import WireTransaction, failed, parse_transaction
 
 DECODER_VERSION = "1"
 """Recorded with each batch: rows of different versions may differ, evidence lets the newer one replace the older."""
@@ -62,9 +62,9 @@ def decode_transaction(scope: Scope, slot: int, tx_index: int, body: bytes) -> T
     ``scope.states`` moves on to the state after the transaction. Raises msgspec.MsgspecError on an
     unexpected shape: the caller parks the slot.
     """
-    transaction = parse_transaction(body)
-    if transaction.meta.err is not None:
+    if failed(body):
         return None
+    transaction = parse_transaction(body)
     result = TransactionResult(tx_index, transaction.transaction.signatures[0], body=body)
     reading = _Reading(scope, scope.epoch_of(slot), result, {}, {}, {})
     _known_accounts(reading, transaction)

@@ -120,6 +120,12 @@ def parse_transaction(body: bytes) -> WireTransaction:
     return _TRANSACTION.decode(body)
 
 
+def failed(body: bytes) -> bool:
+    """Whether the transaction failed on chain; what the error looks like is the node's affair."""
+    meta = _HEAD.decode(body).meta
+    return meta is not None and meta.err is not UNSET and bytes(meta.err) != _NULL
+
+
 def unverifiable(body: bytes | Raw) -> str | None:
     """Say why a transaction cannot be verified from this answer, or None.
 

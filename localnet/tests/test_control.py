@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -167,9 +168,12 @@ def test_logs_prints_the_log(start: Start) -> None:
     assert "of chain" in start().run("logs").stdout
 
 
-def test_the_script_is_executable_and_knows_its_commands() -> None:
-    assert os.access(SCRIPT, os.X_OK)
-    assert "tieout_localnet" in SCRIPT.read_text()
+def test_without_an_installation_the_script_says_what_to_run(tmp_path: Path) -> None:
+    script = tmp_path / "localnet.sh"
+    shutil.copy(SCRIPT, script)
+    refused = subprocess.run([script, "up"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "make setup" in refused.stderr
 
 
 def test_an_agave_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:

@@ -7,9 +7,12 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from solders.hash import Hash
 from solders.keypair import Keypair
+from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
+from solders.transaction import VersionedTransaction
 from support.chain import make_validator, signed
 
 from tieout_localnet.chain import Commitment, Slot
@@ -46,6 +49,31 @@ def test_reads_at_any_slot_that_is_not_final_give_that_slots_state(steps: list[o
                     state = validator.account_at(wallet, slot)
                     assert (state.lamports if state else 0) == balances[wallet]
         validator.store.close()
+
+
+def test_simulating_in_past_state_sees_it_and_leaves_the_newest_alone(tmp_path: Path) -> None:
+    validator = make_validator(tmp_path)
+    payer, to = Keypair(), Keypair().pubkey()
+    validator.airdrop(payer.pubkey(), 10**10, None)
+    for _ in range(5):
+        validator.close_slot()
+    move = transfer(TransferParams(from_pubkey=payer.pubkey(), to_pubkey=to, lamports=10**9))
+    validator.submit(signed(validator, [move], payer))
+    validator.close_slot()
+    past = validator.view(Commitment.FINALIZED)
+    known = validator.chain.node(past.slot)
+    assert known is not None
+    message = Message.new_with_blockhash([move], payer.pubkey(), Hash.from_string(known.block.blockhash))
+    simulation = validator.simulate(VersionedTransaction(message, [payer]), past)
+    assert simulation.execution.err is None
+    assert simulation.balances.pre[:2] == [10**10, 0]
+    assert simulation.balances.post[:2] == [9 * 10**9 - 5_000, 10**9]
+    for key, expected in ((payer.pubkey(), 9 * 10**9 - 5_000), (to, 10**9)):
+        state = validator.engine.account(key)
+        assert state == validator.accounts.get(key)
+        assert state is not None
+        assert state.lamports == expected
+    validator.store.close()
 
 
 def test_a_ledger_reopens_with_the_same_accounts(tmp_path: Path) -> None:

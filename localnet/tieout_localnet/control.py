@@ -38,11 +38,16 @@ class Outcome:
     facts: dict[str, object] = field(default_factory=dict)
 
 
-def call(port: int, method: str, params: list[object] | None = None) -> object:
-    """One JSON-RPC call to a local node; raises OSError when nobody answers, ValueError for an error."""
+def reachable_host(options: Options) -> str:
+    """Where this machine reaches an instance: a wildcard address is not one to call."""
+    return "127.0.0.1" if options.host in ("0.0.0.0", "::", "localhost") else options.host
+
+
+def call(options: Options, method: str, params: list[object] | None = None) -> object:
+    """One JSON-RPC call to an instance; raises OSError when nobody answers, ValueError for an error."""
     body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params or []}
     request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/",
+        f"http://{reachable_host(options)}:{options.port}/",
         data=json.dumps(body).encode(),
         headers={"Content-Type": "application/json"},
     )
@@ -55,20 +60,20 @@ def call(port: int, method: str, params: list[object] | None = None) -> object:
     return answer["result"]
 
 
-def healthy(port: int) -> bool:
+def healthy(options: Options) -> bool:
     """Whether a node answers getHealth with ok."""
     try:
-        return call(port, "getHealth") == "ok"
+        return call(options, "getHealth") == "ok"
     except (OSError, ValueError):
         return False
 
 
-def port_taken(port: int) -> bool:
-    """Whether something listens on a port."""
+def port_taken(host: str, port: int) -> bool:
+    """Whether something listens on a port of an address."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
             probe.listen(1)
         except OSError:
             return True
@@ -96,7 +101,7 @@ def _up(options: Options) -> Outcome:
     if known is not None and instances.alive(known):
         return _already_up(known, options)
     for port in (options.port, options.port + 1):
-        if port_taken(port):
+        if port_taken(reachable_host(options), port):
             return Outcome(2, f"Port {port} is in use by another program. Choose another with --port.")
     try:
         ledger_dir.claim(Path(options.ledger))
@@ -155,13 +160,13 @@ def _wait_ready(record: Record, deadline: float, process: "subprocess.Popen[byte
             return False
         if not instances.alive(record):
             return False
-        if healthy(record.options.port):
+        if healthy(record.options):
             if record.options.validator == "embedded":
                 if _is_it(record):
                     return True
             else:
                 # The real one says ok before it makes blocks: wait until a slot has passed.
-                slot = _processed_slot(record.options.port)
+                slot = _processed_slot(record.options)
                 first_slot = slot if first_slot is None else first_slot
                 if slot is not None and slot != first_slot:
                     return True
@@ -169,9 +174,9 @@ def _wait_ready(record: Record, deadline: float, process: "subprocess.Popen[byte
     return False
 
 
-def _processed_slot(port: int) -> object:
+def _processed_slot(options: Options) -> object:
     try:
-        return call(port, "getSlot", [{"commitment": "processed"}])
+        return call(options, "getSlot", [{"commitment": "processed"}])
     except (OSError, ValueError):
         return None
 
@@ -179,15 +184,15 @@ def _processed_slot(port: int) -> object:
 def _is_it(record: Record) -> bool:
     """Whether what answers on the port is this process, and not one that was faster."""
     try:
-        info = call(record.options.port, "localnet_info")
+        info = call(record.options, "localnet_info")
     except (OSError, ValueError):
         return False
     return isinstance(info, dict) and info.get("pid") == record.pid
 
 
 def _ready_text(record: Record) -> str:
-    port = record.options.port
-    return f"Ready: RPC http://127.0.0.1:{port}, WebSocket ws://127.0.0.1:{port + 1} (pid {record.pid})."
+    host, port = reachable_host(record.options), record.options.port
+    return f"Ready: RPC http://{host}:{port}, WebSocket ws://{host}:{port + 1} (pid {record.pid})."
 
 
 def _facts(record: Record) -> dict[str, object]:
@@ -201,9 +206,9 @@ def _facts(record: Record) -> dict[str, object]:
         "validator": options.validator,
     }
     with contextlib.suppress(OSError, ValueError):
-        facts["slot"] = call(options.port, "getSlot", [{"commitment": "processed"}])
-        facts["genesis_hash"] = call(options.port, "getGenesisHash")
-        version = call(options.port, "getVersion")
+        facts["slot"] = call(options, "getSlot", [{"commitment": "processed"}])
+        facts["genesis_hash"] = call(options, "getGenesisHash")
+        version = call(options, "getVersion")
         facts["solana_core"] = version.get("solana-core") if isinstance(version, dict) else None
     return facts
 
@@ -255,7 +260,7 @@ def status(port: int) -> Outcome:
     record = instances.load(port)
     if record is None or not instances.alive(record):
         return Outcome(1, f"Not running on port {port}.", {"port": port, "running": False})
-    facts = {"running": True, "healthy": healthy(port), **_facts(record)}
+    facts = {"running": True, "healthy": healthy(record.options), **_facts(record)}
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()]
     return Outcome(0 if facts["healthy"] else 1, "\n".join(lines), facts)
 

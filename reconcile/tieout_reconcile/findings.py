@@ -11,6 +11,7 @@ from fractions import Fraction
 from tieout_reconcile.canonical import Raw
 from tieout_reconcile.crossings import Crossing, Kind
 from tieout_reconcile.exact import decimal_text, rounded_text
+from tieout_reconcile.files import shown
 from tieout_reconcile.matching import Match, Matching, memo_references
 from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import Instrument, Role, instant_text
@@ -154,10 +155,11 @@ def _memo_hint(crossing: Crossing, known: dict[str, Order]) -> str:
     references = memo_references(crossing.memo)
     if not references:
         return ""
-    held = known.get(references[0])
+    # anybody may write a memo: it is shown quoted, cut and without control characters
+    named, held = shown(references[0]), known.get(references[0])
     if held is None:
-        return f" (its memo names {references[0]}, which is no order of this instrument)"
-    return f" (its memo names {references[0]}, an order to {held.side})"
+        return f" (its memo names {named}, which is no order of this instrument)"
+    return f" (its memo names {named}, an order to {held.side})"
 
 
 def _wrong_order(match: Match, order: Order, instrument: Instrument, as_of: datetime) -> Iterator[Finding]:

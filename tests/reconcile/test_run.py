@@ -156,7 +156,18 @@ async def test_a_release_naming_an_unknown_request_says_so(book: Book) -> None:
     await book.statement("251.5", 90)
     (found,) = (await book.run()).breaks
     assert found.code == "C1"
-    assert "its memo names REQ-404, which is no order of this instrument" in found.summary
+    assert 'its memo names "REQ-404", which is no order of this instrument' in found.summary
+
+
+async def test_a_hostile_memo_does_no_harm(book: Book) -> None:
+    await day(book)
+    await book.transfer(40, "treasury", "ap", ONE, memo="tieout/1 issue \x1b[2J\u202eevil\ufffd" + "x" * 500)
+    await book.statement("251.5", 90)
+    run = await book.run()
+    (found,) = run.breaks
+    assert found.code == "C1"
+    assert found.summary.isprintable()
+    assert await tieout_reconcile.latest_run(book.dsn) == run
 
 
 async def test_tokens_in_the_redemption_wallet_stay_owed_until_the_journal_is_booked(book: Book) -> None:

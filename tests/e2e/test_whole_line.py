@@ -1,0 +1,99 @@
+"""Client → chain → indexer → reconciliation, by the commands a user runs: on the embedded chain and on a real validator."""
+
+import json
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.chains import running_chain
+from support.command import tieout
+from support.database import query, value
+from tieout.day import Day, DayBook, instant, write_files
+from tieout_client import connect
+from tieout_rpc import RpcClient
+
+pytestmark = pytest.mark.e2e
+SEED = 7
+
+
+@pytest.fixture(params=["embedded", pytest.param("agave", marks=pytest.mark.agave)])
+def any_chain(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with running_chain(request.param, tmp_path) as url:
+        yield url
+
+
+async def block_time(url: str, slot: int) -> Any:
+    async with RpcClient([url]) as rpc:
+        return instant(await rpc.call("getBlockTime", [slot], int))
+
+
+async def index_to(url: str, dsn: str, book: DayBook) -> None:
+    mints = [part for mint in book.mints.values() for part in ("--mint", mint)]
+    done = await tieout(
+        "index", "backfill", "--rpc-url", url, "--dsn", dsn, *mints, "--from-slot", "0", "--to-slot", str(book.slot), "--json"
+    )
+    assert done.code == 0, done.out + done.err
+    assert done.json["complete"] is True
+
+
+async def take_in(dsn: str, *commands: tuple[str, str, Path]) -> None:
+    for group, verb, path in commands:
+        done = await tieout(group, verb, str(path), "--dsn", dsn)
+        assert done.code == 0, done.err
+
+
+async def test_a_day_ties_out_and_what_breaks_it_is_named(any_chain: str, dsn: str, tmp_path: Path) -> None:
+    day = Day(SEED, lambda text: None)
+    async with connect(any_chain, day.signer("payer"), day.authorities()) as issuer:
+        await issuer.airdrop(day.owner("payer"), 100_000_000_000)
+        opened_at = instant(await issuer.rpc.call("getBlockTime", [0], int) - 60)
+        book = await day.play(issuer)
+        await index_to(any_chain, dsn, book)
+        closed_at = await block_time(any_chain, book.slot)
+        registry, orders, positions = write_files(book, tmp_path / "day", opened_at, closed_at)
+        await take_in(dsn, ("registry", "apply", registry), ("order", "import", orders), ("statement", "import", positions))
+
+        good = await tieout("reconcile", "run", "--as-of", str(book.slot), "--dsn", dsn, "--json")
+        assert good.code == 0, good.out + good.err
+        assert {i["symbol"]: i["verdict"] for i in good.json["instruments"]} == {"AAPLx": "ties_out", "TSLAx": "ties_out"}
+        failed = [signature for _, signature in book.failed]
+        assert len(failed) == 4
+        assert await value(dsn, "select count(*) from ledger.events where signature = any($1)", failed) == 0
+        assert {r["status"] for r in await query(dsn, "select status from ledger.proofs")} == {"exact"}
+        headroom = await tieout("headroom", "AAPLx", "--dsn", dsn, "--json")
+        assert headroom.code in {0, 1}
+        assert abs(Fraction(headroom.json["shares"])) < Fraction(1, 10**7)
+
+        audited = await tieout("index", "verify", "--rpc-url", any_chain, "--dsn", dsn, "--json")
+        assert all("not proven up to that slot" in f["found"] for f in audited.json["findings"]), audited.out
+
+        caused = await day.break_things(issuer)
+    await index_to(any_chain, dsn, book)
+    later = await block_time(any_chain, book.slot)
+    short = write_files(book, tmp_path / "day", opened_at, later, {"AAPLx": Fraction(40)})[2]
+    await take_in(dsn, ("statement", "import", short))
+    bad = await tieout("reconcile", "run", "--as-of", str(book.slot), "--dsn", dsn, "--json")
+    assert bad.code == 1, bad.err
+    found = {f["signature"]: f for f in bad.json["findings"] if f["severity"] == "break"}
+    for signature in caused.values():
+        assert found[signature]["code"] == "C1", json.dumps(found, indent=1)
+    assert {i["symbol"]: i["verdict"] for i in bad.json["instruments"]} == {
+        "AAPLx": "under_backed",
+        "TSLAx": "under_backed",
+    }
+    listed = await tieout("breaks", "list", "--dsn", dsn, "--json")
+    assert listed.code == 1
+    assert {b["code"] for b in listed.json["breaks"]} == {"B1", "C1"}
+    # The day before the breaks says the same as it said then, though all of it is known now.
+    again = await tieout("reconcile", "show", str(good.json["run"]), "--dsn", dsn, "--json")
+    assert again.json["digest"] == good.json["digest"]
+
+
+async def test_the_demo_ties_out_catches_what_it_broke_and_cleans_up_after_itself(tmp_path: Path) -> None:
+    done = await tieout("demo", "--json", "--seed", "11", TMPDIR=str(tmp_path))
+    assert done.code == 0, done.err
+    assert (done.json["ties_out"], done.json["caught"]) == (True, True)
+    assert list(tmp_path.glob("tieout-demo-*")) == []

@@ -60,7 +60,7 @@ demo: setup ## play a whole day on a local chain, index it live, reconcile it
 	@$(BIN)/tieout demo
 
 bench: setup ## measure the indexer beside its yardsticks
-	$(BIN)/python -m tests.bench
+	$(BIN)/python tests/bench
 
 docs: setup ## check that the docs' commands and links hold
 	$(BIN)/python -m pytest tests/docs

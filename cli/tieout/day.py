@@ -124,13 +124,13 @@ class Day:
         self._say("primary market: pre-minted into the treasury, released against orders")
         for symbol, shares in (("AAPLx", 10_000), ("TSLAx", 5_000)):
             await issuer.mint_to_treasury(self.book.mints[symbol], shares * _SHARE, f"PRE-{symbol}")
-        for number, (symbol, shares, to) in enumerate(
-            [("AAPLx", "250.5", "participant"), ("TSLAx", "300", "participant"), ("AAPLx", "74.25", "venue")], 1
-        ):
-            await self._release(issuer, f"REQ-{number:04}", symbol, Fraction(shares), to)
-        for number in range(4, 7):
-            shares = Fraction(self._random.randrange(1, 4_000), 100)
-            await self._release(issuer, f"REQ-{number:04}", self._random.choice(["AAPLx", "TSLAx"]), shares, "participant")
+        orders = [("AAPLx", Fraction("250.5"), "participant"), ("TSLAx", Fraction(300), "participant")]
+        orders.append(("AAPLx", Fraction("74.25"), "venue"))
+        for _ in range(3):
+            wanted = Fraction(self._random.randrange(1, 4_000), 100)
+            orders.append((self._random.choice(["AAPLx", "TSLAx"]), wanted, "participant"))
+        for number, (symbol, wanted, to) in enumerate(orders, 1):
+            await self._release(issuer, f"REQ-{number:04}", symbol, wanted, to)
 
     async def _release(self, issuer: "Issuer", request: str, symbol: str, shares: Fraction, to: str) -> None:
         raw = int(shares * _SHARE)
@@ -210,7 +210,9 @@ class Day:
     async def break_things(self, issuer: "Issuer") -> dict[str, str]:
         """Do what reconciliation must catch. Returns what it was → signature."""
         self._say("then: a release without an order, a mint straight to an outsider")
-        ghost = await issuer.issue(self.book.mints["AAPLx"], int(Fraction("17.5") * _SHARE), self.owner("bob"), "GHOST-1")
+        ghost = await issuer.issue(
+            self.book.mints["AAPLx"], int(Fraction("17.5") * _SHARE), self.owner("bob"), "GHOST-1"
+        )
         outside = await issuer.mint_to(self.book.mints["TSLAx"], 3 * _SHARE, self.owner("thief"), "GHOST-2")
         self.book.slot = max(ghost.slot, outside.slot)
         return {"release without an order": ghost.signature, "mint to an outsider": outside.signature}
@@ -227,8 +229,8 @@ def registry_toml(book: DayBook, valid_from: datetime) -> str:
         ]  # fmt: skip
     for owner, role in (("treasury", "treasury"), ("redemption_wallet", "redemption")):
         lines += [
-            "[[wallets]]", f'owner = "{book.owners[owner]}"', f'role = "{role}"', f"valid_from = {valid_from.isoformat()}",
-            'source = "the key ceremony of this chain"', "",
+            "[[wallets]]", f'owner = "{book.owners[owner]}"', f'role = "{role}"',
+            f"valid_from = {valid_from.isoformat()}", 'source = "the key ceremony of this chain"', "",
         ]  # fmt: skip
     lines += [
         "[[custodians]]", 'id = "custodian-a"', 'name = "Custodian A"', 'quantum = "0.000000001"',
@@ -265,7 +267,11 @@ def write_files(
     directory.mkdir(parents=True, exist_ok=True)
     suffix = "-short" if short else ""
     paths = (directory / "registry.toml", directory / f"orders{suffix}.csv", directory / f"positions{suffix}.csv")
-    texts = (registry_toml(book, opened_at), orders_csv(book, opened_at, closed_at), positions_csv(book, closed_at, short))
+    texts = (
+        registry_toml(book, opened_at),
+        orders_csv(book, opened_at, closed_at),
+        positions_csv(book, closed_at, short),
+    )
     for path, text in zip(paths, texts, strict=True):
         path.write_text(text, "utf-8")
     return paths

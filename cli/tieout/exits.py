@@ -41,6 +41,7 @@ _BY_NAME: Final[dict[str, int]] = {
     "asyncpg.exceptions._base.InterfaceError": UNREACHABLE,
     "asyncpg.exceptions.PostgresConnectionError": UNREACHABLE,
     "asyncpg.exceptions.AdminShutdownError": UNREACHABLE,
+    "asyncpg.exceptions.LockNotAvailableError": UNREACHABLE,
     "asyncpg.exceptions.InsufficientPrivilegeError": USAGE,
 }
 """By full name, not by class: looking an error up must not import a part that is not installed."""

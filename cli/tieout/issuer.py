@@ -11,10 +11,12 @@ import typer
 from tieout import exits, settings
 
 Keypair = Annotated[
-    Path | None, typer.Option("--keypair", help="Key file of the fee payer, who holds every role without a key of its own.")
+    Path | None,
+    typer.Option("--keypair", help="Key file of the fee payer, who holds every role without a key of its own."),
 ]
 Keys = Annotated[
-    Path | None, typer.Option("--keys", help="Folder of role keys: treasury.json, mint_authority.json, redemption_wallet.json …")
+    Path | None,
+    typer.Option("--keys", help="Folder of role keys: treasury.json, mint_authority.json, redemption_wallet.json …"),
 ]
 
 

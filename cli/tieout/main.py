@@ -3,8 +3,10 @@
 import os
 import signal
 import sys
+import tempfile
 import traceback
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +29,7 @@ APP = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415  slow, and rarely asked
+        from importlib.metadata import version
 
         typer.echo(f"tieout {version('tieout')}")
         raise typer.Exit
@@ -51,6 +53,10 @@ _TYPER_INTERRUPTED = 130
 def run(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; SIGTERM ends it as tidily as Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A name that the terminal's encoding lacks is shown escaped; it is no reason to fail.
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run_to_code(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -111,16 +117,23 @@ def _failed(error: BaseException) -> int:
         OUTPUT.error(exits.sentence(error), code)
         return code
     where = _keep_traceback(error)
-    OUTPUT.error(f"a defect of tieout: {type(error).__name__}; what led to it is in {where}, please report it", exits.DEFECT)
+    OUTPUT.error(
+        f"a defect of tieout: {type(error).__name__}; what led to it is in {where}, please report it", exits.DEFECT
+    )
     return exits.DEFECT
 
 
 def _keep_traceback(error: BaseException) -> Path:
-    from tieout_database import redact_dsn  # noqa: PLC0415  an optional part
+    from tieout_database import redact_dsn
 
+    text = "".join(redact_dsn(line) for line in traceback.format_exception(error))
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}.txt"
     home = Path(os.environ.get("TIEOUT_HOME", "~/.local/state/tieout")).expanduser() / "defects"
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = home / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}.txt"
-    text = "".join(traceback.format_exception(error))
-    path.write_text(redact_dsn(text), "utf-8")
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = home / name
+        path.write_text(text, "utf-8", "backslashreplace")
+    except OSError:
+        path = Path(tempfile.mkdtemp(prefix="tieout-defect-")) / name
+        path.write_text(text, "utf-8", "backslashreplace")
     return path

@@ -61,7 +61,8 @@ class Output:
 
     def _object(self, data: dict[str, Any]) -> None:
         self.told = True
-        print(json.dumps({"schema": f"tieout/{self.command}/1", **data}, default=plain, ensure_ascii=False))
+        # ASCII: whatever the text and the terminal's encoding, nothing in it steers or breaks the output.
+        print(json.dumps({"schema": f"tieout/{self.command}/1", **data}, default=plain))
 
 
 OUTPUT = Output()

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from tieout.exits import UsageProblem
@@ -21,9 +21,9 @@ class Settings(BaseSettings):
     dsn: str | None = None
     rpc_url: str | None = None
     home: Path = Path("~/.local/state/tieout")
-    window_slots_max: int = 128
-    fetches_in_flight_max: int = 6
-    poll_interval_s: float = 0.4
+    window_slots_max: int = Field(128, gt=0)
+    fetches_in_flight_max: int = Field(6, gt=0)
+    poll_interval_s: float = Field(0.4, gt=0, allow_inf_nan=False)
 
     @classmethod
     def settings_customise_sources(
@@ -31,8 +31,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  the same
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The order of precedence; a .env file is not read."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
@@ -58,8 +58,10 @@ def load(**given: Any) -> Settings:
 
 def database_dsn(flag: str | None) -> str:
     """The database to use: the flag, TIEOUT_DSN, tieout.toml, else the embedded Postgres if it was started."""
-    from tieout_database import refuse_password  # noqa: PLC0415  an optional part
+    from tieout_database import refuse_password
 
+    if flag is not None and not flag.strip():
+        raise UsageProblem("--dsn is empty: leave it out for TIEOUT_DSN or the embedded Postgres")
     if flag is not None:
         return refuse_password(flag)
     settings = load()
@@ -80,7 +82,14 @@ def embedded_note(settings: Settings) -> Path:
 
 def node_urls(flags: list[str] | None) -> list[str]:
     """The node addresses to use: the flags, else TIEOUT_RPC_URL or tieout.toml (several, comma-separated)."""
+    from tieout_rpc import Endpoint  # noqa: PLC0415  an optional part
+
     urls = flags or [u.strip() for u in (load().rpc_url or "").split(",") if u.strip()]
     if not urls:
         raise UsageProblem("no node named: give --rpc-url, or set TIEOUT_RPC_URL")
+    for url in urls:
+        try:
+            Endpoint(url)
+        except ValueError as bad:
+            raise UsageProblem(str(bad)) from None
     return urls

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from tieout_database.dsn import redact_dsn
+from tieout_database.dsn import holds_password, redact_dsn
 from tieout_database.errors import DatabaseUnreachable
 
 CONNECT_TIMEOUT_S = 8.0
@@ -43,6 +43,9 @@ async def _set_up(connection: asyncpg.Connection) -> None:
 
 def _unreachable(dsn: str, reason: BaseException) -> DatabaseUnreachable:
     said = str(reason).splitlines()[0] if str(reason) else type(reason).__name__
+    if isinstance(reason, ValueError) and holds_password(dsn):
+        # What could not be read is quoted, and may be a piece of the password.
+        said = "it cannot be read; characters such as @ : / in a password are written %40 %3A %2F"
     return DatabaseUnreachable(
         f"the database {redact_dsn(dsn)!r} cannot be reached: {redact_dsn(said)}; "
         "check that the server runs and the connection string is right (tieout db start runs an embedded one)"

@@ -15,12 +15,13 @@ begin
             continue;
         end if;
         execute format('grant usage on schema %I to tieout_writer, tieout_reader, tieout_auditor', schema);
-        execute format('grant select on all tables in schema %I to tieout_auditor', schema);
         execute format('grant execute on all functions in schema %I to tieout_writer, tieout_reader, tieout_auditor', schema);
         for relation in
             select c.oid::regclass as name, c.relkind from pg_class c
-            where c.relnamespace = to_regnamespace(schema) and c.relkind in ('r', 'p', 'v')
+            -- partitions come and go, and are reached through their table
+            where c.relnamespace = to_regnamespace(schema) and c.relkind in ('r', 'p', 'v') and not c.relispartition
         loop
+            execute format('grant select on %s to tieout_auditor', relation.name);
             if relation.relkind = 'v' then
                 execute format('grant select on %s to tieout_reader, tieout_writer', relation.name);
             else
@@ -28,6 +29,14 @@ begin
             end if;
         end loop;
     end loop;
+    if to_regclass('public.tieout_migration') is not null then
+        grant select on public.tieout_migration to tieout_writer, tieout_reader, tieout_auditor;
+    end if;
+    if to_regprocedure('ledger.ensure_partition(bigint)') is not null then
+        -- it creates tables with its owner's rights: who only reads has no use for it
+        revoke execute on function ledger.ensure_partition(bigint) from public, tieout_reader, tieout_auditor;
+        grant execute on function ledger.ensure_partition(bigint) to tieout_writer;
+    end if;
     if to_regclass('ledger.writer') is not null then
         grant update on ledger.writer to tieout_writer;
         grant delete on ledger.provisional_row to tieout_writer;

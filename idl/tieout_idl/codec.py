@@ -20,6 +20,8 @@ from tieout_idl.table import BY_DISCRIMINATOR, EXTENSIONS, INSTRUCTIONS, TYPES, 
 
 Decoder = Callable[[bytes, int], tuple[Any, int]]
 Encoder = Callable[[Any], bytes]
+Compiled = tuple[tuple[str, Decoder], ...]
+"""Field names with their decoders, in order."""
 
 _NUMBERS = {
     "u8": "<B", "u16": "<H", "u32": "<I", "u64": "<Q", "i8": "<b", "i16": "<h", "i64": "<q", "f64": "<d", "bool": "<B",
@@ -66,21 +68,21 @@ def decode(data: bytes) -> Instruction | UnknownInstruction:
     layout = find_layout(data)
     if layout is None:
         return UnknownInstruction(data)
-    return Instruction(layout, decode_fields(layout.name, layout.fields, data, len(layout.discriminator)))
+    return Instruction(layout, decode_fields(layout.name, _COMPILED[layout.name], data, len(layout.discriminator)))
 
 
-def decode_fields(what: str, fields: tuple[Field, ...], data: bytes, offset: int) -> dict[str, Any]:
-    """Decode ``fields`` from ``data`` at ``offset``; ``what`` names the whole in errors."""
+def decode_fields(what: str, fields: Compiled, data: bytes, offset: int) -> dict[str, Any]:
+    """Decode compiled fields from ``data`` at ``offset``; ``what`` names the whole in errors."""
     values: dict[str, Any] = {}
-    for field in fields:
+    for name, decoder in fields:
         try:
-            values[field.name], offset = _codec(field)[0](data, offset)
+            values[name], offset = decoder(data, offset)
         except (IndexError, struct.error):
             raise ShortData(
-                f"{what}: field {field.name} starts at byte {offset} of data that has only {len(data)} bytes"
+                f"{what}: field {name} starts at byte {offset} of data that has only {len(data)} bytes"
             ) from None
         except (ValueError, RecursionError) as bad:
-            raise BadValue(f"{what}: field {field.name} at byte {offset}: {bad}") from None
+            raise BadValue(f"{what}: field {name} at byte {offset}: {bad}") from None
     return values
 
 
@@ -303,3 +305,11 @@ def _all_types() -> dict[str, Any]:
 
 
 _TYPE_BY_REPR = _all_types()
+
+
+def compile_fields(fields: tuple[Field, ...]) -> Compiled:
+    """Look the decoders of fields up once, for ``decode_fields``."""
+    return tuple((field.name, _codec(field)[0]) for field in fields)
+
+
+_COMPILED = {name: compile_fields(layout.fields) for name, layout in INSTRUCTIONS.items()}

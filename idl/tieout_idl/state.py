@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tieout_idl import base58
-from tieout_idl.codec import decode_fields
+from tieout_idl.codec import compile_fields, decode_fields
 from tieout_idl.errors import BadValue, ShortData
 from tieout_idl.table import EXTENSIONS
 
@@ -21,6 +21,7 @@ _TYPE_MINT = 1
 _TYPE_ACCOUNT = 2
 _STATES = ("uninitialized", "initialized", "frozen")
 _TLV_HEADER = 4
+_EXTENSIONS = {kind: (name, compile_fields(fields)) for kind, (name, fields) in EXTENSIONS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,8 @@ def parse_extensions(data: bytes) -> tuple[Extension, ...]:
         value = data[offset + _TLV_HEADER : offset + _TLV_HEADER + length]
         if len(value) < length:
             raise ShortData(f"extension {kind} at byte {offset} has {len(value)} of its {length} bytes")
-        name, fields = EXTENSIONS.get(kind, ("unknown", ()))
-        parsed = decode_fields(name, fields, value, 0) if kind in EXTENSIONS else {"value": value}
+        name, fields = _EXTENSIONS.get(kind, ("unknown", None))
+        parsed = {"value": value} if fields is None else decode_fields(name, fields, value, 0)
         found.append(Extension(kind, name, parsed))
         offset += _TLV_HEADER + length
     return tuple(found)

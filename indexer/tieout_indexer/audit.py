@@ -12,7 +12,7 @@ import asyncpg
 from tieout_database import Queries, check_schema, connect
 from tieout_indexer.errors import IndexerError
 from tieout_indexer.redecode import check_evidence
-from tieout_indexer.rows import COLUMNS, GENESIS_PREV_HASH, chain_hash, content_hash
+from tieout_indexer.rows import COLUMNS, GENESIS_PREV_HASH, chain_hash, content_hash, from_database
 from tieout_rpc import RpcClient, RpcLimits
 
 _SQL = Queries("tieout_indexer", "audit.sql")
@@ -56,7 +56,7 @@ async def _batch_rows(connection: asyncpg.Connection, batch: int) -> dict[str, l
     tables: dict[str, list[Any]] = {}
     for table, columns in COLUMNS.items():
         rows = await connection.fetch(f"select {', '.join(columns)} from ledger.{table} where batch = $1", batch)
-        tables[table] = [tuple(row) for row in rows]
+        tables[table] = [from_database(row) for row in rows]
     return tables
 
 

@@ -17,10 +17,11 @@ from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.mint_state import EpochOf, MintState
 from tieout_indexer.model import PSEUDO_ACCOUNTS, Control, Doubt, Event, Place, TransactionResult
 from tieout_indexer.steps import Step, account_keys, batch_children, execution_steps
-from tieout_indexer.wire import WireTransaction, failed, parse_transaction
+from tieout_indexer.wire import WireTransaction, parse_transaction
 
 DECODER_VERSION = "1"
 """Recorded with each batch: rows of different versions may differ, evidence lets the newer one replace the older."""
+_PROGRAMS = TOKEN_PROGRAMS | MEMO_PROGRAMS
 WHOLE = Place(-1, -1, "")
 """The place of a doubt that concerns a transaction as a whole."""
 
@@ -62,18 +63,19 @@ def decode_transaction(scope: Scope, slot: int, tx_index: int, body: bytes) -> T
     ``scope.states`` moves on to the state after the transaction. Raises msgspec.MsgspecError on an
     unexpected shape: the caller parks the slot.
     """
-    if failed(body):
-        return None
     transaction = parse_transaction(body)
+    if transaction.meta.err is not None:
+        return None
     result = TransactionResult(tx_index, transaction.transaction.signatures[0], body=body)
     reading = _Reading(scope, scope.epoch_of(slot), result, {}, {}, {})
-    _known_accounts(reading, transaction)
+    keys = account_keys(transaction)
+    _known_accounts(reading, transaction, keys)
     try:
-        for step in execution_steps(transaction, account_keys(transaction)):
+        for step in execution_steps(transaction, keys, _PROGRAMS):
             _read_step(reading, step)
     except IndexError:
         raise msgspec.ValidationError(f"transaction {tx_index} refers to an account key that it lacks") from None
-    proof.prove(result, transaction, account_keys(transaction), scope.tracks, reading.unsolved)
+    proof.prove(result, transaction, keys, scope.tracks, reading.unsolved)
     if not (result.status or result.doubts):
         return None
     result.memo = _memo(reading)
@@ -82,9 +84,8 @@ def decode_transaction(scope: Scope, slot: int, tx_index: int, body: bytes) -> T
     return result
 
 
-def _known_accounts(reading: _Reading, transaction: WireTransaction) -> None:
+def _known_accounts(reading: _Reading, transaction: WireTransaction, keys: list[str]) -> None:
     # Before the transaction, as the node saw it; an account opened in it may show only afterwards.
-    keys = account_keys(transaction)
     for row in (*transaction.meta.post_token_balances, *transaction.meta.pre_token_balances):
         reading.mint_of[keys[row.account_index]] = row.mint
     for row in transaction.meta.pre_token_balances:

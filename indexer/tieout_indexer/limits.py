@@ -9,6 +9,8 @@ class IndexerLimits:
 
     window_slots_max: int = 128
     """Slots read and committed in one transaction."""
+    batch_rows_max: int = 20_000
+    """Rows after which a commit is due though the window is not read to its end."""
     fetches_in_flight_max: int = 6
     poll_interval_s: float = 0.4
     parked_retry_interval_s: float = 5.0

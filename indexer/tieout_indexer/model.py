@@ -1,8 +1,9 @@
 """The values that flow through the indexer, from decoded instruction to stored row."""
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NewType
+
+import msgspec
 
 Slot = NewType("Slot", int)
 Pubkey = NewType("Pubkey", str)
@@ -14,8 +15,7 @@ PSEUDO_ACCOUNTS = frozenset({ISSUANCE, WITHHELD, CONFIDENTIAL})
 """The other side of a mint, a fee, a hidden balance: every stored movement has two sides."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where in a transaction: execution step, ordinal in a Batch (or -1), and the path for people."""
 
     step: int
@@ -23,8 +23,7 @@ class Place:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """One movement of a visible balance or the supply. Amounts raw; ``fee`` is part of ``amount``."""
 
     place: Place
@@ -41,8 +40,7 @@ class Event:
     fee: int
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(msgspec.Struct, frozen=True):
     """A change of who may do what, or of how amounts are displayed."""
 
     place: Place
@@ -53,8 +51,7 @@ class Control:
     details: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Touch:
+class Touch(msgspec.Struct, frozen=True):
     """The node's own figures for one account of a mint around a transaction; None: it did not exist."""
 
     mint: str
@@ -66,8 +63,7 @@ class Touch:
     post_owner: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
+class Doubt(msgspec.Struct, frozen=True):
     """Why a transaction is quarantined for a mint."""
 
     place: Place
@@ -76,24 +72,22 @@ class Doubt:
     data: str
 
 
-@dataclass(slots=True)
-class TransactionResult:
+class TransactionResult(msgspec.Struct):
     """All that one successful transaction says about the tracked mints."""
 
     tx_index: int
     signature: str
     memo: str | None = None
-    events: list[Event] = field(default_factory=list)
-    controls: list[Control] = field(default_factory=list)
-    touches: list[Touch] = field(default_factory=list)
-    doubts: list[Doubt] = field(default_factory=list)
-    status: dict[str, str] = field(default_factory=dict)
+    events: list[Event] = msgspec.field(default_factory=list)
+    controls: list[Control] = msgspec.field(default_factory=list)
+    touches: list[Touch] = msgspec.field(default_factory=list)
+    doubts: list[Doubt] = msgspec.field(default_factory=list)
+    status: dict[str, str] = msgspec.field(default_factory=dict)
     """mint → exact | derived | unproven"""
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class BlockHeader:
+class BlockHeader(msgspec.Struct, frozen=True):
     """What links a block to its parent."""
 
     slot: int
@@ -104,8 +98,7 @@ class BlockHeader:
     transactions: int
 
 
-@dataclass(frozen=True, slots=True)
-class DecodedBlock:
+class DecodedBlock(msgspec.Struct, frozen=True):
     """A linked block and its transactions that concern the tracked mints, in order."""
 
     header: BlockHeader

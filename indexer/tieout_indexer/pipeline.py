@@ -6,6 +6,7 @@ and progress commit together, so a crash anywhere leaves the ledger as it was be
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -18,9 +19,9 @@ from tieout_indexer.decode import Scope, decode_transaction
 from tieout_indexer.errors import ChangedBlock
 from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.mint_state import EpochOf, MintState
-from tieout_indexer.model import DecodedBlock, Doubt, TransactionResult
+from tieout_indexer.model import BlockHeader, DecodedBlock, Doubt, TransactionResult
 from tieout_indexer.rows import RowSet, add_block
-from tieout_indexer.source import BlockSource, Fetched, Parked
+from tieout_indexer.source import BlockSource, Fetched, Parked, naming
 from tieout_indexer.writer import LedgerWriter
 
 Report = Callable[[str], None]
@@ -46,6 +47,34 @@ class Context:
     ranges: dict[str, list[tuple[int, int]]]
     following: dict[str, int] = field(default_factory=dict)
     """mint → last slot of the range already read that begins right after the segment"""
+
+
+@dataclass(slots=True)
+class _Part:
+    """The part of a segment that the next commit will hold."""
+
+    segment: Segment
+    context: Context
+    scope: Scope
+    known: dict[int, str]
+    blocks: list[DecodedBlock] = field(default_factory=list)
+    rows: int = 0
+
+    @property
+    def last(self) -> BlockHeader:
+        return self.blocks[-1].header
+
+    def take(self, found: Fetched | Parked) -> Parked | None:
+        """Decode the next block; the reason to stop, where it cannot be taken. Raises ChangedBlock."""
+        if isinstance(found, Parked):
+            return found
+        _same_block(found, self.known)
+        decoded = decode_block(self.scope, found)
+        if isinstance(decoded, Parked):
+            return decoded
+        self.blocks.append(decoded)
+        self.rows += sum(len(r.events) + len(r.controls) + len(r.touches) for r in decoded.results)
+        return None
 
 
 class Pipeline:
@@ -74,10 +103,9 @@ class Pipeline:
             if not ranges and start > from_slot:
                 ranges.append((from_slot, start - 1))
         for segment in plan((from_slot, to_slot), have, self._limits.window_slots_max):
-            outcome = await self.read_segment(segment)
-            done(outcome)
-            if outcome.parked:
-                return outcome.parked
+            parked = await self.read_segment(segment, done)
+            if parked:
+                return parked
         return None
 
     async def unproven(self, mints: Sequence[str], from_slot: int, to_slot: int) -> dict[str, list[tuple[int, int]]]:
@@ -86,17 +114,47 @@ class Pipeline:
         holes = {mint: missing((from_slot, to_slot), coverage[mint]) for mint in mints}
         return {mint: ranges for mint, ranges in holes.items() if ranges}
 
-    async def read_segment(self, segment: Segment) -> SegmentOutcome:
-        """Read one segment and commit it, or its proven beginning, in one transaction."""
+    async def read_segment(self, segment: Segment, done: Callable[[SegmentOutcome], None]) -> Parked | None:
+        """Read one segment and commit it; in parts, where it holds more rows than one commit should.
+
+        Returns the slot that stopped it: what was proven before that slot is committed.
+        """
+        part = await self._begin(segment)
+        before = await self._writer.block_before(segment.from_slot)
+        stream = self._source.blocks(
+            segment.from_slot, segment.to_slot, Anchor(*before) if before else None, naming(segment.mints)
+        )
+        parked: Parked | None = None
+        async with aclosing(stream):
+            async for found in stream:
+                parked = part.take(found)
+                if parked:
+                    break
+                if part.rows >= self._limits.batch_rows_max:
+                    done(await self._commit(part, part.last.slot, None))
+                    part = await self._begin(Segment(part.last.slot + 1, segment.to_slot, segment.mints))
+                await asyncio.sleep(0)
+        if parked is None:
+            done(await self._commit(part, segment.to_slot, None))
+        else:
+            done(await self._commit(part, part.last.slot if part.blocks else None, parked))
+        return parked
+
+    async def _begin(self, segment: Segment) -> _Part:
         context = await self.context(segment)
-        blocks, parked = await self._decode(segment, context)
-        proven_to = segment.to_slot if parked is None else (blocks[-1].header.slot if blocks else None)
+        known = await self._writer.known_slots(segment.from_slot, segment.to_slot)
+        scope = Scope(segment.mints, context.states, self.epoch_of, self._limits)
+        return _Part(segment, context, scope, known)
+
+    async def _commit(self, part: _Part, proven_to: int | None, parked: Parked | None) -> SegmentOutcome:
         rows = RowSet()
-        await self._park_rows(rows, segment, proven_to, parked)
-        if proven_to is not None:
-            await self._ledger_rows(rows, segment, context, blocks, proven_to)
+        await self._park_rows(rows, part.segment, proven_to, parked)
+        if proven_to is not None and proven_to >= part.segment.from_slot:
+            if part.blocks:
+                await self._writer.check_block_after(part.last.slot, part.last.blockhash)
+            await self._ledger_rows(rows, part.segment, part.context, part.blocks, proven_to)
         await self._writer.commit(rows)
-        return SegmentOutcome(segment, proven_to, len(rows["event_row"]), parked)
+        return SegmentOutcome(part.segment, proven_to, len(rows["event_row"]), parked)
 
     async def context(self, segment: Segment) -> Context:
         """What is known from before a segment: states, and how far back they hold without a gap."""
@@ -117,26 +175,6 @@ class Pipeline:
                 complete.add(mint)
         following = {mint: end for mint in mints for start, end in ranges[mint] if start <= segment.to_slot + 1 <= end}
         return Context(since, states, complete, ranges, following)
-
-    async def _decode(self, segment: Segment, context: Context) -> tuple[list[DecodedBlock], Parked | None]:
-        before = await self._writer.block_before(segment.from_slot)
-        known = await self._writer.known_slots(segment.from_slot, segment.to_slot)
-        scope = Scope(segment.mints, context.states, self.epoch_of, self._limits)
-        needles = [mint.encode() for mint in sorted(segment.mints)]
-        blocks: list[DecodedBlock] = []
-        async for found in self._source.blocks(segment.from_slot, segment.to_slot, Anchor(*before) if before else None):
-            if isinstance(found, Parked):
-                return blocks, found
-            _same_block(found, known)
-            decoded = decode_block(scope, found, needles)
-            if isinstance(decoded, Parked):
-                return blocks, decoded
-            blocks.append(decoded)
-            await asyncio.sleep(0)
-        if blocks:
-            last = blocks[-1].header
-            await self._writer.check_block_after(last.slot, last.blockhash)
-        return blocks, None
 
     async def _ledger_rows(
         self, rows: RowSet, segment: Segment, context: Context, blocks: list[DecodedBlock], proven_to: int
@@ -197,19 +235,12 @@ class Pipeline:
             rows["park_row"].append((parked.slot, "park", parked.reason, now))
 
 
-def decode_block(scope: Scope, found: Fetched, needles: Sequence[bytes]) -> DecodedBlock | Parked:
-    """Decode the transactions of a block that name a tracked mint; a shape not understood parks the slot.
-
-    Every transaction that can change a tracked mint names it somewhere in its bytes: among its
-    keys, its loaded addresses or its token balances.
-    """
+def decode_block(scope: Scope, found: Fetched) -> DecodedBlock | Parked:
+    """Decode the transactions of a block that may matter; a shape not understood parks the slot."""
     results = []
-    for index, raw in enumerate(found.transactions):
-        body = bytes(raw)
-        if not any(needle in body for needle in needles):
-            continue
+    for index, raw in found.transactions:
         try:
-            result = decode_transaction(scope, found.header.slot, index, body)
+            result = decode_transaction(scope, found.header.slot, index, bytes(raw))
         except (msgspec.MsgspecError, ValueError) as bad:
             return Parked(found.header.slot, f"transaction {index} cannot be read: {bad}")
         if result is not None:

@@ -7,7 +7,8 @@ An amount that only the balances tell is solved from the residual, once an accou
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from tieout_idl.programs import NATIVE_MINTS
 from tieout_indexer.model import PSEUDO_ACCOUNTS, Doubt, Event, Place, Touch, TransactionResult

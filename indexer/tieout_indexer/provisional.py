@@ -10,7 +10,7 @@ from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.model import DecodedBlock
 from tieout_indexer.pipeline import Pipeline, decode_block
 from tieout_indexer.rows import COLUMNS, RowSet, add_result, for_copy
-from tieout_indexer.source import BlockSource, Fetched
+from tieout_indexer.source import BlockSource, Fetched, naming
 from tieout_indexer.writer import LedgerWriter
 from tieout_rpc import RpcError
 
@@ -30,7 +30,7 @@ class Provisional:
         """Bring the provisional rows up to date; a node that cannot say leaves them as they are."""
         try:
             slots = await self._source.confirmed_slots(frontier, self._limits.provisional_slots_max)
-            blocks = [block for slot in slots if (block := await self._block(slot)) is not None]
+            blocks = [block for slot in slots if (block := await self._block(slot, mints)) is not None]
         except RpcError:
             return
         self._fetched = {slot: block for slot, block in self._fetched.items() if slot > frontier}
@@ -40,9 +40,9 @@ class Provisional:
         await self._show(mints, frontier, blocks)
         self._shown = shown
 
-    async def _block(self, slot: int) -> Fetched | None:
+    async def _block(self, slot: int, mints: list[str]) -> Fetched | None:
         if slot not in self._fetched:
-            found = await self._source.fetch(slot, "confirmed")
+            found = await self._source.fetch(slot, naming(mints), "confirmed")
             if isinstance(found, Fetched):
                 self._fetched[slot] = found
         return self._fetched.get(slot)
@@ -50,10 +50,9 @@ class Provisional:
     async def _show(self, mints: list[str], frontier: int, blocks: list[Fetched]) -> None:
         context = await self._pipeline.context(Segment(frontier + 1, frontier + 1, frozenset(mints)))
         scope = Scope(frozenset(mints), context.states, self._pipeline.epoch_of, self._limits)
-        needles = [mint.encode() for mint in mints]
         records = []
         for found in blocks:
-            decoded = decode_block(scope, found, needles)
+            decoded = decode_block(scope, found)
             if isinstance(decoded, DecodedBlock):
                 rows = RowSet()
                 for result in decoded.results:

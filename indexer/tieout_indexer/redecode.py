@@ -6,7 +6,6 @@ stay; one that differs is retracted and its successor appended, in one batch.
 
 import hashlib
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 import zstandard
@@ -19,7 +18,7 @@ from tieout_indexer.errors import IndexerError
 from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.model import TransactionResult
 from tieout_indexer.pipeline import quarantine
-from tieout_indexer.rows import COLUMNS, Row, RowSet, add_result
+from tieout_indexer.rows import COLUMNS, RowSet, add_result, from_database
 from tieout_indexer.writer import LedgerWriter
 
 _SQL = Queries("tieout_indexer", "redecode.sql")
@@ -62,7 +61,7 @@ async def _differences(
         table = f"{relation}_row"
         stored = await writer.fetch_rows(_SQL[relation], mint, first, last)
         width = len(COLUMNS[table])
-        before = {_key(table, row): (_plain(row[:width]), row[width]) for row in stored}
+        before = {_key(table, row): (from_database(row[:width]), row[width]) for row in stored}
         after = {_key(table, row): row for row in decoded[table]}
         for key, (row, batch) in before.items():
             if after.get(key) != row:
@@ -101,10 +100,6 @@ def _key(table: str, row: Any) -> tuple[Any, ...]:
     at = {column: row[i] for i, column in enumerate(COLUMNS[table])}
     account = at["account"] if table == "touch_row" else ""
     return at["slot"], at["tx_index"], at.get("step", 0), at.get("child", 0), at["mint"], account
-
-
-def _plain(row: Any) -> Row:
-    return tuple(int(value) if isinstance(value, Decimal) else value for value in row)
 
 
 def check_evidence(body: bytes, sha256: bytes) -> bytes:

@@ -41,9 +41,9 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """Stored table → its columns in the order of a row here; each table has ``batch`` after them."""
 
-_DETACHABLE: Final = {"evidence_row": {"body"}}
-"""Columns outside the batch's hash: evidence may move to files, its own sha256 stays."""
-_ENCODER = msgspec.json.Encoder(order="deterministic", decimal_format="string")
+_DETACHABLE: Final = {"evidence_row": ("body",)}
+"""Last columns outside the batch's hash: evidence may move to files, its own sha256 stays."""
+_ENCODER = msgspec.json.Encoder(order="deterministic")
 _COMPRESSOR = zstandard.ZstdCompressor(level=3)
 
 
@@ -112,22 +112,20 @@ def add_result(rows: RowSet, slot: int, block_time: datetime | None, result: Tra
     )
 
 
-def _canonical(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return int(value)
-    if isinstance(value, datetime):
-        return int(value.timestamp() * 1_000_000)
-    if isinstance(value, bytes | memoryview):
-        return bytes(value).hex()
-    return value
+def from_database(row: Iterable[Any]) -> Row:
+    """A row as it was before it was stored: amounts come back as Decimal."""
+    return tuple(int(value) if isinstance(value, Decimal) else value for value in row)
 
 
 def content_hash(tables: Mapping[str, Sequence[Row]]) -> bytes:
-    """SHA-256 over the rows of one batch: tables in name order, rows sorted by their encoded form."""
+    """SHA-256 over the rows of one batch: tables in name order, rows as JSON arrays, sorted.
+
+    Bytes are in base64, times in ISO 8601 (UTC), the keys of details in order.
+    """
     total = hashlib.sha256()
     for table in sorted(tables):
-        kept = [i for i, column in enumerate(COLUMNS[table]) if column not in _DETACHABLE.get(table, ())]
-        encoded = sorted(_ENCODER.encode([_canonical(row[i]) for i in kept]) for row in tables[table])
+        width = len(COLUMNS[table]) - len(_DETACHABLE.get(table, ()))
+        encoded = sorted(_ENCODER.encode(row[:width]) for row in tables[table])
         if encoded:
             total.update(table.encode() + b"\n")
             total.update(b"\n".join(encoded) + b"\n")

@@ -5,30 +5,42 @@ with a Parked value; nothing is skipped on an error's word.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from tieout_idl.programs import TOKEN_PROGRAMS
 from tieout_indexer.chain import Anchor, MissingParent, Unlinked, link
 from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.model import BlockHeader
-from tieout_indexer.wire import Block, parse_block, unverifiable
+from tieout_indexer.wire import Block, Heads, TransactionHead, judge, judge_head, parse_block, parse_heads
 from tieout_rpc import Action, NodeRefused, RpcClient
 
 TRANSACTION_VERSION_MAX = 255
 """Asked of the node: a block with a version we do not know must reach us, not be refused."""
 
 
+_NEEDLES_MAX = 4
+Relevance = Callable[[bytes | msgspec.Raw], bool]
+"""Whether these bytes, of a block or of one transaction, may concern what is tracked."""
+
+
+def NOTHING(body: bytes | msgspec.Raw) -> bool:  # noqa: N802  a constant of the kind
+    """Relevance to nothing: for a block of which only the links are wanted."""
+    del body
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A verifiable block and where it came from."""
+    """A verifiable block and where it came from; ``transactions``: (index, exact bytes) of those that may matter."""
 
     header: BlockHeader
     endpoint: str
-    transactions: Sequence[msgspec.Raw]
+    transactions: Sequence[tuple[int, msgspec.Raw]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +98,7 @@ class BlockSource:
             found = await self.listed_slots(after_slot + 1, await self.finalized_slot())
         return found[0] if found else None
 
-    async def fetch(self, slot: int, commitment: str = "finalized") -> Fetched | Parked:
+    async def fetch(self, slot: int, relevant: Relevance, commitment: str = "finalized") -> Fetched | Parked:
         """Fetch one block whole. Raises NodeUnreachable, and NodeRefused where a person is needed."""
         config = {
             "encoding": "json",
@@ -101,13 +113,11 @@ class BlockSource:
             if refused.rule.action is Action.STOP:
                 raise
             return Parked(slot, f"no node has the block: {refused}")
-        try:
-            block = await asyncio.to_thread(parse_block, body)
-        except msgspec.MsgspecError as bad:
-            return Parked(slot, f"{endpoint} answered with no block: {bad}")
-        return _verifiable(slot, block, endpoint)
+        return verifiable(slot, body, endpoint, relevant)
 
-    async def blocks(self, from_slot: int, to_slot: int, previous: Anchor | None) -> AsyncIterator[Fetched | Parked]:
+    async def blocks(
+        self, from_slot: int, to_slot: int, previous: Anchor | None, relevant: Relevance
+    ) -> AsyncGenerator[Fetched | Parked, None]:
         """Yield the linked blocks of the inclusive range in order; after a Parked, nothing.
 
         The tail is proven too: where ``to_slot`` has no block, the first block beyond it must link
@@ -116,7 +126,7 @@ class BlockSource:
         pending = await self.listed_slots(from_slot, to_slot)
         if not pending or pending[-1] != to_slot:
             pending.append(await self._first_beyond(to_slot))
-        prefetch = _Prefetch(self, self._limits.fetches_in_flight_max)
+        prefetch = _Prefetch(self, relevant, self._limits.fetches_in_flight_max)
         try:
             while pending:
                 slot = pending[0]
@@ -147,7 +157,7 @@ class BlockSource:
 
     async def _unlisted_parent(self, parent_slot: int, pending: list[int]) -> bool:
         # The list had a hole where a block says there is a block: the block's word counts.
-        if parent_slot in pending or isinstance(await self.fetch(parent_slot), Parked):
+        if parent_slot in pending or isinstance(await self.fetch(parent_slot, NOTHING), Parked):
             return False
         pending.insert(0, parent_slot)
         return True
@@ -157,27 +167,58 @@ def _no_parent(header: BlockHeader) -> str:
     return f"block {header.slot} names block {header.parent_slot} as its parent, which no node has"
 
 
-def _verifiable(slot: int, block: Block | None, endpoint: str) -> Fetched | Parked:
+def verifiable(slot: int, body: bytes, endpoint: str, relevant: Relevance) -> Fetched | Parked:
+    """Turn a getBlock result into a block that can be proven, or say why it cannot.
+
+    Every transaction must be verifiable, whether it matters or not; failed ones never matter.
+    """
+    try:
+        block = parse_block(body) if relevant(body) else parse_heads(body)
+    except msgspec.MsgspecError as bad:
+        return Parked(slot, f"{endpoint} answered with no block: {bad}")
     if block is None:
         return Parked(slot, f"{endpoint} answered null for a block that it listed")
     if block.transactions is None:
         return Parked(slot, f"{endpoint} answered without transactions")
-    for index, transaction in enumerate(block.transactions):
-        problem = unverifiable(transaction)
-        if problem:
-            return Parked(slot, f"transaction {index} cannot be verified at {endpoint}: {problem}")
+    kept: list[tuple[int, msgspec.Raw]] = []
+    transactions: Sequence[msgspec.Raw | TransactionHead] = block.transactions
+    for index, transaction in enumerate(transactions):
+        verdict = judge_head(transaction) if isinstance(transaction, TransactionHead) else judge(transaction)
+        if verdict.problem:
+            return Parked(slot, f"transaction {index} cannot be verified at {endpoint}: {verdict.problem}")
+        if not (isinstance(transaction, TransactionHead) or verdict.failed) and relevant(transaction):
+            kept.append((index, transaction))
+    return Fetched(_header(slot, block), endpoint, kept)
+
+
+def _header(slot: int, block: Block | Heads) -> BlockHeader:
     when = None if block.block_time is None else datetime.fromtimestamp(block.block_time, UTC)
-    header = BlockHeader(
-        slot, block.parent_slot, block.blockhash, block.previous_blockhash, when, len(block.transactions)
-    )
-    return Fetched(header, endpoint, block.transactions)
+    count = len(block.transactions or ())
+    return BlockHeader(slot, block.parent_slot, block.blockhash, block.previous_blockhash, when, count)
+
+
+def naming(mints: Collection[str]) -> Relevance:
+    """Relevance to some mints: every transaction that can change a mint names it somewhere in its bytes,
+    among its keys, its loaded addresses or its token balances; and it names a token program.
+    """
+    needles = [mint.encode() for mint in sorted(mints)]
+    if len(needles) > _NEEDLES_MAX:
+        # Looking for many addresses costs more than decoding what moves tokens at all.
+        needles = [program.encode() for program in sorted(TOKEN_PROGRAMS)]
+
+    def relevant(body: bytes | msgspec.Raw) -> bool:
+        raw = bytes(body)
+        return any(needle in raw for needle in needles)
+
+    return relevant
 
 
 class _Prefetch:
     """Blocks fetched ahead of their turn, a bounded number at a time."""
 
-    def __init__(self, source: BlockSource, in_flight_max: int) -> None:
+    def __init__(self, source: BlockSource, relevant: Relevance, in_flight_max: int) -> None:
         self._source = source
+        self._relevant = relevant
         self._in_flight_max = in_flight_max
         self._tasks: dict[int, asyncio.Task[Fetched | Parked]] = {}
 
@@ -188,7 +229,7 @@ class _Prefetch:
         """
         for slot in slots[: self._in_flight_max]:
             if slot not in self._tasks:
-                self._tasks[slot] = asyncio.create_task(self._source.fetch(slot))
+                self._tasks[slot] = asyncio.create_task(self._source.fetch(slot, self._relevant))
         return await self._tasks[slots[0]]
 
     def done(self, slot: int) -> None:

@@ -3,8 +3,9 @@
 The step counts over all instructions of all programs from 0; the path is for people.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterator
+
+import msgspec
 
 from tieout_idl import base58
 from tieout_idl.codec import Child
@@ -12,8 +13,7 @@ from tieout_indexer.model import Place
 from tieout_indexer.wire import WireInstruction, WireTransaction
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One instruction as executed: its program, its accounts by address, its data still in base58."""
 
     place: Place
@@ -33,18 +33,28 @@ def account_keys(transaction: WireTransaction) -> list[str]:
     return static if loaded is None else static + loaded.writable + loaded.readonly
 
 
-def execution_steps(transaction: WireTransaction, keys: list[str]) -> Iterator[Step]:
-    """Yield every instruction in execution order. Raises IndexError where an index names no key."""
+def execution_steps(transaction: WireTransaction, keys: list[str], programs: Container[str]) -> Iterator[Step]:
+    """Yield the instructions of ``programs`` in execution order; steps count those of all programs.
+
+    Raises IndexError where an index names no key.
+    """
     inner = {group.index: group.instructions for group in transaction.meta.inner_instructions}
     step = 0
     for index, outer in enumerate(transaction.transaction.message.instructions):
-        yield _step(step, str(index), outer, keys)
+        if keys[outer.program_id_index] in programs:
+            yield _step(Place(step, -1, str(index)), outer, keys)
         step += 1
         trail: list[int] = []
         for nested in inner.get(index, ()):
             _advance(trail, depth=max((nested.stack_height or 2) - 1, 1))
-            yield _step(step, ".".join(map(str, [index, *trail])), nested, keys)
+            if keys[nested.program_id_index] in programs:
+                yield _step(Place(step, -1, ".".join(map(str, (index, *trail)))), nested, keys)
             step += 1
+
+
+def _step(place: Place, instruction: WireInstruction, keys: list[str]) -> Step:
+    accounts = tuple([keys[i] for i in instruction.accounts])
+    return Step(place, keys[instruction.program_id_index], accounts, instruction.data)
 
 
 def _advance(trail: list[int], depth: int) -> None:
@@ -53,11 +63,6 @@ def _advance(trail: list[int], depth: int) -> None:
     if len(trail) == depth:
         trail[-1] += 1
     trail += [0] * (depth - len(trail))
-
-
-def _step(step: int, path: str, instruction: WireInstruction, keys: list[str]) -> Step:
-    accounts = tuple([keys[i] for i in instruction.accounts])
-    return Step(Place(step, -1, path), keys[instruction.program_id_index], accounts, instruction.data)
 
 
 def batch_children(step: Step, children: tuple[Child, ...]) -> Iterator[tuple[Place, tuple[str, ...], bytes]]:

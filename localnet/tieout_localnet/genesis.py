@@ -1,5 +1,6 @@
 """The first block of a new ledger: who the validator is, who holds the money, and the chain's own hash."""
 
+import hashlib
 import secrets
 from dataclasses import dataclass
 from typing import Final
@@ -30,10 +31,10 @@ class Identity:
     faucet: Keypair
 
 
-def load_or_create(store: Store, unix_s: int) -> Identity:
-    """The identity of a ledger; an empty one gets its genesis block first."""
+def load_or_create(store: Store, unix_s: int, seed: int | None = None) -> Identity:
+    """The identity of a ledger; an empty one gets its genesis block first, from a seed always the same."""
     if store.fact("genesis_hash") is None:
-        _create(store, unix_s)
+        _create(store, unix_s, seed)
     facts = {name: store.fact(name) or "" for name in ("genesis_hash", "validator", "vote", "faucet")}
     return Identity(
         facts["genesis_hash"],
@@ -43,9 +44,15 @@ def load_or_create(store: Store, unix_s: int) -> Identity:
     )
 
 
-def _create(store: Store, unix_s: int) -> None:
-    genesis_hash = str(Hash.from_bytes(secrets.token_bytes(32)))
-    faucet, validator, vote = Keypair(), Keypair().pubkey(), Keypair().pubkey()
+def _secret(seed: int | None, name: str) -> bytes:
+    """32 bytes: random, or those of a seed."""
+    return secrets.token_bytes(32) if seed is None else hashlib.sha256(f"{seed}/{name}".encode()).digest()
+
+
+def _create(store: Store, unix_s: int, seed: int | None) -> None:
+    genesis_hash = str(Hash.from_bytes(_secret(seed, "genesis")))
+    faucet = Keypair.from_seed(_secret(seed, "faucet"))
+    validator, vote = (Keypair.from_seed(_secret(seed, name)).pubkey() for name in ("validator", "vote"))
     accounts = {
         faucet.pubkey(): AccountState(FAUCET_LAMPORTS, b"", programs.SYSTEM),
         validator: AccountState(VALIDATOR_LAMPORTS, b"", programs.SYSTEM),

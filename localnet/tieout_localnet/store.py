@@ -5,6 +5,7 @@ the chain as of its last complete slot. Write-ahead log, synchronous NORMAL: saf
 process; a power cut may lose the newest slots, never tear one.
 """
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Final
 from solders.pubkey import Pubkey
 
 from tieout_localnet.accounts import AccountState, Changes
-from tieout_localnet.chain import Block, Blockhash, Reward, Signature, Slot
+from tieout_localnet.chain import Block, Blockhash, Detour, Reward, Signature, Slot
 
 FORMAT: Final = "1"
 
@@ -108,18 +109,43 @@ class Store:
         facts: Mapping[str, str] | None = None,
     ) -> None:
         """Commit a complete slot: `addresses` are (account, tx_index); `facts` are named values."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            self._insert_block(block)
-            self._insert_transactions(transactions)
-            rows = ((address, block.slot, index) for address, index in addresses)
-            self._db.executemany("INSERT INTO addresses VALUES (?, ?, ?)", rows)
+        with self._committed():
+            self._insert_slot(block, transactions, addresses)
             self._write_accounts(changes)
             self._db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", (facts or {}).items())
+
+    def switch(self, detour: Detour, changes: Changes) -> None:
+        """Replace the blocks of one branch by those of another; `changes` is the state that follows."""
+        with self._committed():
+            for node in detour.undone:
+                slot = node.block.slot
+                rows = ((address, slot, index) for address, index in node.addresses)
+                self._db.executemany(
+                    "DELETE FROM addresses WHERE address = ? AND slot = ? AND tx_index = ?", rows
+                )
+                self._db.execute("DELETE FROM transactions WHERE slot = ?", (slot,))
+                self._db.execute("DELETE FROM blocks WHERE slot = ?", (slot,))
+            for node in detour.redone:
+                self._insert_slot(node.block, node.records, node.addresses)
+            self._write_accounts(changes)
+
+    @contextlib.contextmanager
+    def _committed(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
             self._db.execute("COMMIT")
         except BaseException:
             self._db.execute("ROLLBACK")
             raise
+
+    def _insert_slot(
+        self, block: Block, transactions: Sequence[StoredTransaction], addresses: Iterable[tuple[bytes, int]]
+    ) -> None:
+        self._insert_block(block)
+        self._insert_transactions(transactions)
+        rows = ((address, block.slot, index) for address, index in addresses)
+        self._db.executemany("INSERT INTO addresses VALUES (?, ?, ?)", rows)
 
     def _insert_block(self, block: Block) -> None:
         rewards = json.dumps([asdict(reward) for reward in block.rewards])

@@ -22,7 +22,7 @@ from tieout_localnet.rpc.history import recent_outcome
 from tieout_localnet.rpc.params import Params, config, pubkey, signature
 from tieout_localnet.store import StoredTransaction
 from tieout_localnet.transaction import from_stored
-from tieout_localnet.validator import SlotClosed, Validator
+from tieout_localnet.validator import SlotClosed, Switched, Validator
 
 Outbox: TypeAlias = Callable[[str], None]
 
@@ -167,6 +167,27 @@ class Hub:
         for subscription in self._of("signature"):
             self._signature(subscription)
         slot = {"slot": event.opened, "parent": event.node.block.slot, "root": self._validator.chain.root}
+        for subscription in self._of("slot"):
+            subscription.send(slot)
+
+    def switched(self, event: Switched) -> None:
+        """Another branch is followed, or a slot skipped: tell the new bank, and at `processed` the values
+        that accounts have there. What was told of transactions of the branch given up is not taken back."""
+        if not self._subscriptions:
+            return
+        base = event.parent
+        changed = {key: self._validator.account_at(key, base) for key in event.changed}
+        self._accounts(self._of("account", Commitment.PROCESSED), base, changed)
+        self._programs(self._of("program", Commitment.PROCESSED), base, changed)
+        now_ms = int(time.time() * 1000)
+        for subscription in self._of("slotsUpdates"):
+            for node in event.undone:
+                if node.block.slot >= event.opened:
+                    dead = {"type": "dead", "slot": node.block.slot, "err": "duplicate block"}
+                    subscription.send({**dead, "timestamp": now_ms})
+            created = {"type": "createdBank", "slot": event.opened, "parent": base}
+            subscription.send({**created, "timestamp": now_ms})
+        slot = {"slot": event.opened, "parent": base, "root": self._validator.chain.root}
         for subscription in self._of("slot"):
             subscription.send(slot)
 

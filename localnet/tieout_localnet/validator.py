@@ -5,7 +5,7 @@ Not thread-safe and without I/O of its own except the store: the server calls it
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,6 +27,7 @@ from tieout_localnet.chain import (
     Blockhash,
     Chain,
     Commitment,
+    Detour,
     Reward,
     Signature,
     Slot,
@@ -36,8 +37,12 @@ from tieout_localnet.chain import (
 from tieout_localnet.clock import ChainClock
 from tieout_localnet.engine import SLOT_HASHES_MAX, Engine, Execution
 from tieout_localnet.genesis import Identity
+from tieout_localnet.pool import Fate, Pending, Pool
 from tieout_localnet.store import Store, StoredTransaction
 from tieout_localnet.transaction import Resolved, TransactionRefused
+
+SLOT_HASHES_KEPT: Final = SLOT_HASHES_MAX + STATUS_CACHE_BLOCKS
+"""More than a program sees, so that as many are left when a branch is given up."""
 
 CACHED_TRANSACTIONS_MAX: Final = 4_000
 """Transactions of recent blocks that are kept decoded in memory."""
@@ -56,6 +61,8 @@ class OpenSlot:
     addresses: list[tuple[bytes, int]] = field(default_factory=list)
     fees: int = 0
     priority_fees: int = 0
+    version: int = 0
+    """Which block of this slot it will be: more than 0 for a duplicate, whose hash is another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,20 @@ class SlotClosed:
     """Nodes that became final by it, oldest first."""
     confirmed: Sequence[SlotNode]
     """Nodes that became confirmed by it, oldest first."""
+    opened: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """Told to listeners when the open slot was given up, and perhaps blocks before it."""
+
+    undone: Sequence[SlotNode]
+    """Blocks that are no longer followed, newest first."""
+    redone: Sequence[SlotNode]
+    """Blocks that are followed instead, oldest first."""
+    changed: Collection[Pubkey]
+    """Accounts that have another value now than clients were told."""
+    parent: Slot
     opened: Slot
 
 
@@ -125,6 +146,8 @@ class Validator:
         self.identity = identity
         self.clock = clock
         self.listeners: list[Callable[[SlotClosed], None]] = []
+        self.switch_listeners: list[Callable[[Switched], None]] = []
+        self.pool = Pool()
         self.accounts = AccountsDb(engine.builtin_accounts())
         stored = dict(store.accounts())
         self.accounts.apply(stored)
@@ -132,7 +155,7 @@ class Validator:
         self.chain = Chain(_nodes(store), confirmed_depth, finalized_depth)
         self._slot_hashes = [
             (int(b.slot), Hash.from_string(b.blockhash))
-            for b in reversed(store.newest_blocks(SLOT_HASHES_MAX))
+            for b in reversed(store.newest_blocks(SLOT_HASHES_KEPT))
         ]
         self._cache: OrderedDict[Slot, list[StoredTransaction]] = OrderedDict()
         self._cached = 0
@@ -341,11 +364,87 @@ class Validator:
 
     # Slots
 
-    def _open_next(self) -> OpenSlot:
+    def _open_next(self, version: int = 0) -> OpenSlot:
         slot = self.chain.open_slot
         unix_s = self.clock.next_slot()
         self.engine.open_slot(slot, unix_s, self._slot_hashes)
-        return OpenSlot(slot, self.chain.open_height, unix_s)
+        return OpenSlot(slot, self.chain.open_height, unix_s, version=version)
+
+    def skip_slots(self, slots: int) -> Switched:
+        """Leave the open slot and perhaps more without a block; what ran in it waits in the pool."""
+        waiting, changed = self._undo_open()
+        self.chain.skip(slots)
+        return self._reopened(
+            Switched((), (), changed, self.chain.tip.block.slot, self.chain.open_slot), waiting
+        )
+
+    def follow(
+        self, target: SlotNode, fate: Fate, *, rollback: bool = False, reopen: Slot | None = None
+    ) -> Switched:
+        """Make a block of the tree the tip: undo what is not on its branch, do again what is.
+
+        `fate` orders and thins the transactions that lost their block; `reopen` opens a slot that had a
+        block on the branch given up. Raises CannotSwitch, and then nothing has changed.
+        """
+        detour = self.chain.detour(target, rollback=rollback)
+        waiting, _ = self._undo_open()
+        waiting = [_pending(r, self.chain) for n in reversed(detour.undone) for r in n.records] + waiting
+        state: dict[Pubkey, AccountState | None] = {}
+        for node in detour.undone:
+            state.update(node.pre_images)
+        for node in detour.redone:
+            pass
+        self.engine.restore(state)
+        self.accounts.apply(state)
+        self.store.switch(detour, state)
+        self.chain.switch(detour)
+        self._follow_caches(detour)
+        slot = self.chain.open_slot
+        version = 0 if reopen is None else 1 + sum(n.block.slot == reopen for n in self.chain.side())
+        if reopen is not None:
+            self.chain.reopen(reopen)
+            slot = reopen
+        event = Switched(detour.undone, detour.redone, list(state), self.chain.tip.block.slot, slot)
+        return self._reopened(event, fate(waiting), version)
+
+    def _undo_open(self) -> tuple[list[Pending], list[Pubkey]]:
+        """Take back what the open slot has executed; its transactions, and the accounts concerned."""
+        opened = self.open
+        self.engine.restore(opened.pre_images)
+        self.accounts.apply(opened.pre_images)
+        waiting = [_pending(record, self.chain) for record in opened.records]
+        self.open = OpenSlot(opened.slot, opened.height, opened.unix_s, version=opened.version)
+        return waiting, list(opened.pre_images)
+
+    def _follow_caches(self, detour: Detour) -> None:
+        for node in detour.undone:
+            self._cached -= len(self._cache.pop(node.block.slot, []))
+        base = detour.base.block.slot
+        self._slot_hashes = [pair for pair in self._slot_hashes if pair[0] <= base]
+        for node in detour.redone:
+            self._remember(node.block.slot, list(node.records))
+            self._slot_hashes.insert(0, (int(node.block.slot), Hash.from_string(node.block.blockhash)))
+
+    def _reopened(self, event: Switched, waiting: Sequence[Pending], version: int = 0) -> Switched:
+        self.open = self._open_next(version)
+        for listener in self.switch_listeners:
+            listener(event)
+        for pending in waiting:
+            self.pool.add(pending)
+        self._offer()
+        return event
+
+    def _offer(self) -> None:
+        if self.pool:
+            self.pool.offer(self.open.height, self._place)
+
+    def _place(self, pending: Pending) -> bool:
+        """Run a waiting transaction; whether it needs to wait no longer."""
+        try:
+            self.submit(VersionedTransaction.from_bytes(pending.wire))
+        except TransactionRefused as refused:
+            return refused.err == "AlreadyProcessed"
+        return True
 
     def close_slot(self) -> SlotClosed:
         """Make a block of the open slot, write it, open the next slot, and tell the listeners."""
@@ -355,11 +454,13 @@ class Validator:
         changes = {key: self.accounts.get(key) for key in opened.pre_images}
         self.store.write_slot(block, opened.records, opened.addresses, changes)
         was_confirmed = self.chain.position(Commitment.CONFIRMED)
-        node = SlotNode(block, self.chain.tip, opened.errors, opened.pre_images)
+        node = SlotNode(
+            block, self.chain.tip, opened.errors, opened.pre_images, changes, opened.records, opened.addresses
+        )
         final = self.chain.extend(node)
         self._remember(block.slot, opened.records)
         self._slot_hashes.insert(0, (int(block.slot), Hash.from_string(block.blockhash)))
-        del self._slot_hashes[SLOT_HASHES_MAX:]
+        del self._slot_hashes[SLOT_HASHES_KEPT:]
         self.open = self._open_next()
         confirmed = [
             n
@@ -370,6 +471,7 @@ class Validator:
         for listener in self.listeners:
             listener(event)
         self.chain.release(final)
+        self._offer()
         return event
 
     def _block(self, opened: OpenSlot, rewards: tuple[Reward, ...]) -> Block:
@@ -377,6 +479,8 @@ class Validator:
         digest = hashlib.sha256(parent.blockhash.encode() + opened.slot.to_bytes(8, "little"))
         for record in opened.records:
             digest.update(record.signature.encode())
+        if opened.version:
+            digest.update(b"version" + opened.version.to_bytes(4, "little"))
         return Block(
             opened.slot,
             parent.slot,
@@ -427,6 +531,11 @@ class Validator:
     def transaction_count(self) -> int:
         """Transactions since genesis, the open slot's included."""
         return self.chain.tip.block.transaction_count + len(self.open.records)
+
+
+def _pending(record: StoredTransaction, chain: Chain) -> Pending:
+    blockhash = str(VersionedTransaction.from_bytes(record.wire).message.recent_blockhash)
+    return Pending(record.signature, record.wire, chain.last_valid_height(blockhash))
 
 
 def _lamports(state: AccountState | None) -> int:

@@ -10,7 +10,8 @@ class RpcLimits:
     connect_timeout_s: float = 4.0
     request_timeout_s: float = 30.0
     give_up_after_s: float = 8.0
-    """How long one call is retried, over all endpoints, before it counts as unanswered."""
+    """How long one call is retried, over all endpoints, before it counts as unanswered; a node that stays
+    silent for its share of this time is given up. An answer on its way may take ``request_timeout_s``."""
     backoff_initial_s: float = 0.1
     backoff_max_s: float = 2.0
     retry_after_max_s: float = 30.0

@@ -32,10 +32,11 @@ async def subscribe(
     """
     limits = limits or RpcLimits()
     wait_s = limits.backoff_initial_s
+    handshake = aiohttp.ClientTimeout(total=limits.request_timeout_s, connect=limits.connect_timeout_s)
     while True:
         try:
             async with (
-                aiohttp.ClientSession() as session,
+                aiohttp.ClientSession(timeout=handshake) as session,
                 session.ws_connect(
                     url,
                     timeout=aiohttp.ClientWSTimeout(ws_receive=limits.websocket_silence_max_s),
@@ -51,7 +52,7 @@ async def subscribe(
                     parsed = msgspec.json.decode(message.data, type=_Message)
                     if parsed.params is not None:
                         yield parsed.params.result
-        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.MsgspecError):
+        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.MsgspecError, RecursionError):
             yield None  # the reader polls while the socket is away
         await asyncio.sleep(wait_s)
         wait_s = min(wait_s * 2, limits.backoff_max_s)

@@ -1,4 +1,4 @@
-"""Client → chain → indexer → reconciliation, by the commands a user runs: on the embedded chain and on a real validator."""
+"""Client → chain → indexer → reconciliation, as a user runs it: on the embedded chain and on a real validator."""
 
 import json
 from collections.abc import Iterator
@@ -33,7 +33,18 @@ async def block_time(url: str, slot: int) -> Any:
 async def index_to(url: str, dsn: str, book: DayBook) -> None:
     mints = [part for mint in book.mints.values() for part in ("--mint", mint)]
     done = await tieout(
-        "index", "backfill", "--rpc-url", url, "--dsn", dsn, *mints, "--from-slot", "0", "--to-slot", str(book.slot), "--json"
+        "index",
+        "backfill",
+        "--rpc-url",
+        url,
+        "--dsn",
+        dsn,
+        *mints,
+        "--from-slot",
+        "0",
+        "--to-slot",
+        str(book.slot),
+        "--json",
     )
     assert done.code == 0, done.out + done.err
     assert done.json["complete"] is True
@@ -54,11 +65,16 @@ async def test_a_day_ties_out_and_what_breaks_it_is_named(any_chain: str, dsn: s
         await index_to(any_chain, dsn, book)
         closed_at = await block_time(any_chain, book.slot)
         registry, orders, positions = write_files(book, tmp_path / "day", opened_at, closed_at)
-        await take_in(dsn, ("registry", "apply", registry), ("order", "import", orders), ("statement", "import", positions))
+        await take_in(
+            dsn, ("registry", "apply", registry), ("order", "import", orders), ("statement", "import", positions)
+        )
 
         good = await tieout("reconcile", "run", "--as-of", str(book.slot), "--dsn", dsn, "--json")
         assert good.code == 0, good.out + good.err
-        assert {i["symbol"]: i["verdict"] for i in good.json["instruments"]} == {"AAPLx": "ties_out", "TSLAx": "ties_out"}
+        assert {i["symbol"]: i["verdict"] for i in good.json["instruments"]} == {
+            "AAPLx": "ties_out",
+            "TSLAx": "ties_out",
+        }
         failed = [signature for _, signature in book.failed]
         assert len(failed) == 4
         assert await value(dsn, "select count(*) from ledger.events where signature = any($1)", failed) == 0

@@ -1,5 +1,7 @@
 """Links and ranges: pure rules, held by properties."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,7 +47,7 @@ def slots(found: list[tuple[int, int]]) -> set[int]:
 def test_merged_ranges_are_disjoint_apart_and_cover_the_same_slots(given_ranges: list[tuple[int, int]]) -> None:
     merged = merge(given_ranges)
     assert slots(merged) == slots(given_ranges)
-    assert all(a_end + 1 < b_start for (_, a_end), (b_start, _) in zip(merged, merged[1:], strict=False))
+    assert all(a_end + 1 < b_start for (_, a_end), (b_start, _) in pairwise(merged))
 
 
 @given(st.integers(0, 60), st.integers(0, 30), ranges)
@@ -54,7 +56,12 @@ def test_what_is_missing_and_what_is_had_make_the_whole(start: int, length: int,
     assert slots(missing(wanted, have)) == slots([wanted]) - slots(have)
 
 
-@given(st.integers(0, 40), st.integers(0, 30), st.dictionaries(st.sampled_from("ABC"), ranges, min_size=1), st.integers(1, 9))
+@given(
+    st.integers(0, 40),
+    st.integers(0, 30),
+    st.dictionaries(st.sampled_from("ABC"), ranges, min_size=1),
+    st.integers(1, 9),
+)
 def test_a_plan_reads_each_missing_slot_once_for_just_the_mints_that_lack_it(
     start: int, length: int, have: dict[str, list[tuple[int, int]]], window: int
 ) -> None:

@@ -31,19 +31,19 @@ async def test_killed_anywhere_and_started_again_the_tables_equal_an_undisturbed
     dice = random.Random(SEED)
     assert (await tieout("db", "migrate", "--dsn", empty_dsn)).code == 0
     async with ReplayNode(day.blocks()) as node:
-        small = {"TIEOUT_WINDOW_SLOTS_MAX": "3"}
-        assert (await tieout(*command(day, node, dsn), **small)).code == 0
+        assert (await tieout(*command(day, node, dsn), TIEOUT_WINDOW_SLOTS_MAX="3")).code == 0
         kills = 0
+        node.delay_s = 0.02
         for _ in range(40):
-            process = await start_tieout(*command(day, node, empty_dsn), **small)
+            process = await start_tieout(*command(day, node, empty_dsn), TIEOUT_WINDOW_SLOTS_MAX="3")
             try:
-                await asyncio.wait_for(process.wait(), dice.uniform(0.45, 0.8))
+                await asyncio.wait_for(process.wait(), dice.uniform(0.4, 1.0))
                 break
             except TimeoutError:
                 process.send_signal(signal.SIGKILL)
                 await process.wait()
                 kills += 1
-        assert (await tieout(*command(day, node, empty_dsn), **small)).code == 0
+        assert (await tieout(*command(day, node, empty_dsn), TIEOUT_WINDOW_SLOTS_MAX="3")).code == 0
     assert kills >= 3
     assert await ledger(empty_dsn, batches=True) == await ledger(dsn, batches=True)
     for database in (dsn, empty_dsn):
@@ -99,7 +99,9 @@ async def test_the_daemon_follows_the_chain_and_sigterm_ends_it_with_0(day: Gold
 
 async def test_the_stream_gives_each_final_event_once_and_resumes_at_any_position(day: GoldenDay, dsn: str) -> None:
     async with ReplayNode(day.blocks()) as node:
-        await backfill([node.url], dsn, list(day.mints.values()), day.first, day.last, limits=IndexerLimits(window_slots_max=7))
+        await backfill(
+            [node.url], dsn, list(day.mints.values()), day.first, day.last, limits=IndexerLimits(window_slots_max=7)
+        )
     total = await value(dsn, "select count(*) from ledger.events")
     seen: list[Final] = []
     after = Position(0, 0)
@@ -119,7 +121,9 @@ async def test_the_stream_gives_each_final_event_once_and_resumes_at_any_positio
     assert sum(i.event.amount for i in seen) == expected
 
 
-async def test_provisional_events_come_before_finality_and_are_withdrawn_when_they_are_final(day: GoldenDay, dsn: str) -> None:
+async def test_provisional_events_come_before_finality_and_are_withdrawn_when_they_are_final(
+    day: GoldenDay, dsn: str
+) -> None:
     class Confirmed(ReplayNode):
         """Confirmed up to its last block, finalized up to its tip."""
 

@@ -14,7 +14,9 @@ from tieout_rpc import NodeRefused, RpcLimits
 FAST = RpcLimits(give_up_after_s=0.3, backoff_initial_s=0.02)
 
 
-async def read(day: GoldenDay, dsn: str, node: ReplayNode, first: int | None = None, last: int | None = None) -> BackfillResult:
+async def read(
+    day: GoldenDay, dsn: str, node: ReplayNode, first: int | None = None, last: int | None = None
+) -> BackfillResult:
     return await backfill(
         [node.url], dsn, list(day.mints.values()), first or day.first, last or day.last,
         limits=IndexerLimits(poll_interval_s=0.05), rpc_limits=FAST,
@@ -33,7 +35,9 @@ async def test_gaps_are_proven_by_the_links_across_them(day: GoldenDay, dsn: str
     assert done.complete
     assert await proven(dsn) == {(day.first, day.last)}
     for name, amount in day.manifest["final_raw_balances"].items():
-        assert await value(dsn, "select amount from ledger.balances where account = $1", day.address[name]) == int(amount)
+        assert await value(dsn, "select amount from ledger.balances where account = $1", day.address[name]) == int(
+            amount
+        )
 
 
 @pytest.mark.parametrize("field", ["parentSlot", "previousBlockhash"])
@@ -71,7 +75,9 @@ async def test_a_parked_slot_is_read_and_cleared_once_the_node_tells_the_truth(d
     assert await proven(dsn) == {(day.first, day.last)}
 
 
-async def test_a_block_that_getblocks_forgot_is_fetched_because_its_successor_names_it(day: GoldenDay, dsn: str) -> None:
+async def test_a_block_that_getblocks_forgot_is_fetched_because_its_successor_names_it(
+    day: GoldenDay, dsn: str
+) -> None:
     def forgetful(method: str, params: list[Any]) -> Answer | None:
         if method == "getBlocks":
             return {"result": [s for s in range(params[0], params[1] + 1) if s not in (66, 67, 152)]}
@@ -130,7 +136,9 @@ async def test_a_transaction_that_cannot_be_verified_parks_its_slot(
 
 async def test_an_unsupported_transaction_version_stops_with_the_nodes_words(day: GoldenDay, dsn: str) -> None:
     async with ReplayNode(day.blocks()) as node:
-        node.override = lambda method, params: error(-32015, "Transaction version (2) is not supported") if method == "getBlock" else None
+        node.override = lambda method, params: (
+            error(-32015, "Transaction version (2) is not supported") if method == "getBlock" else None
+        )
         with pytest.raises(NodeRefused, match="-32015"):
             await read(day, dsn, node)
     assert await proven(dsn) == set()
@@ -178,7 +186,9 @@ async def test_a_transaction_lost_by_the_node_is_found_by_continuity(day: Golden
     blocks = day.blocks()
     sale = next(s for s in day.manifest["steps"] if s["label"] == "AP sells to alice and venue in one tx")
     block = blocks[sale["slot"]]
-    block["transactions"] = [t for t in block["transactions"] if sale["signature"] not in t["transaction"]["signatures"]]
+    block["transactions"] = [
+        t for t in block["transactions"] if sale["signature"] not in t["transaction"]["signatures"]
+    ]
     async with ReplayNode(blocks) as node:
         done = await read(day, dsn, node)
     assert not done.complete
@@ -194,7 +204,9 @@ async def test_balances_that_do_not_add_up_quarantine_the_transaction_for_that_m
 ) -> None:
     blocks = day.blocks()
     step = next(s for s in day.manifest["steps"] if s["label"] == "alice to bob dust")
-    transaction = next(t for t in blocks[step["slot"]]["transactions"] if step["signature"] in t["transaction"]["signatures"])
+    transaction = next(
+        t for t in blocks[step["slot"]]["transactions"] if step["signature"] in t["transaction"]["signatures"]
+    )
     row = transaction["meta"]["postTokenBalances"][0]["uiTokenAmount"]
     row["amount"] = str(int(row["amount"]) + 1)
     async with ReplayNode(blocks) as node:

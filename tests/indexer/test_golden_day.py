@@ -28,7 +28,8 @@ async def test_the_command_exits_0_and_every_balance_and_supply_equals_the_manif
     assert done.code == 0, done.err
     assert done.json["complete"] is True
     balances = {
-        (r["mint"], r["account"]): r["amount"] for r in await query(dsn, "select mint, account, amount from ledger.balances")
+        (r["mint"], r["account"]): r["amount"]
+        for r in await query(dsn, "select mint, account, amount from ledger.balances")
     }
     for name, amount in day.manifest["final_raw_balances"].items():
         mint = day.mints[name.split(":")[1]]
@@ -91,7 +92,9 @@ async def test_an_owner_change_without_a_transfer_moves_the_balance_to_the_new_o
     assert owner == day.address["bob"]
 
 
-async def test_an_account_opened_used_and_closed_in_one_transaction_leaves_a_closed_life(day: GoldenDay, dsn: str) -> None:
+async def test_an_account_opened_used_and_closed_in_one_transaction_leaves_a_closed_life(
+    day: GoldenDay, dsn: str
+) -> None:
     await backfilled(day, dsn)
     account = day.address["ata:AAPLx:transient"]
     rows = await query(dsn, "select * from ledger.balances where account = $1", account)
@@ -102,7 +105,9 @@ async def test_the_multiplier_timeline_has_the_bits_the_hour_and_what_was_supers
     await backfilled(day, dsn)
     mint = day.mints["AAPLx"]
     steps = await query(
-        dsn, "select announced_slot, bits, superseded_slot from ledger.multipliers where mint = $1 order by 1, effective_at", mint
+        dsn,
+        "select announced_slot, bits, superseded_slot from ledger.multipliers where mint = $1 order by 1, effective_at",
+        mint,
     )
     assert [s["announced_slot"] for s in steps][:2] == [60, 82]
     assert steps[1]["bits"].hex() == "052edfce630df03f"
@@ -171,7 +176,17 @@ async def test_a_node_of_another_chain_is_refused_with_both_hashes(day: GoldenDa
     other = "9WzDXwBbmkg8ZTbNMqUxvQRAyrZzDsGYdLVL9zYtAWWM"
     async with ReplayNode(day.blocks(), genesis_hash=other) as node:
         done = await tieout(
-            "index", "backfill", "--rpc-url", node.url, "--dsn", dsn, *mint_options(day), "--from-slot", "58", "--to-slot", "60"
+            "index",
+            "backfill",
+            "--rpc-url",
+            node.url,
+            "--dsn",
+            dsn,
+            *mint_options(day),
+            "--from-slot",
+            "58",
+            "--to-slot",
+            "60",
         )
     assert done.code == 2
     assert other in done.err

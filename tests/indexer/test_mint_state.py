@@ -11,7 +11,10 @@ INITIAL = ("transfer_fee", {"initial": True, "basis_points": 50, "maximum_fee": 
 
 
 def test_a_new_fee_starts_two_epochs_on_and_the_one_in_force_stays_until_then() -> None:
-    state = fold([(5, *INITIAL), (5, "mint_open", {}), (10, "transfer_fee", {"basis_points": 100, "maximum_fee": "9"})], lambda slot: slot)
+    state = fold(
+        [(5, *INITIAL), (5, "mint_open", {}), (10, "transfer_fee", {"basis_points": 100, "maximum_fee": "9"})],
+        lambda slot: slot,
+    )
     assert [state.fee(100, epoch) for epoch in (10, 11, 12)] == [1, 1, 1]
     assert [state.fee(10_000, epoch) for epoch in (10, 11, 12)] == [50, 50, 9]
 
@@ -29,7 +32,9 @@ def test_a_fee_replaced_before_it_started_never_counts() -> None:
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 10_000), st.integers(0, 2**64 - 1))
-def test_a_fee_is_rounded_up_capped_and_never_more_than_the_amount(amount: int, basis_points: int, maximum: int) -> None:
+def test_a_fee_is_rounded_up_capped_and_never_more_than_the_amount(
+    amount: int, basis_points: int, maximum: int
+) -> None:
     fee = TransferFee(0, maximum, basis_points).on(amount)
     assert fee <= min(amount, maximum)
     assert fee == min(maximum, -((-amount * basis_points) // 10_000)) or amount == 0 or basis_points == 0
@@ -52,7 +57,9 @@ def test_epochs_follow_the_schedule_of_the_chain() -> None:
     assert [warm(s) for s in (0, 31, 32, 95, 96, 8159, 8160, 16352)] == [0, 0, 1, 1, 2, 7, 8, 9]
 
 
-def touch(pre: int | None, post: int | None, pre_owner: str | None = "o", post_owner: str | None = "o") -> TransactionResult:
+def touch(
+    pre: int | None, post: int | None, pre_owner: str | None = "o", post_owner: str | None = "o"
+) -> TransactionResult:
     return TransactionResult(0, "sig", touches=[Touch("M", "A", 8, pre, post, pre_owner, post_owner)])
 
 

@@ -4,7 +4,19 @@ from typing import Any
 
 from support.database import query
 
-LEDGER_VIEWS = ("events", "controls", "balances", "supply", "multipliers", "tracked", "coverage", "slots", "proofs", "quarantine", "touches")
+LEDGER_VIEWS = (
+    "events",
+    "controls",
+    "balances",
+    "supply",
+    "multipliers",
+    "tracked",
+    "coverage",
+    "slots",
+    "proofs",
+    "quarantine",
+    "touches",
+)
 
 
 async def ledger(dsn: str, *, batches: bool = False) -> dict[str, list[Any]]:

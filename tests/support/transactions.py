@@ -16,7 +16,9 @@ KEYS = [ISSUER, MINT, TREASURY, ALICE, BOB, TOKEN_2022_PROGRAM, MEMO, OTHER_PROG
 OWNERS = {TREASURY: ISSUER, ALICE: base58.encode(b"\x13" * 32), BOB: base58.encode(b"\x14" * 32)}
 
 
-def instruction(data: bytes, *accounts: str, program: str = TOKEN_2022_PROGRAM, height: int | None = 1) -> dict[str, Any]:
+def instruction(
+    data: bytes, *accounts: str, program: str = TOKEN_2022_PROGRAM, height: int | None = 1
+) -> dict[str, Any]:
     """A compiled instruction over KEYS."""
     return {
         "programIdIndex": KEYS.index(program),

@@ -5,12 +5,12 @@ from typing import Annotated
 import typer
 
 from tieout import exits, settings
-from tieout.commands.options import Dsn, Json, group, run
+from tieout.commands.options import BIGINT_MAX, Dsn, Json, group, run
 from tieout.commands.reconcile import breaks_table
 from tieout.output import OUTPUT, table
 
 APP = group("Breaks: what does not tie out, one by one.")
-RunNumber = Annotated[int | None, typer.Option("--run", help="The run; the latest by default.")]
+RunNumber = Annotated[int | None, typer.Option("--run", min=1, max=BIGINT_MAX, help="The run; the latest by default.")]
 
 
 @APP.command("list")

@@ -124,7 +124,9 @@ def verify(dsn: Dsn = None, as_json: Json = False) -> None:
     async def guarded() -> bool:
         connection = await connect(where)
         try:
-            return bool(await connection.fetchval("select exists (select from pg_roles where rolname = 'tieout_writer')"))
+            return bool(
+                await connection.fetchval("select exists (select from pg_roles where rolname = 'tieout_writer')")
+            )
         finally:
             await connection.close()
 
@@ -141,13 +143,11 @@ def verify(dsn: Dsn = None, as_json: Json = False) -> None:
 
 def findings_json(findings: list[Any]) -> list[dict[str, str]]:
     """Audit findings as plain values."""
-    return [
-        {"check": f.check, "subject": f.subject, "expected": f.expected, "found": f.found} for f in findings
-    ]
+    return [{"check": f.check, "subject": f.subject, "expected": f.expected, "found": f.found} for f in findings]
 
 
 def findings_table(findings: list[Any]) -> Any:
     """Audit findings for people."""
-    return table("", ("check", "subject", "expected", "found"), ((f.check, f.subject, f.expected, f.found) for f in findings))
-
-
+    return table(
+        "", ("check", "subject", "expected", "found"), ((f.check, f.subject, f.expected, f.found) for f in findings)
+    )

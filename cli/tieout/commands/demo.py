@@ -26,7 +26,9 @@ _INDEX_WAIT_S = 60.0
 
 def demo(
     seed: Annotated[int, typer.Option("--seed", help="The day's seed: keys and amounts follow it.")] = 2026,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave chain and database running, and say how to connect.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave chain and database running, and say how to connect.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Play a day, index it live, reconcile it: it ties out. Then break three things: all are caught.
@@ -39,11 +41,16 @@ def demo(
         raise exits.Found
 
 
-@asynccontextmanager
-async def _directory(keep: bool) -> AsyncIterator[Path]:
+def _new_directory() -> Path:
     directory = Path(tempfile.mkdtemp(prefix="tieout-demo-"))
     # The embedded server runs as a user of its own where we are root: it must be able to pass through.
     directory.chmod(0o755)
+    return directory
+
+
+@asynccontextmanager
+async def _directory(keep: bool) -> AsyncIterator[Path]:
+    directory = await asyncio.to_thread(_new_directory)
     try:
         yield directory
     finally:

@@ -11,14 +11,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tieout import exits, settings
 from tieout.commands.database import findings_json, findings_table
-from tieout.commands.options import Dsn, Json, RpcUrl, group, run
+from tieout.commands.options import BIGINT_MAX, Dsn, Json, RpcUrl, group, run
 from tieout.output import OUTPUT, table
 
 APP = group("The indexer: finalized blocks → proven ledger rows.")
 
 Mints = Annotated[list[str] | None, typer.Option("--mint", help="Mint address; repeat for several.")]
-FromSlot = Annotated[int, typer.Option("--from-slot", min=0, help="First slot of the range.")]
-ToSlot = Annotated[int, typer.Option("--to-slot", min=0, help="Last slot of the range, inclusive.")]
+FromSlot = Annotated[int, typer.Option("--from-slot", min=0, max=BIGINT_MAX, help="First slot of the range.")]
+ToSlot = Annotated[int, typer.Option("--to-slot", min=0, max=BIGINT_MAX, help="Last slot of the range, inclusive.")]
 
 
 def _limits() -> Any:
@@ -97,7 +97,9 @@ def _backfill_lines(done: Any) -> list[str]:
     if done.parked:
         lines.append(f"slot {done.parked.slot} is parked: {done.parked.reason}")
     lines += [
-        f"not proven for {mint}: slots {start} to {end}" for mint, ranges in done.unproven.items() for start, end in ranges
+        f"not proven for {mint}: slots {start} to {end}"
+        for mint, ranges in done.unproven.items()
+        for start, end in ranges
     ]
     lines += [f"quarantined: slot {slot} {signature} {reason}" for slot, signature, _, reason in done.quarantined]
     return lines
@@ -124,7 +126,7 @@ def run_(
     dsn: Dsn = None,
     mint: Mints = None,
     from_slot: Annotated[
-        int | None, typer.Option("--from-slot", min=0, help="Where a new mint starts. Default: the finalized tip.")
+        int | None, typer.Option("--from-slot", min=0, max=BIGINT_MAX, help="Where a new mint starts. Default: the finalized tip.")
     ] = None,
 ) -> None:
     """Follow the finalized chain until SIGTERM; the segment in hand is finished first."""
@@ -146,9 +148,7 @@ def run_(
         loop.add_signal_handler(signal.SIGTERM, stop.set)
         loop.add_signal_handler(signal.SIGINT, on_interrupt)
         OUTPUT.note(f"following {', '.join(mints) or 'the tracked mints'}; SIGTERM ends it")
-        await follow(
-            urls, where, mints, stop, from_slot=from_slot, say=OUTPUT.note, progress=_told, limits=_limits()
-        )
+        await follow(urls, where, mints, stop, from_slot=from_slot, say=OUTPUT.note, progress=_told, limits=_limits())
 
     run(work())
     if interrupted:
@@ -172,8 +172,7 @@ def status(dsn: Dsn = None, as_json: Json = False) -> None:
             for t in tracked
         )),
         *([_parked_table(parked)] if parked else []),
-        *([table("quarantined", ("slot>", "signature", "reason"), ((q["slot"], q["signature"], q["reason"]) for q in quarantine))]
-          if quarantine else []),
+        *([_quarantine_table(quarantine)] if quarantine else []),
     )  # fmt: skip
     if parked or quarantine:
         raise exits.Found
@@ -181,6 +180,12 @@ def status(dsn: Dsn = None, as_json: Json = False) -> None:
 
 def _known(supply: str | None) -> str:
     return "unknown" if supply is None else supply
+
+
+_TRACKED = """
+select t.mint, t.opening, s.decimals, s.supply
+from ledger.tracked t join ledger.supply s using (mint) order by t.mint
+"""
 
 
 async def _standing(where: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
@@ -198,23 +203,32 @@ async def _standing(where: str) -> tuple[list[dict[str, Any]], list[dict[str, An
                 "decimals": row["decimals"],
                 "supply": None if row["supply"] is None else format(row["supply"], "f").split(".")[0],
             }
-            for row in await connection.fetch(
-                "select t.mint, t.opening, s.decimals, s.supply from ledger.tracked t join ledger.supply s using (mint) order by 1"
-            )
+            for row in await connection.fetch(_TRACKED)
         ]
-        parked = [dict(r) for r in await connection.fetch("select slot, reason, since from ledger.parked order by slot")]
+        parked = [
+            dict(r) for r in await connection.fetch("select slot, reason, since from ledger.parked order by slot")
+        ]
         quarantine = [
             dict(r)
-            for r in await connection.fetch("select slot, signature, mint, path, reason from ledger.quarantine order by slot")
+            for r in await connection.fetch(
+                "select slot, signature, mint, path, reason from ledger.quarantine order by slot"
+            )
         ]
         return tracked, parked, quarantine
     finally:
         await connection.close()
 
 
+def _quarantine_table(quarantine: list[dict[str, Any]]) -> Any:
+    rows = ((q["slot"], q["signature"], q["reason"]) for q in quarantine)
+    return table("quarantined", ("slot>", "signature", "reason"), rows)
+
+
 def _parked_table(parked: list[dict[str, Any]]) -> Any:
     return table(
-        "parked slots", ("slot>", "since", "reason"), ((p["slot"], f"{p['since']:%Y-%m-%d %H:%M:%S}", p["reason"]) for p in parked)
+        "parked slots",
+        ("slot>", "since", "reason"),
+        ((p["slot"], f"{p['since']:%Y-%m-%d %H:%M:%S}", p["reason"]) for p in parked),
     )
 
 
@@ -228,16 +242,16 @@ def parked(dsn: Dsn = None, as_json: Json = False) -> None:
 
 
 @APP.command()
-def redecode(
-    from_slot: FromSlot = 0, to_slot: ToSlot = 2**62, dsn: Dsn = None, as_json: Json = False
-) -> None:
+def redecode(from_slot: FromSlot = 0, to_slot: ToSlot = 2**62, dsn: Dsn = None, as_json: Json = False) -> None:
     """Decode the stored evidence again, without a node; append only what differs."""
     from tieout_indexer import redecode as work
 
     appended, retracted = run(work(settings.database_dsn(dsn), from_slot, to_slot, limits=_limits()))
     OUTPUT.result(
         {"appended": appended, "retracted": retracted},
-        f"{appended} rows appended, {retracted} retracted" if appended or retracted else "nothing differs: nothing written",
+        f"{appended} rows appended, {retracted} retracted"
+        if appended or retracted
+        else "nothing differs: nothing written",
     )
 
 

@@ -26,7 +26,9 @@ def create(
     name: Annotated[str, typer.Option("--name", help="Name, Apple xStock.")],
     uri: Annotated[str, typer.Option("--uri", help="Where the metadata document is.")],
     decimals: Annotated[int, typer.Option("--decimals", min=0, max=18)] = 8,
-    mint_key: Annotated[Path | None, typer.Option("--mint-key", help="Key file of the mint's address. Default: a new one.")] = None,
+    mint_key: Annotated[
+        Path | None, typer.Option("--mint-key", help="Key file of the mint's address. Default: a new one.")
+    ] = None,
     rpc_url: RpcUrl = None,
     keypair: Keypair = None,
     keys: Keys = None,
@@ -42,7 +44,10 @@ def create(
             return await connected.create_instrument(symbol, name, uri, decimals, mint=key)
 
     done = run(work())
-    OUTPUT.result({**receipt(done), "mint": done.mint}, f"{symbol} is {done.mint}, created in slot {done.slot:,}\n{done.signature}")
+    OUTPUT.result(
+        {**receipt(done), "mint": done.mint},
+        f"{symbol} is {done.mint}, created in slot {done.slot:,}\n{done.signature}",
+    )
 
 
 @APP.command("list")
@@ -109,6 +114,7 @@ def _multiplier(value: Any) -> dict[str, Any]:
 
 async def _show(mint: str, rpc_url: list[str] | None) -> Any:
     from solders.keypair import Keypair as Key
+
     from tieout_client import connect
 
     # Reading needs no key of anybody's: a throw-away one stands where a signer is asked for.
@@ -120,7 +126,9 @@ async def _show(mint: str, rpc_url: list[str] | None) -> Any:
 def multiplier(
     mint: Mint,
     value: Annotated[str, typer.Argument(help="The new multiplier: 1.0032690125398187, or a ratio such as 10/1.")],
-    at: Annotated[str | None, typer.Option("--at", help="When it takes effect (ISO 8601 with a zone). Default: now.")] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", help="When it takes effect (ISO 8601 with a zone). Default: now.")
+    ] = None,
     rpc_url: RpcUrl = None,
     keypair: Keypair = None,
     keys: Keys = None,
@@ -149,20 +157,29 @@ def _timestamp(text: str) -> int:
 
 
 @APP.command()
-def pause(mint: Mint, rpc_url: RpcUrl = None, keypair: Keypair = None, keys: Keys = None, as_json: Json = False) -> None:
+def pause(
+    mint: Mint, rpc_url: RpcUrl = None, keypair: Keypair = None, keys: Keys = None, as_json: Json = False
+) -> None:
     """Halt transfers, mints and burns."""
     _one("paused", "pause", rpc_url, keypair, keys, mint)
 
 
 @APP.command()
-def resume(mint: Mint, rpc_url: RpcUrl = None, keypair: Keypair = None, keys: Keys = None, as_json: Json = False) -> None:
+def resume(
+    mint: Mint, rpc_url: RpcUrl = None, keypair: Keypair = None, keys: Keys = None, as_json: Json = False
+) -> None:
     """Let transfers, mints and burns go on."""
     _one("resumed", "resume", rpc_url, keypair, keys, mint)
 
 
 @APP.command()
 def freeze(
-    mint: Mint, account: Owner, rpc_url: RpcUrl = None, keypair: Keypair = None, keys: Keys = None, as_json: Json = False
+    mint: Mint,
+    account: Owner,
+    rpc_url: RpcUrl = None,
+    keypair: Keypair = None,
+    keys: Keys = None,
+    as_json: Json = False,
 ) -> None:
     """Freeze one token account."""
     _one("frozen", "freeze", rpc_url, keypair, keys, mint, account)
@@ -170,13 +187,20 @@ def freeze(
 
 @APP.command()
 def thaw(
-    mint: Mint, account: Owner, rpc_url: RpcUrl = None, keypair: Keypair = None, keys: Keys = None, as_json: Json = False
+    mint: Mint,
+    account: Owner,
+    rpc_url: RpcUrl = None,
+    keypair: Keypair = None,
+    keys: Keys = None,
+    as_json: Json = False,
 ) -> None:
     """Thaw one token account."""
     _one("thawed", "thaw", rpc_url, keypair, keys, mint, account)
 
 
-def _one(what: str, method: str, rpc_url: list[str] | None, keypair: Path | None, keys: Path | None, *args: str) -> None:
+def _one(
+    what: str, method: str, rpc_url: list[str] | None, keypair: Path | None, keys: Path | None, *args: str
+) -> None:
     async def work() -> Any:
         async with issuer(rpc_url, keypair, keys) as connected:
             return await getattr(connected, method)(*args)
@@ -208,7 +232,9 @@ def seize(
 @APP.command()
 def authority(
     mint: Mint,
-    kind: Annotated[str, typer.Argument(help="mint_tokens, freeze_account, scaled_ui_amount, pause, permanent_delegate …")],
+    kind: Annotated[
+        str, typer.Argument(help="mint_tokens, freeze_account, scaled_ui_amount, pause, permanent_delegate …")
+    ],
     new: Annotated[str | None, typer.Option("--to", help="The new authority's address.")] = None,
     give_up: Annotated[bool, typer.Option("--give-up", help="Nobody holds it afterwards, for good.")] = False,
     rpc_url: RpcUrl = None,

@@ -23,7 +23,9 @@ def register(app: typer.Typer) -> None:
 
 
 def _done(verb: str, amount: int, done: Any) -> None:
-    OUTPUT.result({**receipt(done), "raw": str(amount)}, f"{verb} {amount:,} raw in slot {done.slot:,}\n{done.signature}")
+    OUTPUT.result(
+        {**receipt(done), "raw": str(amount)}, f"{verb} {amount:,} raw in slot {done.slot:,}\n{done.signature}"
+    )
 
 
 def issue(
@@ -53,7 +55,9 @@ def redeem(
     amount: Amount,
     holder: Holder,
     request: Request,
-    sweep: Annotated[bool, typer.Option("--sweep", help="Move them on from the redemption wallet to the treasury.")] = False,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Move them on from the redemption wallet to the treasury.")
+    ] = False,
     raw: Raw = False,
     rpc_url: RpcUrl = None,
     keypair: Keypair = None,
@@ -77,7 +81,9 @@ def burn(
     mint: Mint,
     amount: Amount,
     request: Request,
-    holder: Annotated[Path | None, typer.Option("--holder", help="Burn a holder's tokens with its key; else the treasury's.")] = None,
+    holder: Annotated[
+        Path | None, typer.Option("--holder", help="Burn a holder's tokens with its key; else the treasury's.")
+    ] = None,
     raw: Raw = False,
     rpc_url: RpcUrl = None,
     keypair: Keypair = None,

@@ -8,9 +8,14 @@ import typer
 
 T = TypeVar("T")
 
+BIGINT_MAX = 2**63 - 1
+"""The largest slot, batch or run number that the database takes."""
+
 Dsn = Annotated[
     str | None,
-    typer.Option("--dsn", help="Postgres connection string, without a password. Default: TIEOUT_DSN, or the embedded one."),
+    typer.Option(
+        "--dsn", help="Postgres connection string, without a password. Default: TIEOUT_DSN, or the embedded one."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 RpcUrl = Annotated[

@@ -1,24 +1,33 @@
 """``tieout reconcile`` and ``tieout headroom``: does every token have its share, and how many more may be minted."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from tieout import exits, settings
-from tieout.commands.options import Dsn, Json, group, run
+from tieout.commands.options import BIGINT_MAX, Dsn, Json, group, run
 from tieout.output import OUTPUT, exact, shares, table
 
 APP = group("Reconciliation: liability against custody, movements against orders.")
 
-_STYLES = {"ties_out": "bold green", "over_backed": "bold yellow", "under_backed": "bold red", "incomplete": "bold magenta"}
+_STYLES = {
+    "ties_out": "bold green",
+    "over_backed": "bold yellow",
+    "under_backed": "bold red",
+    "incomplete": "bold magenta",
+}
 
 
 @APP.command("run")
 def run_(
-    as_of: Annotated[str | None, typer.Option("--as-of", help="A slot, or an instant with its zone (ISO 8601).")] = None,
-    known_batch: Annotated[int | None, typer.Option("--known-batch", min=0, help="The ledger as known at a batch.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="A slot, or an instant with its zone (ISO 8601).")
+    ] = None,
+    known_batch: Annotated[
+        int | None, typer.Option("--known-batch", min=0, max=BIGINT_MAX, help="The ledger as known at a batch.")
+    ] = None,
     dsn: Dsn = None,
     as_json: Json = False,
 ) -> None:
@@ -32,12 +41,19 @@ def run_(
 
 
 def _as_of(text: str | None) -> int | datetime | None:
-    if text is None or text.isdigit():
-        return None if text is None else int(text)
+    if text is None:
+        return None
+    if text.isdecimal():
+        if len(text) > len(str(BIGINT_MAX)) or int(text) > BIGINT_MAX:
+            raise exits.UsageProblem(f"--as-of {text!r} is no slot: the largest is {BIGINT_MAX}")
+        return int(text)
     try:
         instant = datetime.fromisoformat(text)
-    except ValueError as bad:
-        raise exits.UsageProblem(f"--as-of {text!r} is neither a slot nor an instant like 2026-11-23T16:00:00-05:00") from bad
+        instant.astimezone(UTC)
+    except (ValueError, OverflowError) as bad:
+        raise exits.UsageProblem(
+            f"--as-of {text!r} is neither a slot nor an instant like 2026-11-23T16:00:00-05:00"
+        ) from bad
     if instant.tzinfo is None:
         raise exits.UsageProblem(f"--as-of {text!r} has no time zone: write 2026-11-23T16:00:00-05:00 or …Z")
     return instant
@@ -45,7 +61,7 @@ def _as_of(text: str | None) -> int | datetime | None:
 
 @APP.command()
 def show(
-    number: Annotated[int | None, typer.Argument(help="The run; the latest by default.")] = None,
+    number: Annotated[int | None, typer.Argument(min=1, max=BIGINT_MAX, help="The run; the latest by default.")] = None,
     dsn: Dsn = None,
     as_json: Json = False,
 ) -> None:
@@ -156,7 +172,11 @@ def headroom(
         "as_of_time": found.as_of_time,
         "reasons": list(found.reasons),
     }
-    text = "unknown: " + "; ".join(found.reasons) if found.shares is None else f"{shares(found.shares)} shares, {found.raw:,} raw"
+    text = (
+        "unknown: " + "; ".join(found.reasons)
+        if found.shares is None
+        else f"{shares(found.shares)} shares, {found.raw:,} raw"
+    )
     OUTPUT.result(data, f"{found.symbol} headroom as of slot {found.as_of_slot:,}: {text}")
     if found.shares is None or found.shares < 0:
         raise exits.Found

@@ -31,7 +31,9 @@ def apply(path: File, dsn: Dsn = None, as_json: Json = False) -> None:
 
 def _show(made: Any, verb: str) -> None:
     rows = [(change.action, change.what) for change in made.changes]
-    OUTPUT.result(made.to_json(), table("", ("change", "entry"), rows) if rows else f"{made.path}: nothing {verb} change")
+    OUTPUT.result(
+        made.to_json(), table("", ("change", "entry"), rows) if rows else f"{made.path}: nothing {verb} change"
+    )
 
 
 @APP.command()

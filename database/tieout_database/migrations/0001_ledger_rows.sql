@@ -240,16 +240,20 @@ declare
     span constant bigint := 10000000;
     lower_slot constant bigint := slot - slot % span;
     relation text;
+    number text;
     partition text;
 begin
     if slot < 0 then
         raise exception 'a slot is never negative: %', slot;
     end if;
     foreach relation in array array['event_row', 'control_row', 'proof_row', 'touch_row', 'evidence_row'] loop
-        partition := format('%s_%s', relation, lpad((lower_slot / span)::text, 6, '0'));
+        number := (lower_slot / span)::text;
+        partition := format('%s_%s', relation, lpad(number, greatest(6, length(number)), '0'));
         if to_regclass(format('ledger.%I', partition)) is null then
             perform pg_advisory_xact_lock(hashtext('ledger.ensure_partition'));
-            if to_regclass(format('ledger.%I', partition)) is null then
+            -- Asked of the table, not of to_regclass: its cache may not know yet what another writer
+            -- made while this one waited for the lock.
+            if not exists (select from pg_class where relnamespace = to_regnamespace('ledger') and relname = partition) then
                 execute format('create table ledger.%I partition of ledger.%I for values from (%s) to (%s)',
                     partition, relation, lower_slot, lower_slot + span);
                 call ledger.make_append_only(format('ledger.%I', partition)::regclass);

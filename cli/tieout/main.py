@@ -64,7 +64,7 @@ def run_to_code(arguments: list[str]) -> int:
     """Run the command line; return the exit code."""
     OUTPUT.start(_command_name(arguments), "--json" in arguments)
     try:
-        code = APP(args=arguments, standalone_mode=False)
+        code = APP(args=arguments, prog_name="tieout", standalone_mode=False)
     except TyperException as wrong:
         return _misused(wrong)
     except (typer.Abort, KeyboardInterrupt):

@@ -101,7 +101,8 @@ def shares(value: Fraction | None, places: int = 8) -> str:
         return "unknown"
     scaled = round(value * 10**places)
     digits = str(abs(scaled)).rjust(places + 1, "0")
-    text = f"{int(digits[:-places]):,}.{digits[-places:]}".rstrip("0").rstrip(".")
+    whole, part = digits[: len(digits) - places], digits[len(digits) - places :]
+    text = f"{int(whole):,}.{part}".rstrip("0").rstrip(".")
     return f"-{text}" if scaled < 0 else text
 
 

@@ -82,7 +82,7 @@ def embedded_note(settings: Settings) -> Path:
 
 def node_urls(flags: list[str] | None) -> list[str]:
     """The node addresses to use: the flags, else TIEOUT_RPC_URL or tieout.toml (several, comma-separated)."""
-    from tieout_rpc import Endpoint  # noqa: PLC0415  an optional part
+    from tieout_rpc import Endpoint
 
     urls = flags or [u.strip() for u in (load().rpc_url or "").split(",") if u.strip()]
     if not urls:

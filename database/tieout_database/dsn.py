@@ -16,7 +16,8 @@ _SECRET_KEYS = {"password", "sslpassword"}
 _AUTHORITY = re.compile(r"(?P<head>[a-z][a-z0-9+]*://[^:/?#@]*:)(?P<secret>.+)(?P<tail>@)", re.IGNORECASE | re.DOTALL)
 _PARAMETER = re.compile(r"(?P<head>(?P<mark>[?&])(?P<key>[^=&?]*)=)(?P<secret>[^&]*)")
 _KEYWORD = re.compile(
-    r"(?P<head>(?:^|[\s'\"])(?:ssl)?password\s*=\s*)(?P<secret>'(?:[^'\\]|\\.)*'?|(?:\\.|[^\s\\'])*)", re.IGNORECASE | re.DOTALL
+    r"(?P<head>(?:^|[\s'\"])(?:ssl)?password\s*=\s*)(?P<secret>'(?:[^'\\]|\\.)*'?|(?:\\.|[^\s\\'])*)",
+    re.IGNORECASE | re.DOTALL,
 )
 
 

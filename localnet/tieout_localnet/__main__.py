@@ -66,6 +66,8 @@ def _chain_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--slot-ms", type=number(1, SLOT_MS_MAX), default=400, help="length of a slot")
     parser.add_argument("--manual", action="store_true", help="make slots by localnet_advance only")
     parser.add_argument("--confirmed-depth", type=number(1, DEPTH_MAX), default=1, metavar="N")
+    parser.add_argument("--seed", type=number(0, 2**64 - 1), metavar="N", help="of a new chain and of chaos")
+    parser.add_argument("--chaos", metavar="FILE.toml", help="rules of misbehaviour")
     parser.add_argument("--finalized-depth", type=number(1, DEPTH_MAX), default=31, metavar="N")
 
 
@@ -80,10 +82,13 @@ def _options(arguments: argparse.Namespace) -> Options:
         validator=getattr(arguments, "validator", "embedded"),
         confirmed_depth=arguments.confirmed_depth,
         finalized_depth=arguments.finalized_depth,
+        seed=arguments.seed,
+        chaos=None if arguments.chaos is None else str(Path(arguments.chaos).resolve()),
     )
 
 
 def _serve(options: Options) -> int:
+    from tieout_localnet.chaos import BadRule
     from tieout_localnet.node import NodeOptions, serve
     from tieout_localnet.store import LedgerUnusable
 
@@ -98,11 +103,13 @@ def _serve(options: Options) -> int:
         options.manual,
         options.confirmed_depth,
         options.finalized_depth,
+        options.seed,
+        None if options.chaos is None else Path(options.chaos),
     )
     try:
         ledger_dir.claim(node.ledger)
         asyncio.run(serve(node))
-    except (LedgerUnusable, ledger_dir.NotOurs, OSError) as error:
+    except (LedgerUnusable, BadRule, ledger_dir.NotOurs, OSError) as error:
         print(f"{error}.", file=sys.stderr)
         return 2
     return 0

@@ -129,6 +129,10 @@ def _command(options: Options) -> list[str]:
     command += ["--port", str(options.port), "--ledger", options.ledger, "--slot-ms", str(options.slot_ms)]
     command += ["--confirmed-depth", str(options.confirmed_depth)]
     command += ["--finalized-depth", str(options.finalized_depth)]
+    if options.seed is not None:
+        command += ["--seed", str(options.seed)]
+    if options.chaos is not None:
+        command += ["--chaos", options.chaos]
     return [*command, "--manual"] if options.manual else command
 
 

@@ -16,8 +16,10 @@ BLOCK_CLEANED_UP: Final = -32001
 PREFLIGHT_FAILURE: Final = -32002
 SIGNATURE_VERIFICATION_FAILURE: Final = -32003
 BLOCK_NOT_AVAILABLE: Final = -32004
+NODE_UNHEALTHY: Final = -32005
 SLOT_SKIPPED: Final = -32007
 NO_SNAPSHOT: Final = -32008
+BLOCK_STATUS_NOT_AVAILABLE: Final = -32014
 UNSUPPORTED_TRANSACTION_VERSION: Final = -32015
 MIN_CONTEXT_SLOT_NOT_REACHED: Final = -32016
 FILTER_TRANSACTION_NOT_FOUND: Final = -32020
@@ -60,6 +62,24 @@ def slot_skipped(slot: int) -> RpcError:
     return RpcError(
         SLOT_SKIPPED, f"Slot {slot} was skipped, or missing due to ledger jump to recent snapshot"
     )
+
+
+def block_cleaned_up(slot: int, first: int) -> RpcError:
+    """Older than anything that the node still has."""
+    return RpcError(
+        BLOCK_CLEANED_UP,
+        f"Block {slot} cleaned up, does not exist on node. First available block: {first}",
+    )
+
+
+def block_status_not_available(slot: int) -> RpcError:
+    """The block is there, the status of its transactions is not written yet."""
+    return RpcError(BLOCK_STATUS_NOT_AVAILABLE, f"Block status not yet available for slot {slot}")
+
+
+def node_unhealthy() -> RpcError:
+    """The node has fallen behind and does not know how far."""
+    return RpcError(NODE_UNHEALTHY, "Node is unhealthy", {"numSlotsBehind": None})
 
 
 def min_context_slot_not_reached(slot: int) -> RpcError:

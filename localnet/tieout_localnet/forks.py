@@ -72,6 +72,11 @@ class Forks:
         self._validator = validator
         self.plan: Plan | None = None
 
+    @property
+    def open_slot(self) -> Slot:
+        """The slot that is being filled."""
+        return self._validator.open.slot
+
     def close_slot(self) -> SlotClosed:
         """Make a block of the open slot; ends the fork under way when that was its last."""
         event = self._validator.close_slot()

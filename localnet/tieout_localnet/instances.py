@@ -26,6 +26,8 @@ class Options:
     validator: str = "embedded"
     confirmed_depth: int = 1
     finalized_depth: int = 31
+    seed: int | None = None
+    chaos: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,22 +6,26 @@ import logging
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 from aiohttp import web
 
 from tieout_localnet import genesis
+from tieout_localnet.chaos import Book, Twin, load
+from tieout_localnet.chaos.slots import Producer
 from tieout_localnet.clock import ChainClock
 from tieout_localnet.engine import Engine
+from tieout_localnet.forks import Forks
 from tieout_localnet.ledger_dir import LEDGER_FILE, LOCK_FILE
 from tieout_localnet.rpc import Context
 from tieout_localnet.server import HttpApi, WebSocketApi
 from tieout_localnet.store import LedgerUnusable, Store
 from tieout_localnet.subscriptions import Hub
 from tieout_localnet.ticker import SlotTicker
+from tieout_localnet.twin import LaggingValidator, LateHub
 from tieout_localnet.validator import Validator
 
 log = logging.getLogger(__name__)
@@ -38,6 +42,8 @@ class NodeOptions:
     manual: bool
     confirmed_depth: int
     finalized_depth: int
+    seed: int | None = None
+    chaos: Path | None = None
 
 
 def lock(ledger: Path) -> IO[str]:
@@ -53,7 +59,7 @@ def lock(ledger: Path) -> IO[str]:
 
 def start_validator(options: NodeOptions, store: Store) -> Validator:
     """A validator on a ledger: its chain continues, or begins."""
-    identity = genesis.load_or_create(store, int(time.time()))
+    identity = genesis.load_or_create(store, int(time.time()), options.seed)
     newest = store.newest_blocks(1)[0].block_time
     start = max(time.time(), float(newest))
     clock = ChainClock(start, running=not options.manual, slot_s=options.slot_ms / 1000)
@@ -79,6 +85,24 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
         await runner.cleanup()
 
 
+@asynccontextmanager
+async def endpoint(context: Context, hub: Hub, host: str) -> AsyncIterator[None]:
+    """HTTP on the context's port, WebSocket on the next one."""
+    http, sockets = HttpApi(context, hub).application(), WebSocketApi(context, hub).application()
+    async with listening(sockets, host, context.port + 1), listening(http, host, context.port):
+        yield
+
+
+def _twin(context: Context, twin: Twin) -> tuple[Context, Hub]:
+    """The same chain, some blocks late."""
+    validator = LaggingValidator(context.validator, twin.behind)
+    hub = Hub(validator)
+    late = LateHub(hub, twin.behind)
+    context.validator.listeners.append(late.slot_closed)
+    context.validator.switch_listeners.append(late.switched)
+    return replace(context, validator=validator, port=twin.port), hub
+
+
 async def serve(options: NodeOptions) -> None:
     """Run until SIGTERM or SIGINT; the slot in hand is closed before the end."""
     with lock(options.ledger):
@@ -91,15 +115,20 @@ async def serve(options: NodeOptions) -> None:
 
 async def _serve(options: NodeOptions, store: Store) -> None:
     validator = start_validator(options, store)
-    ticker = SlotTicker(validator, options.slot_ms / 1000, manual=options.manual)
+    seed, rules, twin = (None, (), None) if options.chaos is None else load(options.chaos)
+    chosen = options.seed if options.seed is not None else seed
+    forks, book = Forks(validator), Book(chosen or 0, rules)
+    producer = Producer(forks, book)
+    ticker = SlotTicker(producer, validator.clock, options.slot_ms / 1000, manual=options.manual)
     hub = Hub(validator)
     validator.listeners.append(hub.slot_closed)
-    context = Context(validator, ticker, options.port, str(options.ledger))
-    http, sockets = HttpApi(context, hub).application(), WebSocketApi(hub).application()
-    async with (
-        listening(sockets, options.host, options.port + 1),
-        listening(http, options.host, options.port),
-    ):
+    validator.switch_listeners.append(hub.switched)
+    context = Context(validator, ticker, options.port, str(options.ledger), forks, book)
+    async with AsyncExitStack() as ends:
+        if twin is not None:
+            late, late_hub = _twin(context, twin)
+            await ends.enter_async_context(endpoint(late, late_hub, options.host))
+        await ends.enter_async_context(endpoint(context, hub, options.host))
         log.info("slot %d of chain %s", validator.open.slot, validator.identity.genesis_hash)
         await _until_told(asyncio.create_task(ticker.run()))
     if validator.open.records:

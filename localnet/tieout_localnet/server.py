@@ -8,11 +8,16 @@ import json
 import logging
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from aiohttp import WSMsgType, web
 
+from tieout_localnet.chain import Commitment
+from tieout_localnet.chaos import Rule, transport
+from tieout_localnet.chaos.answers import Moment
+from tieout_localnet.chaos.answers import answer as chaos_answer
+from tieout_localnet.chaos.rules import SOCKET_KINDS
 from tieout_localnet.errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -22,7 +27,7 @@ from tieout_localnet.errors import (
     invalid_params,
     method_not_found,
 )
-from tieout_localnet.rpc import METHODS, Context
+from tieout_localnet.rpc import METHODS, Context, Method
 from tieout_localnet.subscriptions import TOPICS, Hub
 
 BODY_BYTES_MAX: Final = 50 * 1024
@@ -31,6 +36,12 @@ WEBSOCKET_MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 OUTBOX_MESSAGES_MAX: Final = 50_000
 OUTBOX_BYTES_MAX: Final = 64 * 1024 * 1024
 """What a client that does not read may leave waiting before it is dropped."""
+
+NOTIFICATION: Final = '{"jsonrpc":"2.0","method":"'
+"""How a notification begins; the name of the subscription follows."""
+
+NOT_HANDLED: Final = frozenset({"rate_limit", "http_error"})
+"""Faults of something in front of the node: the request never reaches it."""
 
 RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
@@ -85,28 +96,48 @@ class HttpApi:
     def __init__(self, context: Context, hub: Hub) -> None:
         self._context = context
         self._hub = hub
+        self._spoiled: set[asyncio.Task[object]] = set()
 
     def application(self) -> web.Application:
         """The routes."""
         app = web.Application(client_max_size=BODY_BYTES_MAX)
         app.router.add_post("/", self.post)
         app.router.add_get("/health", self.health)
+        app.on_shutdown.append(self._let_go)
         return app
+
+    async def _let_go(self, _: web.Application) -> None:
+        """End the answers that are being withheld: the process would wait for them."""
+        for task in self._spoiled:
+            task.cancel()
 
     async def health(self, _: web.Request) -> web.Response:
         """What load balancers ask."""
         return web.Response(text="ok")
 
-    async def post(self, request: web.Request) -> web.Response:
+    async def post(self, request: web.Request) -> web.StreamResponse:
         """One request, or a batch."""
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             return web.Response(status=413, text=f"Payload too large; max {BODY_BYTES_MAX} bytes")
+        rule = transport.rule_for(self._context.book, body, self._context.validator.open.slot)
+        if rule is not None and rule.kind in NOT_HANDLED:
+            return await self._spoil(rule, request, b"")
         answer = self.answer(body)
-        return web.Response(
-            body=b"" if answer is None else encode(answer), content_type="application/json", charset="utf-8"
-        )
+        text = b"" if answer is None else encode(answer)
+        if rule is not None:
+            return await self._spoil(rule, request, text)
+        return web.Response(body=text, content_type="application/json", charset="utf-8")
+
+    async def _spoil(self, rule: Rule, request: web.Request, text: bytes) -> web.StreamResponse:
+        task = asyncio.current_task()
+        if task is not None:
+            self._spoiled.add(task)
+        try:
+            return await transport.spoil(rule, request, text)
+        finally:
+            self._spoiled.discard(task)  # type: ignore[arg-type]
 
     def answer(self, body: bytes) -> object:
         """The response to a body; None when there is nothing to say."""
@@ -146,19 +177,32 @@ class HttpApi:
         method = METHODS.get(name)
         if method is None:
             raise method_not_found()
-        result = method.call(self._context, params)
+        result = self._told(name, method, params)
         if name == "sendTransaction" and isinstance(result, str):
             self._hub.received(result)  # type: ignore[arg-type]
         return result
+
+    def _told(self, name: str, method: Method, params: list[object]) -> object:
+        book, validator = self._context.book, self._context.validator
+        if not book or name.startswith("localnet_"):
+            return method.call(self._context, params)
+        moment = Moment(validator.open.slot, validator.position(Commitment.FINALIZED))
+        return chaos_answer(book, moment, name, params, lambda: method.call(self._context, params))
 
 
 class Client:
     """One WebSocket connection: an outbox that never makes the chain wait."""
 
-    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport | None) -> None:
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        transport: asyncio.Transport | None,
+        fault: Callable[[str], Rule | None],
+    ) -> None:
         self.socket = socket
         self._transport = transport
-        self._waiting: asyncio.Queue[str] = asyncio.Queue()
+        self._fault = fault
+        self._waiting: asyncio.Queue[str | float] = asyncio.Queue()
         self._bytes = 0
         self.overflowed = asyncio.Event()
         # One bound method for the life of the client: subscriptions are recognised by its identity.
@@ -170,13 +214,30 @@ class Client:
         if self._waiting.qsize() >= OUTBOX_MESSAGES_MAX or self._bytes + len(message) > OUTBOX_BYTES_MAX:
             self.overflowed.set()
             return
+        rule = self._fault(message)
+        if rule is not None and not self._spoiled(rule, message):
+            return
         self._bytes += len(message)
         self._waiting.put_nowait(message)
+
+    def _spoiled(self, rule: Rule, message: str) -> bool:
+        """Do what a rule has for a notification; whether it is sent all the same."""
+        if rule.kind == "ws_drop" and self._transport is not None:
+            self._transport.abort()
+        if rule.kind == "ws_stall":
+            self._waiting.put_nowait(rule.delay_ms / 1000)
+        if rule.kind == "ws_duplicate":
+            self._bytes += len(message)
+            self._waiting.put_nowait(message)
+        return rule.kind in ("ws_stall", "ws_duplicate")
 
     async def write(self) -> None:
         """Send what waits, until the client has gone."""
         while True:
             message = await self._waiting.get()
+            if isinstance(message, float):
+                await asyncio.sleep(message)
+                continue
             self._bytes -= len(message)
             await self.socket.send_str(message)
 
@@ -194,8 +255,16 @@ class Client:
 class WebSocketApi:
     """The WebSocket side."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, context: Context, hub: Hub) -> None:
+        self._context = context
         self._hub = hub
+
+    def _fault(self, message: str) -> Rule | None:
+        """The rule for what goes to a client; replies are not spoiled."""
+        if not self._context.book or not message.startswith(NOTIFICATION):
+            return None
+        name = message[len(NOTIFICATION) : message.index("Notification")]
+        return self._context.book.on_request(SOCKET_KINDS, name, self._context.validator.open.slot)
 
     def application(self) -> web.Application:
         """The routes: any path is a subscription socket."""
@@ -207,7 +276,7 @@ class WebSocketApi:
         """One client, until it goes or stops reading."""
         socket = web.WebSocketResponse(max_msg_size=WEBSOCKET_MESSAGE_BYTES_MAX, compress=False)
         await socket.prepare(request)
-        client = Client(socket, request.transport)
+        client = Client(socket, request.transport, self._fault)
         tasks = [asyncio.create_task(client.write()), asyncio.create_task(client.drop_when_slow())]
         try:
             async for message in socket:

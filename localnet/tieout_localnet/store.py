@@ -227,6 +227,13 @@ class Store:
         )
         return [row[0] for row in rows]
 
+    def outcomes(self, slot: int) -> list[tuple[str, object]]:
+        """Signatures and errors of a block's transactions, in order."""
+        rows = self._db.execute(
+            "SELECT signature, err FROM transactions WHERE slot = ? ORDER BY tx_index", (slot,)
+        )
+        return [(row[0], _err(row[1])) for row in rows]
+
     def transaction(self, signature: str) -> StoredTransaction | None:
         """A transaction by its signature."""
         row = self._db.execute("SELECT * FROM transactions WHERE signature = ?", (signature,)).fetchone()

@@ -166,7 +166,11 @@ class Hub:
         self._level(Commitment.FINALIZED, event.final)
         for subscription in self._of("signature"):
             self._signature(subscription)
-        slot = {"slot": event.opened, "parent": event.node.block.slot, "root": self._validator.chain.root}
+        slot = {
+            "slot": event.opened,
+            "parent": event.node.block.slot,
+            "root": self._validator.position(Commitment.FINALIZED),
+        }
         for subscription in self._of("slot"):
             subscription.send(slot)
 
@@ -187,7 +191,7 @@ class Hub:
                     subscription.send({**dead, "timestamp": now_ms})
             created = {"type": "createdBank", "slot": event.opened, "parent": base}
             subscription.send({**created, "timestamp": now_ms})
-        slot = {"slot": event.opened, "parent": base, "root": self._validator.chain.root}
+        slot = {"slot": event.opened, "parent": base, "root": self._validator.position(Commitment.FINALIZED)}
         for subscription in self._of("slot"):
             subscription.send(slot)
 

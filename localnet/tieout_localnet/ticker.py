@@ -2,15 +2,24 @@
 
 import asyncio
 import contextlib
+from typing import Protocol
 
-from tieout_localnet.validator import Validator
+from tieout_localnet.clock import ChainClock
+
+
+class Producer(Protocol):
+    """What a tick does."""
+
+    def close_slot(self) -> None:
+        """End the open slot, with a block or without."""
 
 
 class SlotTicker:
     """Closes a slot every `slot_s` seconds while it runs; sleeps otherwise."""
 
-    def __init__(self, validator: Validator, slot_s: float, *, manual: bool) -> None:
-        self._validator = validator
+    def __init__(self, producer: Producer, clock: ChainClock, slot_s: float, *, manual: bool) -> None:
+        self._producer = producer
+        self._clock = clock
         self._slot_s = slot_s
         self._manual = manual
         self._running = asyncio.Event()
@@ -27,24 +36,24 @@ class SlotTicker:
                 due = loop.time() + self._slot_s
             await asyncio.sleep(due - loop.time())
             if self._running.is_set():
-                self._validator.close_slot()
+                self._producer.close_slot()
             due = max(due + self._slot_s, loop.time())
 
     def pause(self) -> None:
         """Make no slots until resumed."""
         self._running.clear()
-        self._validator.clock.pause()
+        self._clock.pause()
 
     def resume(self) -> None:
         """Make slots by the clock again; a manual chain becomes a running one."""
         self._manual = False
-        self._validator.clock.resume()
+        self._clock.resume()
         self._running.set()
 
     def step(self, slots: int) -> None:
         """Close this many slots now."""
         for _ in range(slots):
-            self._validator.close_slot()
+            self._producer.close_slot()
 
     def describe(self) -> dict[str, object]:
         """Mode and slot length."""

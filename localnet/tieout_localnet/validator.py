@@ -393,7 +393,7 @@ class Validator:
         for node in detour.undone:
             state.update(node.pre_images)
         for node in detour.redone:
-            pass
+            state.update(node.post_images)
         self.engine.restore(state)
         self.accounts.apply(state)
         self.store.switch(detour, state)

@@ -20,7 +20,11 @@ async def test_a_stored_row_is_neither_updated_nor_deleted_nor_truncated(rows: R
     column = next(iter(DEFAULTS[table]))
     relations = [f"ledger.{table}"] + ([f"ledger.{table}_000000"] if table in PARTITIONED else [])
     for relation in relations:
-        for change in (f"update {relation} set {column} = {column}", f"delete from {relation}", f"truncate {relation} cascade"):
+        for change in (
+            f"update {relation} set {column} = {column}",
+            f"delete from {relation}",
+            f"truncate {relation} cascade",
+        ):
             with pytest.raises(asyncpg.RestrictViolationError, match="is append-only") as refused:
                 await rows.db.execute(change)
             assert refused.value.hint
@@ -32,8 +36,10 @@ async def test_every_stored_table_of_every_schema_refuses_changes(dsn: str) -> N
     unguarded = await query(
         dsn,
         "select c.oid::regclass::text as relation from pg_class c join pg_namespace n on n.oid = c.relnamespace "
-        "where n.nspname in ('ledger', 'recon', 'access', 'audit') and c.relkind in ('r', 'p') and c.relname like '%\\_row%' "
-        "and c.relname <> 'provisional_row' and (select count(*) from pg_trigger t where t.tgrelid = c.oid and t.tgenabled = 'O' "
+        "where n.nspname in ('ledger', 'recon', 'access', 'audit') and c.relkind in ('r', 'p') and "
+        "c.relname like '%\\_row%' "
+        "and c.relname <> 'provisional_row' and (select count(*) from pg_trigger t where t.tgrelid = "
+        "c.oid and t.tgenabled = 'O' "
         "and t.tgname in ('refuse_change', 'refuse_truncate')) <> 2",
     )
     assert unguarded == []
@@ -44,7 +50,8 @@ async def test_an_insert_that_would_update_is_refused(rows: Rows) -> None:
     await rows.add("tracked_row")
     with pytest.raises(asyncpg.RestrictViolationError):
         await rows.db.execute(
-            "insert into ledger.tracked_row values ('M', 5, 1) on conflict (mint) do update set from_slot = excluded.from_slot"
+            "insert into ledger.tracked_row values ('M', 5, 1) on conflict (mint) do update set "
+            "from_slot = excluded.from_slot"
         )
     assert await rows.value("select from_slot from ledger.tracked_row") == 0
 
@@ -70,7 +77,8 @@ async def partitions(dsn: str) -> dict[str, list[str]]:
     found = await query(
         dsn,
         "select p.relname as parent, c.relname as child from pg_inherits i join pg_class c on c.oid = i.inhrelid "
-        "join pg_class p on p.oid = i.inhparent where c.relkind = 'r' and p.relnamespace = 'ledger'::regnamespace order by 1, 2",
+        "join pg_class p on p.oid = i.inhparent where c.relkind = 'r' and p.relnamespace = "
+        "'ledger'::regnamespace order by 1, 2",
     )
     made: dict[str, list[str]] = {}
     for row in found:
@@ -80,7 +88,14 @@ async def partitions(dsn: str) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize(
     ("slot", "number"),
-    [(0, "000000"), (SPAN - 1, "000000"), (SPAN, "000001"), (437_855_402, "000043"), (10**13 - 1, "999999"), (10**13, "1000000")],
+    [
+        (0, "000000"),
+        (SPAN - 1, "000000"),
+        (SPAN, "000001"),
+        (437_855_402, "000043"),
+        (10**13 - 1, "999999"),
+        (10**13, "1000000"),
+    ],
 )
 async def test_a_slots_partitions_hold_it_at_their_very_edges(rows: Rows, dsn: str, slot: int, number: str) -> None:
     await rows.add("event_row", slot=slot, block_time=None)

@@ -59,7 +59,9 @@ async def test_a_multiplier_has_eight_bytes(rows: Rows, bits: bytes) -> None:
 @AS_ONE
 @given(st.lists(st.tuples(st.integers(0, U64_MAX), st.integers(0, 18), FINITE), min_size=1, max_size=30))
 @example([(U64_MAX, 18, 5e-324), (U64_MAX, 0, 1.7976931348623157e308), (1, 8, 1.0)])
-async def test_shares_are_raw_times_the_multiplier_without_rounding(rows: Rows, cases: list[tuple[int, int, float]]) -> None:
+async def test_shares_are_raw_times_the_multiplier_without_rounding(
+    rows: Rows, cases: list[tuple[int, int, float]]
+) -> None:
     for raw, decimals, multiplier in cases:
         found = await rows.value("select ledger.shares($1, $2, $3)::text", raw, decimals, struct.pack("<d", multiplier))
         assert Fraction(found) == Fraction(raw) * Fraction(multiplier) / 10**decimals
@@ -70,7 +72,9 @@ async def test_a_raw_amount_is_any_unsigned_64_bit_integer(rows: Rows, value: st
     assert await rows.value(f"select ('{value}'::ledger.u64)::numeric") == Fraction(value)
 
 
-@pytest.mark.parametrize("value", ["1.5", "0.000000001", "-1", str(U64_MAX + 1), "NaN", "Infinity", "-Infinity", "1e30"])
+@pytest.mark.parametrize(
+    "value", ["1.5", "0.000000001", "-1", str(U64_MAX + 1), "NaN", "Infinity", "-Infinity", "1e30"]
+)
 async def test_what_is_no_unsigned_64_bit_integer_is_refused_not_rounded(rows: Rows, value: str) -> None:
     with pytest.raises(asyncpg.CheckViolationError):
         await rows.value(f"select '{value}'::ledger.u64")
@@ -97,5 +101,7 @@ async def test_an_instant_beyond_the_calendar_never_comes(rows: Rows, seconds: i
 
 @pytest.mark.parametrize("seconds", [253_402_300_800, 8_999_999_999_999])
 async def test_an_instant_after_the_year_9999_is_far_but_not_never(rows: Rows, seconds: int) -> None:
-    found: Any = await rows.value("select ledger.instant($1) > '9999-12-31' and ledger.instant($1) < 'infinity'", seconds)
+    found: Any = await rows.value(
+        "select ledger.instant($1) > '9999-12-31' and ledger.instant($1) < 'infinity'", seconds
+    )
     assert found is True

@@ -29,14 +29,36 @@ VIEWS = {
     "provisional_events": EVENTS + " blockhash",
 }
 TYPES = {
-    "slot": "bigint", "from_slot": "bigint", "to_slot": "bigint", "parent_slot": "bigint", "opened_slot": "bigint",
-    "closed_slot": "bigint", "last_slot": "bigint", "announced_slot": "bigint", "superseded_slot": "bigint", "batch": "bigint",
-    "block_time": "timestamp with time zone", "effective_at": "timestamp with time zone", "since": "timestamp with time zone",
-    "committed_at": "timestamp with time zone", "mint": "text", "signature": "text", "account": "text", "owner": "text",
-    "amount": "numeric", "fee": "numeric", "supply": "numeric", "value": "numeric", "bits": "bytea", "details": "jsonb",
+    "slot": "bigint",
+    "from_slot": "bigint",
+    "to_slot": "bigint",
+    "parent_slot": "bigint",
+    "opened_slot": "bigint",
+    "closed_slot": "bigint",
+    "last_slot": "bigint",
+    "announced_slot": "bigint",
+    "superseded_slot": "bigint",
+    "batch": "bigint",
+    "block_time": "timestamp with time zone",
+    "effective_at": "timestamp with time zone",
+    "since": "timestamp with time zone",
+    "committed_at": "timestamp with time zone",
+    "mint": "text",
+    "signature": "text",
+    "account": "text",
+    "owner": "text",
+    "amount": "numeric",
+    "fee": "numeric",
+    "supply": "numeric",
+    "value": "numeric",
+    "bits": "bytea",
+    "details": "jsonb",
     "frozen": "boolean",
-}  # fmt: skip
-COLUMNS = "select column_name, data_type from information_schema.columns where table_schema = 'ledger' and table_name = $1 order by ordinal_position"
+}
+COLUMNS = (
+    "select column_name, data_type from information_schema.columns where table_schema = 'ledger' and "
+    "table_name = $1 order by ordinal_position"
+)
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -66,6 +88,7 @@ async def test_text_keys_sort_by_bytes_in_every_locale(dsn: str) -> None:
         "select c.relname, a.attname from pg_attribute a join pg_class c on c.oid = a.attrelid "
         "join pg_collation l on l.oid = a.attcollation "
         "where c.relnamespace = 'ledger'::regnamespace and c.relkind in ('r', 'p') and a.attnum > 0 "
-        "and l.collname <> 'C' and a.attname in ('mint', 'account', 'signature', 'path', 'kind', 'blockhash', 'source', 'destination')",
+        "and l.collname <> 'C' and a.attname in ('mint', 'account', 'signature', 'path', 'kind', "
+        "'blockhash', 'source', 'destination')",
     )
     assert wrong == []

@@ -1,6 +1,7 @@
 """A connection string is shown without its password, and refused with one on the command line."""
 
 import string
+from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
@@ -67,7 +68,7 @@ def test_a_password_is_shown_as_stars_and_refused(dsn: str, shown: str) -> None:
 
 # None of the letters of a secret stands anywhere else in these strings.
 SECRET = st.text(alphabet="QXZ987:@/?#&=%+ '\\\"\n\té", min_size=1, max_size=16).map(lambda s: "Q" + s)
-QUOTED = {
+QUOTED: dict[str, Callable[[str], str]] = {
     "postgresql://user:{}@host/name?sslmode=require": str,
     "postgresql://user:{}@host,other/name": lambda s: quote(s, safe=""),
     "postgresql://user@host/name?password={}&sslmode=require": lambda s: quote(s, safe=""),

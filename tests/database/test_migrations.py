@@ -7,7 +7,15 @@ from importlib import resources
 import pytest
 
 from support.database import query, value
-from tieout_database import MigrationDrift, SchemaBehind, applied_migrations, check_schema, connect, load_migrations, migrate
+from tieout_database import (
+    MigrationDrift,
+    SchemaBehind,
+    applied_migrations,
+    check_schema,
+    connect,
+    load_migrations,
+    migrate,
+)
 from tieout_database import migrate as migrate_function
 
 
@@ -67,7 +75,9 @@ async def test_a_changed_migration_is_refused(dsn: str) -> None:
 
 async def test_a_database_of_a_newer_version_is_refused(dsn: str) -> None:
     await query(
-        dsn, "insert into public.tieout_migration (number, name, sha256) values (9999, '9999_x_y.sql', $1) returning 1", bytes(32)
+        dsn,
+        "insert into public.tieout_migration (number, name, sha256) values (9999, '9999_x_y.sql', $1) returning 1",
+        bytes(32),
     )
     with pytest.raises(MigrationDrift, match=r"\[9999\].*newer tieout"):
         await apply(dsn)

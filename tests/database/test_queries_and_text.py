@@ -40,7 +40,10 @@ def test_an_unknown_name_is_a_programmers_mistake(package: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("select 0;\n-- name: one\nselect 1\n", "before the first"), ("-- name: one\nselect 1\n-- name: one\nselect 2\n", "same name")],
+    [
+        ("select 0;\n-- name: one\nselect 1\n", "before the first"),
+        ("-- name: one\nselect 1\n-- name: one\nselect 2\n", "same name"),
+    ],
 )
 def test_a_file_that_is_not_a_run_of_named_queries_is_refused(package: Path, text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
@@ -68,7 +71,9 @@ def test_text_is_made_storable_and_says_whether_it_was_changed(raw: bytes | str,
     assert clean_text(raw, 5) == (text[:5], changed)
 
 
-@given(st.one_of(st.binary(), st.text(), st.text(alphabet=st.characters(categories=["Cs", "Cc", "L"]))), st.integers(0, 20))
+@given(
+    st.one_of(st.binary(), st.text(), st.text(alphabet=st.characters(categories=["Cs", "Cc", "L"]))), st.integers(0, 20)
+)
 def test_clean_text_can_always_be_stored(raw: bytes | str, limit: int) -> None:
     text, changed = clean_text(raw, limit)
     assert "\x00" not in text

@@ -10,7 +10,10 @@ from support.database import query
 from tieout_database import check_schema, create_roles
 
 DENIED = asyncpg.InsufficientPrivilegeError
-VIEWS = "select table_schema || '.' || table_name as name from information_schema.views where table_schema in ('ledger', 'recon')"
+VIEWS = (
+    "select table_schema || '.' || table_name as name from information_schema.views where table_schema "
+    "in ('ledger', 'recon')"
+)
 
 
 @pytest.fixture
@@ -31,7 +34,10 @@ async def become(rows: Rows, role: str) -> None:
 
 
 async def test_creating_them_again_changes_nothing(roles: Rows) -> None:
-    grants = "select grantee, table_schema, table_name, privilege_type from information_schema.role_table_grants where grantee like 'tieout%'"
+    grants = (
+        "select grantee, table_schema, table_name, privilege_type from "
+        "information_schema.role_table_grants where grantee like 'tieout%'"
+    )
     before = await roles.fetch(grants)
     await create_roles(roles.db)
     assert sorted(map(str, await roles.fetch(grants))) == sorted(map(str, before))
@@ -40,7 +46,8 @@ async def test_creating_them_again_changes_nothing(roles: Rows) -> None:
 
 async def test_none_of_them_may_log_in_by_itself(roles: Rows) -> None:
     found = await roles.fetch(
-        "select rolname from pg_roles where rolname like 'tieout\\_%' and not (rolcanlogin or rolsuper or rolcreaterole or rolcreatedb)"
+        "select rolname from pg_roles where rolname like 'tieout\\_%' and not (rolcanlogin or "
+        "rolsuper or rolcreaterole or rolcreatedb)"
     )
     assert {r["rolname"] for r in found} >= {"tieout_owner", "tieout_writer", "tieout_reader", "tieout_auditor"}
 
@@ -103,7 +110,8 @@ async def test_who_only_reads_writes_nothing(roles: Rows, role: str) -> None:
 async def test_an_auditor_reads_every_row(roles: Rows, dsn: str) -> None:
     relations = await query(
         dsn,
-        "select c.oid::regclass::text as name from pg_class c where c.relnamespace in ('ledger'::regnamespace, 'recon'::regnamespace) "
+        "select c.oid::regclass::text as name from pg_class c where c.relnamespace in "
+        "('ledger'::regnamespace, 'recon'::regnamespace) "
         "and c.relkind in ('r', 'p', 'v') and not c.relispartition",
     )
     await become(roles, "tieout_auditor")

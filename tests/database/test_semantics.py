@@ -32,7 +32,9 @@ async def test_a_multiplier_counts_from_its_hour_on(rows: Rows) -> None:
     await multiplier(rows, 1, 1.0, 0)
     await multiplier(rows, 10, 2.0, at(50))
     assert [await in_force(rows, at(s)) for s in (0, 1, 49, 50, 51)] == [None, 1.0, 1.0, 2.0, 2.0]
-    shown = await rows.fetch("select effective_at, announced_slot, bits, value, superseded_slot from ledger.multipliers order by 2")
+    shown = await rows.fetch(
+        "select effective_at, announced_slot, bits, value, superseded_slot from ledger.multipliers order by 2"
+    )
     assert shown == [
         {"effective_at": at(1), "announced_slot": 1, "bits": bits(1.0), "value": Decimal(1), "superseded_slot": None},
         {"effective_at": at(50), "announced_slot": 10, "bits": bits(2.0), "value": Decimal(2), "superseded_slot": None},
@@ -114,7 +116,9 @@ async def genesis(rows: Rows, to_slot: int = 9) -> None:
     await rows.add("event_row", slot=3, amount=30)
     await rows.add("touch_row", slot=3, account="a", pre_amount=100, post_amount=70)
     await rows.add("touch_row", slot=3, account="b", pre_amount=0, post_amount=30, pre_owner="ob", post_owner="ob")
-    await rows.add("event_row", slot=4, kind="burn", source="b", destination="issuance", destination_owner=None, amount=10)
+    await rows.add(
+        "event_row", slot=4, kind="burn", source="b", destination="issuance", destination_owner=None, amount=10
+    )
     await rows.add("touch_row", slot=4, account="b", pre_amount=30, post_amount=20, pre_owner="ob", post_owner="ob")
 
 
@@ -131,12 +135,21 @@ async def supply(rows: Rows, slot: int, known_batch: int | None = None) -> int |
 async def test_balances_and_supply_are_as_of_a_slot(rows: Rows) -> None:
     await genesis(rows)
     assert [await supply(rows, slot) for slot in (0, 1, 2, 3, 4, 9)] == [0, 0, 100, 100, 90, 90]
-    assert [await balances(rows, slot) for slot in (1, 2, 3, 4)] == [{}, {"a": 100}, {"a": 70, "b": 30}, {"a": 70, "b": 20}]
-    assert await rows.fetch("select account, amount, owner, opened_slot, last_slot from ledger.balances order by 1") == [
+    assert [await balances(rows, slot) for slot in (1, 2, 3, 4)] == [
+        {},
+        {"a": 100},
+        {"a": 70, "b": 30},
+        {"a": 70, "b": 20},
+    ]
+    assert await rows.fetch(
+        "select account, amount, owner, opened_slot, last_slot from ledger.balances order by 1"
+    ) == [
         {"account": "a", "amount": 70, "owner": "oa", "opened_slot": 1, "last_slot": 3},
         {"account": "b", "amount": 20, "owner": "ob", "opened_slot": None, "last_slot": 4},
     ]
-    assert await rows.fetch("select * from ledger.supply") == [{"mint": MINT, "decimals": 8, "supply": 90, "last_slot": 4}]
+    assert await rows.fetch("select * from ledger.supply") == [
+        {"mint": MINT, "decimals": 8, "supply": 90, "last_slot": 4}
+    ]
 
 
 async def test_the_other_side_of_a_mint_and_a_burn_is_null(rows: Rows) -> None:
@@ -183,7 +196,9 @@ async def test_a_mint_picked_up_in_mid_life_is_unknown_not_zero(rows: Rows) -> N
 
 
 async def coverage(rows: Rows, known_batch: int | None = None) -> list[tuple[int, int]]:
-    found = await rows.fetch("select * from ledger.coverage_known($1) where mint = $2 order by from_slot", known_batch, MINT)
+    found = await rows.fetch(
+        "select * from ledger.coverage_known($1) where mint = $2 order by from_slot", known_batch, MINT
+    )
     return [(r["from_slot"], r["to_slot"]) for r in found]
 
 
@@ -241,7 +256,9 @@ async def test_a_transaction_is_as_well_proven_as_its_weakest_mint(rows: Rows) -
     await rows.add("proof_row", status="exact", mint="A")
     await rows.add("proof_row", status="unproven", mint="B", batch=2)
     await rows.add("proof_row", status="derived", mint="C")
-    assert await rows.fetch("select * from ledger.proofs") == [{"slot": 1, "tx_index": 0, "status": "unproven", "batch": 2}]
+    assert await rows.fetch("select * from ledger.proofs") == [
+        {"slot": 1, "tx_index": 0, "status": "unproven", "batch": 2}
+    ]
     await rows.add("retraction_row", relation="proof", step=0, child=0, mint="B", row_batch=2, batch=3)
     assert [r["status"] for r in await rows.fetch("select status from ledger.proofs")] == ["derived"]
 
@@ -254,7 +271,9 @@ async def test_an_account_frozen_thawed_and_closed_says_so(rows: Rows) -> None:
     assert await rows.value("select frozen from ledger.balances_at('M', 5) where account = 'a'") is True
     await rows.add("control_row", kind="thaw", slot=6, account="a")
     await rows.add("control_row", kind="close", slot=7, account="a")
-    assert await rows.fetch("select frozen, closed_slot from ledger.balances where account = 'a'") == [{"frozen": False, "closed_slot": 7}]
+    assert await rows.fetch("select frozen, closed_slot from ledger.balances where account = 'a'") == [
+        {"frozen": False, "closed_slot": 7}
+    ]
     await rows.add("control_row", kind="open", slot=8, account="a", details={"owner": "oz", "frozen": True})
     assert await rows.fetch("select frozen, opened_slot, closed_slot from ledger.balances where account = 'a'") == [
         {"frozen": True, "opened_slot": 8, "closed_slot": None}
@@ -264,7 +283,8 @@ async def test_an_account_frozen_thawed_and_closed_says_so(rows: Rows) -> None:
 async def test_the_writers_look_at_the_last_touches_uses_its_index(rows: Rows) -> None:
     await rows.db.execute("select ledger.ensure_partition(0), ledger.ensure_partition(10000000)")
     await rows.db.execute(
-        "insert into ledger.touch_row select n, 0, 'M', 'account ' || n % 500, 8, 0, 0, 'o', 'o', 1 from generate_series(1, 20000) n"
+        "insert into ledger.touch_row select n, 0, 'M', 'account ' || n % 500, 8, 0, 0, 'o', 'o', 1 "
+        "from generate_series(1, 20000) n"
     )
     await rows.db.execute("analyze ledger.touch_row")
     plan = await rows.fetch(

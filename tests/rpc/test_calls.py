@@ -34,7 +34,10 @@ async def test_a_call_carries_its_method_and_parameters() -> None:
 
 async def test_the_raw_call_gives_the_nodes_exact_bytes_and_its_name() -> None:
     exact = b'{"a" : 1.10,\n "b":"\\u0041"}'
-    async with node(body(b'{"jsonrpc":"2.0","id":1,"result":' + exact + b"}")) as there, RpcClient([there.url]) as client:
+    async with (
+        node(body(b'{"jsonrpc":"2.0","id":1,"result":' + exact + b"}")) as there,
+        RpcClient([there.url]) as client,
+    ):
         assert await client.call_raw("getBlock") == (exact, there.url)
 
 
@@ -267,6 +270,6 @@ async def test_many_calls_at_once_each_get_their_own_answer() -> None:
         return await result(call["params"][0])(call)
 
     async with node(echo) as there, RpcClient([there.url], FAST) as client:
-        answers = await asyncio.gather(*(client.call("echo", [n]) for n in range(200)))
+        answers: list[int] = await asyncio.gather(*(client.call("echo", [n]) for n in range(200)))
     assert answers == list(range(200))
     assert len({call["id"] for call in there.calls}) == 200

@@ -79,12 +79,16 @@ def test_an_address_is_shown_without_user_path_query_or_fragment(url: str, shown
 HIDDEN = st.text(alphabet="QZ7:/?#@%[] &=\\", min_size=1, max_size=12)
 
 
-@given(HIDDEN, st.sampled_from(["https://u:{}@node.example/", "https://node.example/{}", "https://node.example?key={}"]))
+@given(
+    HIDDEN, st.sampled_from(["https://u:{}@node.example/", "https://node.example/{}", "https://node.example?key={}"])
+)
 def test_a_secret_never_shows_whatever_its_characters(secret: str, form: str) -> None:
     assert not set("QZqz7") & set(redact_url(form.format("7" + secret)))
 
 
-@pytest.mark.parametrize("url", ["", "node", "ftp://node", "http://", "http://:80", "http://node:x", "http://node:0", "http://[::1"])
+@pytest.mark.parametrize(
+    "url", ["", "node", "ftp://node", "http://", "http://:80", "http://node:x", "http://node:0", "http://[::1"]
+)
 def test_what_is_no_address_is_refused_in_words(url: str) -> None:
     with pytest.raises(ValueError, match="is no node address: write http://host:port"):
         Endpoint(url)

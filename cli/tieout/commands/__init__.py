@@ -2,13 +2,26 @@
 
 import typer
 
-from tieout.commands import breaks, database, demo, index, instrument, market, order, reconcile, registry, statement
+from tieout.commands import (
+    breaks,
+    database,
+    demo,
+    index,
+    instrument,
+    key,
+    market,
+    order,
+    reconcile,
+    registry,
+    statement,
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add every command to the application."""
     app.command("demo")(demo.demo)
     app.add_typer(database.APP, name="db")
+    app.add_typer(key.APP, name="key")
     app.add_typer(instrument.APP, name="instrument")
     market.register(app)
     app.add_typer(index.APP, name="index")

@@ -12,12 +12,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.rule import Rule
+from rich.text import Text
 
 from tieout import exits
 from tieout.commands.options import Json, run
 from tieout.commands.reconcile import show_run
 from tieout.day import Day, instant, write_files
-from tieout.output import OUTPUT
+from tieout.output import OUTPUT, shares
 from tieout.stack import Localnet, indexer, localnet
 
 _SHORT_SHARES = Fraction(40)
@@ -36,7 +37,7 @@ def demo(
     Exit 0 when the day ties out and the three breaks are found.
     """
     data = run(_demo(seed, keep))
-    OUTPUT.result(data)
+    OUTPUT.result(data, *_verdict_lines(data))
     if not data["as_expected"]:
         raise exits.Found
 
@@ -172,17 +173,21 @@ def _say(text: str) -> None:
 def _show(title: str, done: Any) -> None:
     if OUTPUT.json:
         return
+    OUTPUT.out.print()
     OUTPUT.out.print(Rule(title, align="left"))
     show_run(done)
+    OUTPUT.out.print()
 
 
 def _summary(book: Any, good: Any, bad: Any, caused: dict[str, str]) -> dict[str, Any]:
     found = {f.signature for f in bad.breaks}
     caught = all(signature in found for signature in caused.values())
-    short = bad.instrument("AAPLx").verdict == "under_backed"
+    before, after = good.instrument("AAPLx"), bad.instrument("AAPLx")
+    short = after.verdict == "under_backed" and before.custody - after.custody == _SHORT_SHARES
     return {
         "ties_out": good.clean,
         "caught": caught and short,
+        "short_caught": short,
         "as_expected": good.clean and caught and short,
         "mints": book.mints,
         "failed_on_purpose": [{"what": what, "signature": signature} for what, signature in book.failed],
@@ -190,6 +195,20 @@ def _summary(book: Any, good: Any, bad: Any, caused: dict[str, str]) -> dict[str
         "run": good,
         "run_after_breaks": bad,
     }
+
+
+def _verdict_lines(data: dict[str, Any]) -> list[Text]:
+    def line(good: bool, text: str) -> Text:
+        return Text.assemble(("✓ " if good else "✗ ", "bold green" if good else "bold red"), text)
+
+    lines = [line(data["ties_out"], "the day as played ties out, to the last raw unit")]
+    found = {f.signature: f for f in data["run_after_breaks"].breaks}
+    for what, signature in data["caused"].items():
+        finding = found.get(signature)
+        caught = f"caught: {shares(finding.shares)} shares of {finding.symbol}" if finding else "not caught"
+        lines.append(line(finding is not None, f"{what}, {caught}, {signature}"))
+    lines.append(line(data["short_caught"], f"short custody file, {_SHORT_SHARES} shares of AAPLx: under backed"))
+    return lines
 
 
 def _tell_how(chain: Localnet, dsn: str, directory: Path) -> None:

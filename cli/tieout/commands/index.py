@@ -126,7 +126,8 @@ def run_(
     dsn: Dsn = None,
     mint: Mints = None,
     from_slot: Annotated[
-        int | None, typer.Option("--from-slot", min=0, max=BIGINT_MAX, help="Where a new mint starts. Default: the finalized tip.")
+        int | None,
+        typer.Option("--from-slot", min=0, max=BIGINT_MAX, help="Where a new mint starts. Default: the finalized tip."),
     ] = None,
 ) -> None:
     """Follow the finalized chain until SIGTERM; the segment in hand is finished first."""

@@ -1,6 +1,7 @@
 """``tieout reconcile`` and ``tieout headroom``: does every token have its share, and how many more may be minted."""
 
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Annotated, Any
 
 import typer
@@ -128,25 +129,33 @@ def run_tables(done: Any) -> list[Any]:
         line("− in transit (redemption …), raw", lambda i: _raw(i.in_transit)),
         line("= circulating, raw", lambda i: _raw(i.circulating)),
         line("+ returned, still owed, raw", lambda i: _raw(_sum(i.owed_returns, i.owed_forced))),
-        line("× multiplier in force", lambda i: "unknown" if i.multiplier is None else f"{float(i.multiplier):.16g}"),
+        line("× multiplier in force", lambda i: _multiplier(i.multiplier)),
         line("= liability, shares", lambda i: shares(i.liability)),
         line("settled custody, shares", lambda i: shares(i.custody)),
         line("difference, shares", lambda i: shares(i.difference)),
         line("verdict", lambda i: verdict(i.verdict)),
     ])  # fmt: skip
     parts: list[Any] = [figures]
-    parts += [f"{i.symbol}: {reason}" for i in done.instruments for reason in i.reasons]
+    reasons = [f"{i.symbol}: {reason}" for i in done.instruments for reason in i.reasons]
+    if reasons:
+        parts += ["", *reasons]
     if done.breaks:
-        parts.append(breaks_table(done.breaks))
+        parts += ["", breaks_table(done.breaks)]
     notices = [f for f in done.findings if not f.is_break]
     if notices:
-        parts.append(table("explained", ("id", "instrument", "what"), ((f.id, f.symbol, f.summary) for f in notices)))
+        rows = ((f.id, f.symbol, f.summary) for f in notices)
+        parts += ["", table("explained", ("id", "instrument", "what"), rows)]
     return parts
 
 
 def breaks_table(found: Any) -> Any:
     """Breaks for people, each named."""
     return table("breaks", ("id", "code", "instrument", "what"), ((f.id, f.code, f.symbol, f.summary) for f in found))
+
+
+def _multiplier(value: Fraction | None) -> str:
+    # The shortest decimal that names the chain's number, and no other.
+    return "unknown" if value is None else repr(float(value)).removesuffix(".0")
 
 
 def _raw(value: int | None) -> str:

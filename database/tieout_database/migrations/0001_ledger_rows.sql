@@ -2,6 +2,9 @@
 -- appends a row and a retraction of the old one, each under the batch that made it.
 -- Stored tables end in _row; analysts read the views of 0002.
 
+set local lock_timeout = '30s';
+set local statement_timeout = '10min';
+
 create schema ledger;
 
 -- A raw amount as the program keeps it. A plain numeric(20,0) would round 1.5 to 2 in silence.

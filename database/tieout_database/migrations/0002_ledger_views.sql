@@ -2,6 +2,9 @@
 -- The *_known functions give the same rows as they were known at a batch: an as-of report reads
 -- them, so that a later correction never changes what it says.
 
+set local lock_timeout = '30s';
+set local statement_timeout = '10min';
+
 create function ledger.is_retracted(
     relation text, slot bigint, tx_index integer, step integer, child integer, mint text, account text,
     row_batch bigint, known_batch bigint

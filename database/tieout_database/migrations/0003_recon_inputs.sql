@@ -2,6 +2,9 @@
 -- load; loads are numbered without gaps in commit order, so "known at load 17" is the same set of
 -- rows for ever. Nothing is updated: a later load supersedes, the older one stays.
 
+set local lock_timeout = '30s';
+set local statement_timeout = '10min';
+
 create schema recon;
 
 create function recon.refuse_change() returns trigger language plpgsql as $$

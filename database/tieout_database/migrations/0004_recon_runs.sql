@@ -1,6 +1,9 @@
 -- What the reconciliation found, run by run, append-only. A run that says the same as an earlier
 -- one stores only its own row and points to the content of the earlier (content_run).
 
+set local lock_timeout = '30s';
+set local statement_timeout = '10min';
+
 create table recon.run_row (
     run bigint primary key check (run > 0),
     ran_at timestamptz not null default clock_timestamp(),

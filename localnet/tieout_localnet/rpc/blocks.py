@@ -62,7 +62,11 @@ def find_block(validator: Validator, slot: int, commitment: Commitment) -> Block
     node = validator.chain.node(Slot(slot))
     block = validator.store.block(slot) if node is None else node.block
     if block is None:
-        raise slot_skipped(slot) if slot <= validator.chain.root else block_not_available(slot)
+        raise (
+            slot_skipped(slot)
+            if slot <= validator.position(Commitment.FINALIZED)
+            else block_not_available(slot)
+        )
     return block
 
 

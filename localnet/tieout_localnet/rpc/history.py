@@ -71,6 +71,8 @@ def _status(validator: Validator, wanted: Signature, search: bool) -> encoding.J
     if found is None:
         return None
     slot, err = found
+    if slot > validator.position(Commitment.PROCESSED):
+        return None
     level = confirmation_status(validator, slot)
     depth = None if level is Commitment.FINALIZED else len(validator.chain.after(slot))
     return {

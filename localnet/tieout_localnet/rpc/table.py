@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 from tieout_localnet.chain import Slot
+from tieout_localnet.chaos import Book
 from tieout_localnet.errors import INVALID_PARAMS, RpcError, invalid_params, min_context_slot_not_reached
+from tieout_localnet.forks import Forks
 from tieout_localnet.rpc.params import Config, Params
 from tieout_localnet.validator import StateView, Validator
 
@@ -37,6 +39,8 @@ class Context:
     ticker: Ticker
     port: int
     ledger: str
+    forks: Forks
+    book: Book
 
     def view(self, config: Config) -> StateView:
         """The state that a configuration asks for; checks minContextSlot."""

@@ -105,6 +105,8 @@ def send_transaction(context: Context, params: Params) -> object:
     if not valid:
         log.info("dropped %s: its signatures are wrong", first_signature(transaction))
         return first_signature(transaction)
+    if context.book.on_request(("drop",), "sendTransaction", context.validator.open.slot) is not None:
+        return first_signature(transaction)
     try:
         return context.validator.submit(transaction)
     except TransactionRefused as refused:

@@ -4,16 +4,34 @@ declare
     role text;
     schema text;
     relation record;
+    routine record;
 begin
     foreach role in array array['tieout_owner', 'tieout_writer', 'tieout_reader', 'tieout_auditor'] loop
         if not exists (select from pg_roles where rolname = role) then
             execute format('create role %I nologin', role);
         end if;
     end loop;
+    -- Who owns a table could drop its triggers: so nobody who logs in owns one.
+    execute format('grant tieout_owner to %I', current_user);
+    execute format('grant create on database %I to tieout_owner', current_database());
     foreach schema in array array['ledger', 'recon', 'access', 'audit'] loop
         if to_regnamespace(schema) is null then
             continue;
         end if;
+        execute format('alter schema %I owner to tieout_owner', schema);
+        for relation in
+            select c.oid::regclass as name, c.relkind from pg_class c
+            where c.relnamespace = to_regnamespace(schema) and c.relkind in ('r', 'p', 'v')
+        loop
+            execute format('alter %s %s owner to tieout_owner',
+                case relation.relkind when 'v' then 'view' else 'table' end, relation.name);
+        end loop;
+        for routine in
+            select p.oid::regprocedure as name, p.prokind from pg_proc p where p.pronamespace = to_regnamespace(schema)
+        loop
+            execute format('alter %s %s owner to tieout_owner',
+                case routine.prokind when 'p' then 'procedure' else 'function' end, routine.name);
+        end loop;
         execute format('grant usage on schema %I to tieout_writer, tieout_reader, tieout_auditor', schema);
         execute format('grant execute on all functions in schema %I to tieout_writer, tieout_reader, tieout_auditor', schema);
         for relation in

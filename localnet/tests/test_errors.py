@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
-from support.chain import make_validator, signed
+from support.chain import make_context, make_validator, signed
 from support.node import Node
 
 from tieout_localnet import programs
-from tieout_localnet.rpc import METHODS, Context
+from tieout_localnet.rpc import METHODS
 from tieout_localnet.server import BODY_BYTES_MAX, HttpApi
 from tieout_localnet.subscriptions import Hub
-from tieout_localnet.ticker import SlotTicker
 
 KEY = "77L8h1yhh9sJkqzaUfXC3tyfRUhtrrCkMVKBFL3E995d"
 NOWHERE = 10_000_000
@@ -133,8 +132,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> HttpApi:
     validator = make_validator(tmp_path_factory.mktemp("fuzz"))
     for _ in range(5):
         validator.close_slot()
-    ticker = SlotTicker(validator, 0.4, manual=True)
-    return HttpApi(Context(validator, ticker, 1, ""), Hub(validator))
+    return HttpApi(make_context(validator), Hub(validator))
 
 
 @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])

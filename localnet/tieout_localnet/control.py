@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from tieout_localnet import agave, instances, ledger_dir
+from tieout_localnet.chaos import BadRule
+from tieout_localnet.chaos import load as load_chaos
 from tieout_localnet.instances import Options, Record
 
 READY_TIMEOUT_S: Final = {"embedded": 30.0, "agave": 120.0}
@@ -104,9 +106,11 @@ def _up(options: Options) -> Outcome:
         if port_taken(reachable_host(options), port):
             return Outcome(2, f"Port {port} is in use by another program. Choose another with --port.")
     try:
+        if options.chaos is not None:
+            load_chaos(Path(options.chaos))
         ledger_dir.claim(Path(options.ledger))
         command = _command(options)
-    except (ledger_dir.NotOurs, agave.NotFound) as error:
+    except (ledger_dir.NotOurs, agave.NotFound, BadRule) as error:
         return Outcome(2, f"{error}.")
     except OSError as error:
         return Outcome(2, f"The ledger directory {options.ledger} cannot be used: {error.strerror}.")

@@ -1,15 +1,18 @@
 """Transactions, blocks and accounts in the shapes that nodes send them.
 
-Encodings of a transaction: json (indexes), jsonParsed (keys spelled out; programs are not parsed, which is
-how nodes show programs that they do not know), base64, base58. Pure: values in, JSON-able values out.
+Encodings of a transaction: json (indexes), jsonParsed (keys spelled out, known programs parsed), base64,
+base58. Pure: values in, JSON-able values out.
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tieout_localnet import base58
+import zstandard
+from solders.pubkey import Pubkey
+
+from tieout_localnet import base58, parsed
 from tieout_localnet.accounts import RENT_EXEMPT_EPOCH, AccountState
 from tieout_localnet.balances import TokenBalance, unscaled_ui_amount
 from tieout_localnet.chain import Block, Reward
@@ -163,12 +166,11 @@ def account_keys(resolved: Resolved) -> list[Json]:
 def _spelled_out(
     resolved: Resolved, program: int, accounts: Sequence[int], data: str, height: object
 ) -> Json:
-    return {
-        "accounts": [str(resolved.keys[index]) for index in accounts],
-        "data": data,
-        "programId": str(resolved.keys[program]),
-        "stackHeight": height,
-    }
+    keys = [str(resolved.keys[index]) for index in accounts]
+    program_id = resolved.keys[program]
+    shown: Json = {"programId": str(program_id), "stackHeight": height}
+    known = parsed.instruction(program_id, base58.decode(data), keys)
+    return {**shown, "accounts": keys, "data": data} if known is None else {**shown, **known}
 
 
 def message_parsed(resolved: Resolved) -> Json:
@@ -285,14 +287,22 @@ def block_header(block: Block) -> Json:
     }
 
 
-def account_json(state: AccountState, encoding: str, data_slice: tuple[int, int] | None = None) -> Json:
-    """An account; the caller has checked that the encoding can hold it."""
+def account_json(
+    state: AccountState,
+    encoding: str,
+    data_slice: tuple[int, int] | None,
+    read: Callable[[Pubkey], AccountState | None],
+    unix_s: int,
+) -> Json:
+    """An account; the caller has checked that the encoding can hold it. `read` and the time (which scales
+    amounts) are those of the state that the account is from."""
+    shown = parsed.account_data(state, read, unix_s) if encoding == "jsonParsed" else None
     data = state.data
     if data_slice is not None:
         offset, length = data_slice
         data = data[offset : offset + length]
     return {
-        "data": account_data(data, encoding),
+        "data": account_data(data, encoding) if shown is None else shown,
         "executable": state.executable,
         "lamports": state.lamports,
         "owner": str(state.owner),
@@ -308,19 +318,5 @@ def account_data(data: bytes, encoding: str) -> object:
     if encoding == "base58":
         return [base58.encode(data), "base58"]
     if encoding == "base64+zstd":
-        return [base64.b64encode(zstd_raw(data)).decode(), "base64+zstd"]
+        return [base64.b64encode(zstandard.compress(data)).decode(), "base64+zstd"]
     return [base64.b64encode(data).decode(), "base64"]
-
-
-def zstd_raw(data: bytes) -> bytes:
-    """Data as a valid zstd frame that stores it uncompressed: any decoder reads it, no library is needed."""
-    magic = b"\x28\xb5\x2f\xfd"
-    # Frame header: single segment, content size in 8 bytes.
-    header = magic + b"\xe0" + len(data).to_bytes(8, "little")
-    block_max = 1 << 17
-    blocks = [data[i : i + block_max] for i in range(0, len(data), block_max)] or [b""]
-    body = b""
-    for index, block in enumerate(blocks):
-        last = index == len(blocks) - 1
-        body += ((len(block) << 3) | int(last)).to_bytes(3, "little") + block
-    return header + body

@@ -9,6 +9,7 @@ import logging
 import socket
 import struct
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from aiohttp import WSMsgType, web
@@ -96,7 +97,7 @@ class HttpApi:
     def __init__(self, context: Context, hub: Hub) -> None:
         self._context = context
         self._hub = hub
-        self._spoiled: set[asyncio.Task[object]] = set()
+        self._spoiled: set[asyncio.Task[object] | None] = set()
 
     def application(self) -> web.Application:
         """The routes."""
@@ -109,7 +110,8 @@ class HttpApi:
     async def _let_go(self, _: web.Application) -> None:
         """End the answers that are being withheld: the process would wait for them."""
         for task in self._spoiled:
-            task.cancel()
+            if task is not None:
+                task.cancel()
 
     async def health(self, _: web.Request) -> web.Response:
         """What load balancers ask."""
@@ -132,12 +134,11 @@ class HttpApi:
 
     async def _spoil(self, rule: Rule, request: web.Request, text: bytes) -> web.StreamResponse:
         task = asyncio.current_task()
-        if task is not None:
-            self._spoiled.add(task)
+        self._spoiled.add(task)
         try:
             return await transport.spoil(rule, request, text)
         finally:
-            self._spoiled.discard(task)  # type: ignore[arg-type]
+            self._spoiled.discard(task)
 
     def answer(self, body: bytes) -> object:
         """The response to a body; None when there is nothing to say."""
@@ -187,7 +188,7 @@ class HttpApi:
         if not book or name.startswith("localnet_"):
             return method.call(self._context, params)
         moment = Moment(validator.open.slot, validator.position(Commitment.FINALIZED))
-        return chaos_answer(book, moment, name, params, lambda: method.call(self._context, params))
+        return chaos_answer(book, moment, name, params, partial(method.call, self._context))
 
 
 class Client:

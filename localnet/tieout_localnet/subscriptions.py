@@ -243,7 +243,7 @@ class Hub:
             topic = subscription.topic
             if isinstance(topic, Account) and topic.key in changed:
                 state = changed[topic.key] or AccountState(0, b"", Pubkey.default())
-                subscription.send_at(slot, topic.shape.show(state))
+                subscription.send_at(slot, topic.shape.show(state, self._validator.view_at(slot)))
 
     def _programs(
         self,
@@ -259,7 +259,8 @@ class Hub:
                 if state is None or state.owner != topic.key:
                     continue
                 if all(accepts(state) for accepts in topic.filters):
-                    subscription.send_at(slot, {"pubkey": str(key), "account": topic.shape.show(state)})
+                    shown = topic.shape.show(state, self._validator.view_at(slot))
+                    subscription.send_at(slot, {"pubkey": str(key), "account": shown})
 
     def _signature(self, subscription: Subscription) -> None:
         """Notify once the transaction has reached the level, and end the subscription."""

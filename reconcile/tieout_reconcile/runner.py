@@ -13,6 +13,7 @@ from tieout_reconcile.chain import default_slot, read_chains, slot_at
 from tieout_reconcile.errors import NoRegistry, NotFound, NotReady
 from tieout_reconcile.exact import decimal_text
 from tieout_reconcile.instrument import Book, CutOff, reconcile_instrument
+from tieout_reconcile.intake import show_registry
 from tieout_reconcile.liability import unit_of
 from tieout_reconcile.registry import Registry, instant_text
 from tieout_reconcile.results import RULES, Finding, Inputs, Run, Verdict, worst
@@ -173,11 +174,12 @@ class Headroom:
 
 async def headroom(database: Database, symbol: str) -> Headroom:
     """Return the headroom of an instrument by a fresh run that is not stored. Raises NotFound, NoRegistry, NotReady."""
+    registered = [i.symbol for i in (await show_registry(database)).instruments]
+    if symbol not in registered:
+        raise NotFound(f"{symbol!r} is no registered instrument: there are {', '.join(registered)}")
     result = await run(database, keep=False)
     found = result.instrument(symbol)
-    if found is None:
-        known = ", ".join(i.symbol for i in result.instruments)
-        raise NotFound(f"{symbol!r} is no registered instrument: there are {known}")
+    assert found is not None, "a run has every registered instrument"
     inputs = result.inputs
     if found.verdict is Verdict.INCOMPLETE or found.difference is None or found.multiplier is None:
         return Headroom(symbol, None, None, inputs.as_of_slot, inputs.as_of_time, found.reasons)

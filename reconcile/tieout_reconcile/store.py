@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
-from tieout_database import Queries, connect
+from tieout_database import Queries, check_schema, clean_text, connect
 from tieout_reconcile.canonical import from_plain, to_plain
 from tieout_reconcile.errors import NotFound
 from tieout_reconcile.exact import exact_decimal
@@ -26,6 +26,7 @@ from tieout_reconcile.results import InstrumentResult, Run
 from tieout_reconcile.statements import Position
 
 SQL = Queries("tieout_reconcile", "recon.sql")
+_NAME_CHARACTERS_MAX = 255
 
 Database: TypeAlias = str | asyncpg.Connection
 """A connection string, or a connection of the caller's."""
@@ -33,12 +34,13 @@ Database: TypeAlias = str | asyncpg.Connection
 
 @asynccontextmanager
 async def session(database: Database) -> AsyncIterator[asyncpg.Connection]:
-    """Give a connection: the caller's own, or one for this call. Raises DatabaseUnreachable."""
+    """Give a connection: the caller's own, or one for this call. Raises DatabaseUnreachable, SchemaBehind."""
     if not isinstance(database, str):
         yield database
         return
     connection = await connect(database)
     try:
+        await check_schema(connection)
         yield connection
     finally:
         await connection.close()
@@ -61,7 +63,8 @@ async def file_load(db: asyncpg.Connection, kind: str, file: InputFile) -> int |
 async def new_load(db: asyncpg.Connection, kind: str, file: InputFile, content_sha256: bytes, rows: int) -> int:
     """Record a file under the next load. Hold ``lock_loads`` already."""
     load: int = await db.fetchval(SQL["next_load"])
-    await db.execute(SQL["insert_load"], load, kind, file.name, file.sha256, content_sha256, rows, file.data)
+    name = clean_text(file.name, _NAME_CHARACTERS_MAX)[0]
+    await db.execute(SQL["insert_load"], load, kind, name, file.sha256, content_sha256, rows, file.data)
     return load
 
 

@@ -153,12 +153,13 @@ def copies(result: dict[str, Any], count: int) -> dict[int, bytes]:
         for keys in [_keys(transaction)]
         for row in transaction["meta"]["postTokenBalances"] + transaction["meta"]["preTokenBalances"]
     })  # fmt: skip
-    pattern = re.compile("|".join(f'"{account}"' for account in accounts))
+    # The last two letters tell the copies apart; an address keeps its length.
+    pattern = re.compile("(?P<stem>" + "|".join(f'"{account[:-2]}' for account in accounts) + ')..?"')
     body = json.dumps({**result, "parentSlot": 0, "blockhash": "@", "previousBlockhash": "#"}, separators=(",", ":"))
     blocks = {}
     for slot in range(count):
         suffix = "".join("123456789ABCDEFGHJKLMNPQRSTUVWXYZ"[d] for d in divmod(slot, 33))
-        copy = pattern.sub(lambda found, end=suffix: f'{found[0][:-3]}{end}"', body)
+        copy = pattern.sub(rf'\g<stem>{suffix}"', body)
         copy = copy.replace('"parentSlot":0', f'"parentSlot":{max(slot - 1, 0)}').replace('"@"', f'"hash{slot}"')
         blocks[slot] = copy.replace('"#"', f'"hash{slot - 1}"').encode()
     return blocks
@@ -199,7 +200,8 @@ async def backfilling(dsn: str, result: dict[str, Any]) -> None:
     print(f"\nbackfill of that block, {count} times over, all its {len(mints)} mints tracked, into Postgres")
     print(f"{'blocks a second':<58} {count / took:9.1f}     (budget 30)")
     print(
-        f"{done.events:,} events, {doubts} quarantined; indexer's CPU {cpu / took:.0%} of a core; this process's peak {peak:.0f} MB"
+        f"{done.events:,} events, {doubts} quarantined; "
+        f"the indexer's CPU {cpu / took:.0%} of a core; this process's peak {peak:.0f} MB"
     )
 
 

@@ -150,9 +150,12 @@ async def test_no_database_named(cli: Cli, flags: list[str]) -> None:
     refused(await cli("index", "status", *flags), "--dsn", "TIEOUT_DSN")
 
 
-UNCHECKED = pytest.mark.xfail(reason="tieout_reconcile opens its connections without check_schema", strict=True)
-NEED_SCHEMA = ["index status", "index parked", "index redecode", "db roles", "db verify"]
-NEED_SCHEMA_OF_RECONCILE = [
+NEED_SCHEMA = [
+    "index status",
+    "index parked",
+    "index redecode",
+    "db roles",
+    "db verify",
     "registry show",
     "statement list",
     "order list",
@@ -164,9 +167,7 @@ NEED_SCHEMA_OF_RECONCILE = [
 ]
 
 
-@pytest.mark.parametrize(
-    "command", [*NEED_SCHEMA, *(pytest.param(c, marks=UNCHECKED) for c in NEED_SCHEMA_OF_RECONCILE)]
-)
+@pytest.mark.parametrize("command", NEED_SCHEMA)
 async def test_a_database_that_was_never_migrated_is_told_how(cli: Cli, empty_dsn: str, command: str) -> None:
     refused(await cli(*command.split(), "--dsn", empty_dsn), "tieout db migrate")
 
@@ -419,12 +420,7 @@ async def test_escapes_in_files_do_no_harm(cli: Cli, registered: str, tmp_path: 
         assert not set("\x1b\x07\x9b\u202e") & set(done.err)
 
 
-NAME_UNCLEANED = pytest.mark.xfail(reason="tieout_reconcile stores the file's name as given", strict=True)
-
-
-@pytest.mark.parametrize(
-    "name", ["state\x1b[31m.csv", "stäte.csv", pytest.param("state\udc80.csv", marks=NAME_UNCLEANED)]
-)
+@pytest.mark.parametrize("name", ["state\x1b[31m.csv", "stäte.csv", "state\udc80.csv"])
 async def test_a_good_file_with_a_hostile_name_is_taken_and_named_harmlessly(
     cli: Cli, registered: str, tmp_path: Path, name: str
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from database.rows import APPEND_ONLY, Rows
 from support.database import query
-from tieout_database import check_schema, create_roles
+from tieout_database import check_schema, connect, create_roles
 
 DENIED = asyncpg.InsufficientPrivilegeError
 VIEWS = (
@@ -143,3 +143,18 @@ async def test_a_writer_appends_and_no_more(roles: Rows) -> None:
         with pytest.raises(DENIED):
             await roles.db.execute(attempt)
     assert await roles.value("select count(*) from ledger.events") == 2
+
+
+async def test_nobody_who_logs_in_owns_what_is_append_only(dsn: str) -> None:
+    connection = await connect(dsn)
+    try:
+        await create_roles(connection)
+        await connection.execute("select ledger.ensure_partition(70000000)")
+        owners = await connection.fetch(
+            "select distinct pg_get_userbyid(relowner) as owner from pg_class "
+            "where relnamespace in ('ledger'::regnamespace, 'recon'::regnamespace) and relkind in ('r', 'p', 'v')"
+        )
+        assert [row["owner"] for row in owners] == ["tieout_owner"]
+        assert not await connection.fetchval("select rolcanlogin from pg_roles where rolname = 'tieout_owner'")
+    finally:
+        await connection.close()

@@ -9,9 +9,14 @@ from solders.message import Message
 from solders.transaction import VersionedTransaction
 
 from tieout_localnet import genesis
+from tieout_localnet.chaos import Book, Rule
+from tieout_localnet.chaos.slots import Producer
 from tieout_localnet.clock import ChainClock
 from tieout_localnet.engine import Engine
+from tieout_localnet.forks import Forks
+from tieout_localnet.rpc import Context
 from tieout_localnet.store import Store
+from tieout_localnet.ticker import SlotTicker
 from tieout_localnet.validator import Validator
 
 START_UNIX_S = 1_795_415_000
@@ -23,6 +28,13 @@ def make_validator(directory: Path, *, finalized_depth: int = 3, seed: int | Non
     identity = genesis.load_or_create(store, START_UNIX_S, seed)
     clock = ChainClock(START_UNIX_S, running=False, slot_s=0.4, wall=lambda: 0.0)
     return Validator(store, Engine(), identity, clock, confirmed_depth=1, finalized_depth=finalized_depth)
+
+
+def make_context(validator: Validator, *rules: Rule, seed: int = 0) -> Context:
+    """What handlers work on: slots are made by hand, misbehaviour follows the rules."""
+    forks, book = Forks(validator), Book(seed, rules)
+    ticker = SlotTicker(Producer(forks, book), validator.clock, 0.4, manual=True)
+    return Context(validator, ticker, 1, "", forks, book)
 
 
 def signed(validator: Validator, instructions: list[Instruction], *signers: Keypair) -> VersionedTransaction:

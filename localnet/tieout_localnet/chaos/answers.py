@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from tieout_localnet.chaos.book import Book
 from tieout_localnet.errors import (
@@ -13,6 +13,9 @@ from tieout_localnet.errors import (
     node_unhealthy,
     slot_skipped,
 )
+
+Truth: TypeAlias = Callable[[list[object]], object]
+"""Gives the chain's answer to parameters."""
 
 BY_SLOT: Final = ("getBlock", "getBlockTime")
 LISTS: Final = ("getBlocks", "getBlocksWithLimit")
@@ -34,7 +37,7 @@ class Moment:
     root: int
 
 
-def answer(book: Book, at: Moment, method: str, params: list[object], truth: Callable[[], object]) -> object:
+def answer(book: Book, at: Moment, method: str, params: list[object], truth: Truth) -> object:
     """What a client is told; `truth` gives the answer of the chain. Raises RpcError as that does."""
     if book.on_request(("unhealthy",), method, at.open_slot) is not None:
         raise node_unhealthy()
@@ -46,9 +49,11 @@ def answer(book: Book, at: Moment, method: str, params: list[object], truth: Cal
         rule = book.about_slot(REFUSALS, method, slot)
         if rule is not None:
             raise REFUSALS[rule.kind](slot)
-    told = truth()
+    if method in LISTS and first is not None and slot is not None:
+        params = [max(slot, first), *params[1:]]
+    told = truth(params)
     if first is not None:
-        told = _pruned(method, told, first, at)
+        told = _pruned(method, told, first)
     return _thinned(book, method, slot, told)
 
 
@@ -57,11 +62,9 @@ def _first_available(book: Book, at: Moment, method: str) -> int | None:
     return None if rule is None else max(at.root - rule.keep, 0)
 
 
-def _pruned(method: str, told: object, first: int, at: Moment) -> object:
+def _pruned(method: str, told: object, first: int) -> object:
     if method in FIRST:
         return first
-    if method in LISTS and isinstance(told, list):
-        return [slot for slot in told if slot >= first]
     if method == "getTransaction" and isinstance(told, dict) and told["slot"] < first:
         return None
     if method == "getSignaturesForAddress" and isinstance(told, list):

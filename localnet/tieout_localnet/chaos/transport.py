@@ -1,4 +1,4 @@
-"""Faults of the way between node and client: what a proxy, a load balancer or a bad line does to an answer."""
+"""Faults of the way between node and client: what proxies, load balancers and bad lines do to an answer."""
 
 import asyncio
 import json

@@ -14,6 +14,7 @@ from tieout_localnet.encoding import Json
 from tieout_localnet.errors import RpcError, invalid_params
 from tieout_localnet.rpc.params import Config, Params, pubkey, sequence, text, u64, wrong_type
 from tieout_localnet.rpc.table import Context, Method, Table, with_context
+from tieout_localnet.validator import StateView
 
 ACCOUNTS_PER_CALL_MAX: Final = 100
 FILTERS_MAX: Final = 4
@@ -28,8 +29,8 @@ class AccountFormat:
     encoding: str
     data_slice: tuple[int, int] | None
 
-    def show(self, state: AccountState) -> Json:
-        """An account in this format; refuses long data in base58."""
+    def show(self, state: AccountState, view: StateView) -> Json:
+        """An account in this format, from a state; refuses long data in base58."""
         slice_length = len(state.data) if self.data_slice is None else self.data_slice[1]
         shown_bytes = min(len(state.data), slice_length)
         if self.encoding in ("binary", "base58") and shown_bytes > encoding.BASE58_DATA_BYTES_MAX:
@@ -38,7 +39,7 @@ class AccountFormat:
                 f"Encoded binary (base 58) data should be less than {encoding.BASE58_DATA_BYTES_MAX} bytes, "
                 "please use Base64 encoding.",
             )
-        return encoding.account_json(state, self.encoding, self.data_slice)
+        return encoding.account_json(state, self.encoding, self.data_slice, view.get, view.unix_s)
 
 
 def account_format(config: Config, default: str = "binary") -> AccountFormat:
@@ -66,7 +67,7 @@ def get_account_info(context: Context, params: Params) -> object:
     key, config = params.pubkey(0), params.config(1)
     shape, view = account_format(config), context.view(config)
     state = view.get(key)
-    return with_context(view.slot, None if state is None else shape.show(state))
+    return with_context(view.slot, None if state is None else shape.show(state, view))
 
 
 def get_multiple_accounts(context: Context, params: Params) -> object:
@@ -77,7 +78,7 @@ def get_multiple_accounts(context: Context, params: Params) -> object:
     keys = [pubkey(value) for value in wanted]
     shape, view = account_format(config, "base64"), context.view(config)
     states = (view.get(key) for key in keys)
-    return with_context(view.slot, [None if state is None else shape.show(state) for state in states])
+    return with_context(view.slot, [None if state is None else shape.show(state, view) for state in states])
 
 
 def get_balance(context: Context, params: Params) -> object:
@@ -142,14 +143,16 @@ def get_program_accounts(context: Context, params: Params) -> object:
     filters = account_filters(config.members.get("filters"))
     shape, view = account_format(config), context.view(config)
     found = keyed_accounts(
-        [pair for pair in view.owned_by(program) if all(f(pair[1]) for f in filters)], shape
+        [pair for pair in view.owned_by(program) if all(f(pair[1]) for f in filters)], shape, view
     )
     return with_context(view.slot, found) if config.flag("withContext") else found
 
 
-def keyed_accounts(pairs: list[tuple[Pubkey, AccountState]], shape: AccountFormat) -> list[Json]:
+def keyed_accounts(
+    pairs: list[tuple[Pubkey, AccountState]], shape: AccountFormat, view: StateView
+) -> list[Json]:
     """Accounts with their addresses."""
-    return [{"account": shape.show(state), "pubkey": str(key)} for key, state in pairs]
+    return [{"account": shape.show(state, view), "pubkey": str(key)} for key, state in pairs]
 
 
 def get_minimum_balance(context: Context, params: Params) -> object:

@@ -93,7 +93,7 @@ def _by(context: Context, params: Params, *, delegate: bool) -> object:
         for key, state, token in _token_accounts(view, program)
         if (token.delegate if delegate else token.owner) == who and mint in (None, token.mint)
     ]
-    return with_context(view.slot, keyed_accounts(found, shape))
+    return with_context(view.slot, keyed_accounts(found, shape, view))
 
 
 def get_token_accounts_by_owner(context: Context, params: Params) -> object:

@@ -227,7 +227,7 @@ def _asked_accounts(simulation: Simulation, asked: Config, view: StateView) -> l
     if simulation.execution.err is not None:
         return [None for _ in addresses]
     after = (_after(simulation, view, address) for address in addresses)
-    return [None if state is None else shape.show(state) for state in after]
+    return [None if state is None else shape.show(state, view) for state in after]
 
 
 def _after(simulation: Simulation, view: StateView, key: Pubkey) -> AccountState | None:

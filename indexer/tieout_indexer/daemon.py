@@ -19,7 +19,16 @@ from tieout_indexer.pipeline import Pipeline, SegmentOutcome
 from tieout_indexer.provisional import Provisional
 from tieout_indexer.source import BlockSource, Parked
 from tieout_indexer.writer import LedgerWriter
-from tieout_rpc import NodeRefused, RpcClient, RpcLimits, subscribe, websocket_url
+from tieout_rpc import (
+    MalformedAnswer,
+    NodeRefused,
+    NodeUnreachable,
+    RpcClient,
+    RpcError,
+    RpcLimits,
+    subscribe,
+    websocket_url,
+)
 
 Say = Callable[[str], None]
 Progress = Callable[[SegmentOutcome], None]
@@ -156,12 +165,13 @@ async def follow(
     """
     limits = limits or IndexerLimits()
     new = [check_mint_address(mint) for mint in dict.fromkeys(mints)]
-    async with _session(urls, dsn, limits, rpc_limits or RpcLimits(give_up_after_s=60.0)) as session:
+    async with _session(urls, dsn, limits, rpc_limits or RpcLimits()) as session:
         tracked = await session.writer.tracked()
         await _check_mints(session.rpc, new, list(tracked))
         all_mints = sorted({*tracked, *new})
         if not all_mints:
             raise NotAMint("no mint is tracked yet: name one with --mint")
+        say(f"following {', '.join(all_mints)}; SIGTERM ends it")
         start = from_slot if from_slot is not None else await session.source.finalized_slot()
         wake = asyncio.Event()
         loop = _Follower(session, all_mints, start, limits, say, progress)
@@ -197,14 +207,22 @@ class _Follower:
         self._progress = progress
         self._provisional = Provisional(session.source, session.writer, session.pipeline, limits)
         self._parked: Parked | None = None
+        self._outage = False
 
     async def run(self, stop: asyncio.Event, wake: asyncio.Event) -> None:
         while not stop.is_set():
             wake.clear()
-            moved = await self._round()
+            try:
+                moved = await self._round()
+                self._tell_outage(None)
+            except (NodeUnreachable, MalformedAnswer) as down:
+                # A daemon outlives its nodes; what was committed stays, the rest comes when one answers.
+                moved = False
+                self._tell_outage(down)
             if moved:
                 continue
-            wait_s = self._limits.parked_retry_interval_s if self._parked else self._limits.poll_interval_s
+            in_doubt = self._parked or self._outage
+            wait_s = self._limits.parked_retry_interval_s if in_doubt else self._limits.poll_interval_s
             try:
                 await asyncio.wait_for(wake.wait(), wait_s)
             except TimeoutError:
@@ -226,6 +244,13 @@ class _Follower:
         if behind < self._limits.provisional_slots_max:
             await self._provisional.refresh(self._mints, frontier)
         return bool(listed) and self._parked is None and behind > self._limits.window_slots_max
+
+    def _tell_outage(self, down: RpcError | None) -> None:
+        if down and not self._outage:
+            self._say(f"no node answers, waiting: {down}")
+        if self._outage and down is None:
+            self._say("a node answers again")
+        self._outage = down is not None
 
     def _tell(self, parked: Parked | None) -> None:
         if parked and parked != self._parked:

@@ -5,10 +5,12 @@ and progress commit together, so a crash anywhere leaves the ledger as it was be
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
 
 import msgspec
 
@@ -42,21 +44,26 @@ class Context:
     """What must be known from before a segment to read it."""
 
     since: dict[str, int]
+    """mint → first slot from which what is known holds without a gap"""
     states: dict[str, MintState]
     complete: set[str]
-    ranges: dict[str, list[tuple[int, int]]]
-    following: dict[str, int] = field(default_factory=dict)
+    """mints of which everything before is known"""
+    following: dict[str, int]
     """mint → last slot of the range already read that begins right after the segment"""
 
 
 @dataclass(slots=True)
-class _Part:
-    """The part of a segment that the next commit will hold."""
+class _Reading:
+    """A segment while it is read: what holds for all of it, and what of it was not handed to a commit yet."""
 
     segment: Segment
     context: Context
     scope: Scope
+    continuity: Continuity
     known: dict[int, str]
+    evidence: set[tuple[int, int]]
+    new_mints: list[str]
+    from_slot: int
     blocks: list[DecodedBlock] = field(default_factory=list)
     rows: int = 0
 
@@ -75,6 +82,44 @@ class _Part:
         self.blocks.append(decoded)
         self.rows += sum(len(r.events) + len(r.controls) + len(r.touches) for r in decoded.results)
         return None
+
+
+class _InOrder:
+    """Commits one after the other, each under way while its successor's rows are being made.
+
+    Leaving the block waits for the last; an error of a commit comes out at the next step.
+    """
+
+    def __init__(
+        self, commit: Callable[[RowSet], Awaitable[int | None]], done: Callable[[SegmentOutcome], None]
+    ) -> None:
+        self._commit = commit
+        self._done = done
+        self._pending: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pending is None:
+            return
+        if error is None:
+            await self._pending
+        else:
+            # Rows made before the error are good: let them land, whatever becomes of the rest.
+            await asyncio.gather(self._pending, return_exceptions=True)
+
+    async def add(self, rows: RowSet, outcome: SegmentOutcome) -> None:
+        """Wait for the commit before, then start this one."""
+        if self._pending is not None:
+            await self._pending
+        self._pending = asyncio.create_task(self._run(rows, outcome))
+
+    async def _run(self, rows: RowSet, outcome: SegmentOutcome) -> None:
+        await self._commit(rows)
+        self._done(outcome)
 
 
 class Pipeline:
@@ -117,44 +162,54 @@ class Pipeline:
     async def read_segment(self, segment: Segment, done: Callable[[SegmentOutcome], None]) -> Parked | None:
         """Read one segment and commit it; in parts, where it holds more rows than one commit should.
 
-        Returns the slot that stopped it: what was proven before that slot is committed.
+        While a part commits, the next one is read. Returns the slot that stopped it: what was
+        proven before that slot is committed.
         """
-        part = await self._begin(segment)
+        reading = await self._begin(segment)
         before = await self._writer.block_before(segment.from_slot)
-        stream = self._source.blocks(
-            segment.from_slot, segment.to_slot, Anchor(*before) if before else None, naming(segment.mints)
-        )
+        anchor = Anchor(*before) if before else None
+        commits = _InOrder(self._writer.commit, done)
         parked: Parked | None = None
-        async with aclosing(stream):
+        stream = self._source.blocks(segment.from_slot, segment.to_slot, anchor, naming(segment.mints))
+        async with aclosing(stream), commits:
             async for found in stream:
-                parked = part.take(found)
+                parked = reading.take(found)
                 if parked:
                     break
-                if part.rows >= self._limits.batch_rows_max:
-                    done(await self._commit(part, part.last.slot, None))
-                    part = await self._begin(Segment(part.last.slot + 1, segment.to_slot, segment.mints))
+                if reading.rows >= self._limits.batch_rows_max:
+                    await commits.add(*await self._part(reading, reading.last.slot, None))
                 await asyncio.sleep(0)
-        if parked is None:
-            done(await self._commit(part, segment.to_slot, None))
-        else:
-            done(await self._commit(part, part.last.slot if part.blocks else None, parked))
+            proven_to = segment.to_slot
+            if parked:
+                proven_to = reading.last.slot if reading.blocks else reading.from_slot - 1
+            await commits.add(*await self._part(reading, proven_to, parked))
         return parked
 
-    async def _begin(self, segment: Segment) -> _Part:
+    async def _begin(self, segment: Segment) -> _Reading:
         context = await self.context(segment)
-        known = await self._writer.known_slots(segment.from_slot, segment.to_slot)
-        scope = Scope(segment.mints, context.states, self.epoch_of, self._limits)
-        return _Part(segment, context, scope, known)
+        first, last = segment.from_slot, segment.to_slot
+        tracked = await self._writer.tracked()
+        return _Reading(
+            segment=segment,
+            context=context,
+            scope=Scope(segment.mints, context.states, self.epoch_of, self._limits),
+            continuity=Continuity({}, set(context.complete)),
+            known=await self._writer.known_slots(first, last),
+            evidence=await self._writer.evidence_known(first, last),
+            new_mints=sorted(mint for mint in segment.mints if mint not in tracked),
+            from_slot=first,
+        )
 
-    async def _commit(self, part: _Part, proven_to: int | None, parked: Parked | None) -> SegmentOutcome:
+    async def _part(self, reading: _Reading, proven_to: int, parked: Parked | None) -> tuple[RowSet, SegmentOutcome]:
+        """Make the rows of what was read since the last part, and go on after it."""
         rows = RowSet()
-        await self._park_rows(rows, part.segment, proven_to, parked)
-        if proven_to is not None and proven_to >= part.segment.from_slot:
-            if part.blocks:
-                await self._writer.check_block_after(part.last.slot, part.last.blockhash)
-            await self._ledger_rows(rows, part.segment, part.context, part.blocks, proven_to)
-        await self._writer.commit(rows)
-        return SegmentOutcome(part.segment, proven_to, len(rows["event_row"]), parked)
+        part = Segment(reading.from_slot, reading.segment.to_slot, reading.segment.mints)
+        await self._park_rows(rows, part, proven_to, parked)
+        if proven_to >= reading.from_slot:
+            await self._ledger_rows(rows, reading, proven_to)
+        reading.from_slot, reading.blocks, reading.rows = proven_to + 1, [], 0
+        reached = proven_to if proven_to >= part.from_slot else None
+        return rows, SegmentOutcome(part, reached, len(rows["event_row"]), parked)
 
     async def context(self, segment: Segment) -> Context:
         """What is known from before a segment: states, and how far back they hold without a gap."""
@@ -174,62 +229,48 @@ class Pipeline:
             if states[mint].known:
                 complete.add(mint)
         following = {mint: end for mint in mints for start, end in ranges[mint] if start <= segment.to_slot + 1 <= end}
-        return Context(since, states, complete, ranges, following)
+        return Context(since, states, complete, following)
 
-    async def _ledger_rows(
-        self, rows: RowSet, segment: Segment, context: Context, blocks: list[DecodedBlock], proven_to: int
-    ) -> None:
-        first, last = segment.from_slot, proven_to
-        continuity = await self._continuity(context, blocks, first)
-        for block in blocks:
+    async def _ledger_rows(self, rows: RowSet, reading: _Reading, last: int) -> None:
+        if reading.blocks:
+            await self._writer.check_block_after(reading.last.slot, reading.last.blockhash)
+        await self._learn(reading)
+        for block in reading.blocks:
             for result in block.results:
-                quarantine(result, continuity.check(result))
-        known = await self._writer.known_slots(first, last)
-        evidence = await self._writer.evidence_known(first, last)
-        for block in blocks:
-            add_block(rows, block, block.header.slot in known, evidence)
-        tracked = await self._writer.tracked()
-        for mint in sorted(segment.mints):
-            if mint not in tracked:
-                rows["tracked_row"].append((mint, first))
-            rows["coverage_row"].append((mint, first, last))
-            if last == segment.to_slot and mint in context.following:
-                await self._check_join(rows, continuity, context, mint, last)
+                quarantine(result, reading.continuity.check(result))
+            add_block(rows, block, block.header.slot in reading.known, reading.evidence)
+        rows["tracked_row"].extend((mint, reading.from_slot) for mint in reading.new_mints)
+        reading.new_mints = []
+        for mint in sorted(reading.segment.mints):
+            rows["coverage_row"].append((mint, reading.from_slot, last))
+            if last == reading.segment.to_slot and mint in reading.context.following:
+                await self._check_join(rows, reading, mint, last)
 
-    async def _continuity(self, context: Context, blocks: list[DecodedBlock], before_slot: int) -> Continuity:
-        accounts = sorted({(t.mint, t.account) for b in blocks for r in b.results for t in r.touches})
-        left = await self._writer.last_touches(accounts, context.since, before_slot)
-        return Continuity(left, set(context.complete))
+    async def _learn(self, reading: _Reading) -> None:
+        """Look up what the accounts met for the first time were left with before the segment."""
+        met = {(t.mint, t.account) for b in reading.blocks for r in b.results for t in r.touches}
+        unknown = sorted(key for key in met if not reading.continuity.knows(key))
+        before = reading.segment.from_slot
+        reading.continuity.learn(await self._writer.last_touches(unknown, reading.context.since, before))
 
-    async def _check_join(self, rows: RowSet, continuity: Continuity, context: Context, mint: str, last: int) -> None:
+    async def _check_join(self, rows: RowSet, reading: _Reading, mint: str, last: int) -> None:
         """A gap closes here: what this side left must be what the other side found."""
-        firsts = await self._writer.first_touches(mint, last + 1, context.following[mint])
+        continuity, since = reading.continuity, reading.context.since
+        firsts = await self._writer.first_touches(mint, last + 1, reading.context.following[mint])
         unknown = [(mint, f.touch.account) for f in firsts if not continuity.knows((mint, f.touch.account))]
-        continuity.learn(await self._writer.last_touches(unknown, context.since, last + 1))
+        continuity.learn(await self._writer.last_touches(unknown, since, reading.segment.from_slot))
         for first in firsts:
             doubt = continuity.check_touch(first.touch)
             if doubt is not None:
-                place = doubt.place
-                rows["quarantine_row"].append(
-                    (
-                        first.slot,
-                        first.tx_index,
-                        place.step,
-                        place.child,
-                        first.signature,
-                        place.path,
-                        mint,
-                        doubt.reason,
-                        "",
-                    )
-                )
+                place = (doubt.place.step, doubt.place.child, first.signature, doubt.place.path)
+                rows["quarantine_row"].append((first.slot, first.tx_index, *place, mint, doubt.reason, ""))
 
-    async def _park_rows(self, rows: RowSet, segment: Segment, proven_to: int | None, parked: Parked | None) -> None:
+    async def _park_rows(self, rows: RowSet, segment: Segment, proven_to: int, parked: Parked | None) -> None:
         now = datetime.now(UTC)
         until = max(segment.to_slot, parked.slot if parked else 0)
         standing = await self._writer.parked(segment.from_slot, until)
         for slot in standing:
-            if proven_to is not None and slot <= proven_to:
+            if slot <= proven_to:
                 rows["park_row"].append((slot, "clear", "read and proven", now))
         if parked and standing.get(parked.slot) != parked.reason:
             rows["park_row"].append((parked.slot, "park", parked.reason, now))

@@ -43,10 +43,15 @@ def _int(value: Decimal | None) -> int | None:
 
 
 class LedgerWriter:
-    """An open, locked ledger. ``async with await LedgerWriter.open(dsn) as writer``."""
+    """An open, locked ledger. ``async with await LedgerWriter.open(dsn) as writer``.
 
-    def __init__(self, connection: asyncpg.Connection, epoch: int) -> None:
+    Commits and reads have a connection each, so that the next rows can be made while a commit is
+    under way; a reader sees a batch once its commit has returned.
+    """
+
+    def __init__(self, connection: asyncpg.Connection, reader: asyncpg.Connection, epoch: int) -> None:
         self._connection = connection
+        self._reader = reader
         self.epoch = epoch
 
     @classmethod
@@ -57,7 +62,8 @@ class LedgerWriter:
             await check_schema(connection)
             await _take_lock(connection, limits.writer_lock_wait_s)
             holder = f"{socket.gethostname()} process {os.getpid()}"
-            return cls(connection, await connection.fetchval(_SQL["take_epoch"], holder))
+            epoch = await connection.fetchval(_SQL["take_epoch"], holder)
+            return cls(connection, await connect(dsn), epoch)
         except BaseException:
             await connection.close()
             raise
@@ -68,6 +74,7 @@ class LedgerWriter:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._reader.close()
         await self._connection.close()
 
     async def bind_cluster(self, genesis_hash: str, epoch_schedule: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -85,44 +92,44 @@ class LedgerWriter:
 
     async def epoch_schedule(self) -> dict[str, Any] | None:
         """The epoch schedule recorded with the chain."""
-        row = await self._connection.fetchrow(_SQL["cluster"])
+        row = await self._reader.fetchrow(_SQL["cluster"])
         schedule: dict[str, Any] | None = row["epoch_schedule"] if row else None
         return schedule
 
     async def fetch_rows(self, query: str, *args: Any) -> list[asyncpg.Record]:
         """Run a reading query of a sibling module on the writer's connection."""
-        rows: list[asyncpg.Record] = await self._connection.fetch(query, *args)
+        rows: list[asyncpg.Record] = await self._reader.fetch(query, *args)
         return rows
 
     async def tracked(self) -> dict[str, int]:
         """Tracked mints and the slot each is tracked from."""
-        return {r["mint"]: r["from_slot"] for r in await self._connection.fetch(_SQL["tracked"])}
+        return {r["mint"]: r["from_slot"] for r in await self._reader.fetch(_SQL["tracked"])}
 
     async def read_ranges(self, mints: list[str]) -> dict[str, list[tuple[int, int]]]:
         """What has been read and committed for each mint: merged inclusive ranges."""
         ranges: dict[str, list[tuple[int, int]]] = {mint: [] for mint in mints}
-        for row in await self._connection.fetch(_SQL["read_ranges"], mints):
+        for row in await self._reader.fetch(_SQL["read_ranges"], mints):
             ranges[row["mint"]].append((row["from_slot"], row["to_slot"]))
         return ranges
 
     async def known_slots(self, from_slot: int, to_slot: int) -> dict[int, str]:
         """Slots of the range that the ledger has, with their blockhashes."""
-        rows = await self._connection.fetch(_SQL["known_slots"], from_slot, to_slot)
+        rows = await self._reader.fetch(_SQL["known_slots"], from_slot, to_slot)
         return {r["slot"]: r["blockhash"] for r in rows}
 
     async def evidence_known(self, from_slot: int, to_slot: int) -> set[tuple[int, int]]:
         """Transactions of the range whose evidence is stored."""
-        rows = await self._connection.fetch(_SQL["evidence_known"], from_slot, to_slot)
+        rows = await self._reader.fetch(_SQL["evidence_known"], from_slot, to_slot)
         return {(r["slot"], r["tx_index"]) for r in rows}
 
     async def block_before(self, slot: int) -> tuple[int, str] | None:
         """The last accepted block before a slot."""
-        row = await self._connection.fetchrow(_SQL["block_before"], slot)
+        row = await self._reader.fetchrow(_SQL["block_before"], slot)
         return (row["slot"], row["blockhash"]) if row else None
 
     async def check_block_after(self, slot: int, blockhash: str) -> None:
         """Check that the next accepted block after ``slot`` does not contradict it. Raises ChangedBlock."""
-        row = await self._connection.fetchrow(_SQL["block_after"], slot)
+        row = await self._reader.fetchrow(_SQL["block_after"], slot)
         if row and row["parent_slot"] <= slot and (row["parent_slot"], row["parent_blockhash"]) != (slot, blockhash):
             raise ChangedBlock(
                 f"the ledger's block {row['slot']} follows block {row['parent_slot']} {row['parent_blockhash']}, "
@@ -132,7 +139,7 @@ class LedgerWriter:
     async def mint_controls(self, mints: list[str], before_slot: int) -> dict[str, list[tuple[int, str, Any]]]:
         """Controls before a slot that decide how instructions of each mint are read, in ledger order."""
         controls: dict[str, list[tuple[int, str, Any]]] = {mint: [] for mint in mints}
-        for row in await self._connection.fetch(_SQL["mint_controls"], mints, before_slot):
+        for row in await self._reader.fetch(_SQL["mint_controls"], mints, before_slot):
             controls[row["mint"]].append((row["slot"], row["kind"], row["details"]))
         return controls
 
@@ -140,7 +147,7 @@ class LedgerWriter:
         self, accounts: list[tuple[str, str]], since: dict[str, int], before_slot: int
     ) -> dict[tuple[str, str], Left]:
         """What each (mint, account) was left with before a slot, looking back no further than ``since[mint]``."""
-        rows = await self._connection.fetch(
+        rows = await self._reader.fetch(
             _SQL["last_touches"],
             [mint for mint, _ in accounts],
             [account for _, account in accounts],
@@ -151,7 +158,7 @@ class LedgerWriter:
 
     async def first_touches(self, mint: str, from_slot: int, to_slot: int) -> list[FirstTouch]:
         """The first touch of each account of a mint in a range of slots."""
-        rows = await self._connection.fetch(_SQL["first_touches"], mint, from_slot, to_slot)
+        rows = await self._reader.fetch(_SQL["first_touches"], mint, from_slot, to_slot)
         return [
             FirstTouch(
                 r["slot"],
@@ -172,18 +179,18 @@ class LedgerWriter:
 
     async def parked(self, from_slot: int, to_slot: int) -> dict[int, str]:
         """Parked slots of the range with their reasons."""
-        rows = await self._connection.fetch(_SQL["parked_slots"], from_slot, to_slot)
+        rows = await self._reader.fetch(_SQL["parked_slots"], from_slot, to_slot)
         return {r["slot"]: r["reason"] for r in rows}
 
     async def open_quarantine(self, mints: list[str], to_slot: int) -> list[asyncpg.Record]:
         """Quarantined transactions of these mints up to a slot."""
-        rows: list[asyncpg.Record] = await self._connection.fetch(_SQL["open_quarantine"], mints, to_slot)
+        rows: list[asyncpg.Record] = await self._reader.fetch(_SQL["open_quarantine"], mints, to_slot)
         return rows
 
     async def coverage(self, mints: list[str]) -> dict[str, list[tuple[int, int]]]:
         """Proven ranges of each mint, as the view shows them."""
         ranges: dict[str, list[tuple[int, int]]] = {mint: [] for mint in mints}
-        for row in await self._connection.fetch(_SQL["coverage"], mints):
+        for row in await self._reader.fetch(_SQL["coverage"], mints):
             ranges[row["mint"]].append((row["from_slot"], row["to_slot"]))
         return ranges
 

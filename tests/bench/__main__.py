@@ -167,8 +167,7 @@ def copies(result: dict[str, Any], count: int) -> dict[int, bytes]:
 
 def _keys(transaction: dict[str, Any]) -> list[str]:
     loaded = transaction["meta"].get("loadedAddresses") or {"writable": [], "readonly": []}
-    keys: list[str] = transaction["transaction"]["message"]["accountKeys"]
-    return keys + loaded["writable"] + loaded["readonly"]
+    return [*transaction["transaction"]["message"]["accountKeys"], *loaded["writable"], *loaded["readonly"]]
 
 
 def serve(blocks: dict[int, bytes], port: "multiprocessing.Queue[str]") -> None:

@@ -97,6 +97,28 @@ async def test_the_daemon_follows_the_chain_and_sigterm_ends_it_with_0(day: Gold
     assert supplies[day.mints["AAPLx"]] == int(day.manifest["final_raw_supply"]["AAPLx"])
 
 
+async def test_the_daemon_outlives_its_node_and_goes_on_when_it_answers_again(day: GoldenDay, dsn: str) -> None:
+    async with ReplayNode(day.blocks()) as node:
+        node.tip = 70
+        process = await start_tieout(
+            "index", "run", "--rpc-url", node.url, "--dsn", dsn, "--from-slot", "58", "--mint", day.mints["AAPLx"]
+        )
+        async with asyncio.timeout(60):
+            while await value(dsn, "select coalesce(min(to_slot), 0) from ledger.coverage") < 70:
+                await asyncio.sleep(0.05)
+            node.override = lambda method, params: {"garbage": True}
+            asked = node.requests.get("getSlot", 0)
+            while node.requests.get("getSlot", 0) < asked + 3:
+                await asyncio.sleep(0.05)
+            node.tip = 152
+            node.override = lambda method, params: None
+            while await value(dsn, "select min(to_slot) from ledger.coverage") < 152:
+                await asyncio.sleep(0.05)
+        process.terminate()
+        _, err = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0, err
+
+
 async def test_the_stream_gives_each_final_event_once_and_resumes_at_any_position(day: GoldenDay, dsn: str) -> None:
     async with ReplayNode(day.blocks()) as node:
         await backfill(

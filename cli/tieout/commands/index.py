@@ -148,7 +148,6 @@ def run_(
 
         loop.add_signal_handler(signal.SIGTERM, stop.set)
         loop.add_signal_handler(signal.SIGINT, on_interrupt)
-        OUTPUT.note(f"following {', '.join(mints) or 'the tracked mints'}; SIGTERM ends it")
         await follow(urls, where, mints, stop, from_slot=from_slot, say=OUTPUT.note, progress=_told, limits=_limits())
 
     run(work())

@@ -89,7 +89,7 @@ async def _check_mints(rpc: RpcClient, mints: Sequence[str], known: Sequence[str
             continue
         try:
             answer: Any = await rpc.call("getAccountInfo", [mint, {"encoding": "base64", "commitment": "finalized"}])
-        except NodeRefused:
+        except (NodeRefused, MalformedAnswer):
             continue  # a node that serves blocks only cannot say
         if not isinstance(answer, dict) or "value" not in answer:
             continue

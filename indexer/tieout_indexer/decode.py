@@ -7,8 +7,6 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from tieout_database import clean_text
 from tieout_idl import TokenFormatError, UnknownInstruction, decode
 from tieout_idl.programs import INCINERATOR, MEMO_PROGRAMS, SYSTEM_PROGRAM, TOKEN_PROGRAMS
@@ -60,8 +58,8 @@ class _Reading:
 def decode_transaction(scope: Scope, slot: int, tx_index: int, body: bytes) -> TransactionResult | None:
     """Decode one transaction from the node's bytes; None when it failed on chain or concerns no tracked mint.
 
-    ``scope.states`` moves on to the state after the transaction. Raises msgspec.MsgspecError on an
-    unexpected shape: the caller parks the slot.
+    ``scope.states`` moves on to the state after the transaction. Raises one of wire.UNREADABLE on
+    an unexpected shape: the caller parks the slot.
     """
     transaction = parse_transaction(body)
     if transaction.meta.err is not None:
@@ -69,12 +67,12 @@ def decode_transaction(scope: Scope, slot: int, tx_index: int, body: bytes) -> T
     result = TransactionResult(tx_index, transaction.transaction.signatures[0], body=body)
     reading = _Reading(scope, scope.epoch_of(slot), result, {}, {}, {})
     keys = account_keys(transaction)
-    _known_accounts(reading, transaction, keys)
     try:
+        _known_accounts(reading, transaction, keys)
         for step in execution_steps(transaction, keys, _PROGRAMS):
             _read_step(reading, step)
     except IndexError:
-        raise msgspec.ValidationError(f"transaction {tx_index} refers to an account key that it lacks") from None
+        raise ValueError("it refers to an account key that it lacks") from None
     proof.prove(result, transaction, keys, scope.tracks, reading.unsolved)
     if not (result.status or result.doubts):
         return None

@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-import msgspec
-
+from tieout_database import clean_text
 from tieout_indexer import mint_state
 from tieout_indexer.chain import Anchor, Segment, missing, plan
 from tieout_indexer.continuity import Continuity
@@ -24,6 +23,7 @@ from tieout_indexer.mint_state import EpochOf, MintState
 from tieout_indexer.model import BlockHeader, DecodedBlock, Doubt, TransactionResult
 from tieout_indexer.rows import RowSet, add_block
 from tieout_indexer.source import BlockSource, Fetched, Parked, naming
+from tieout_indexer.wire import UNREADABLE
 from tieout_indexer.writer import LedgerWriter
 
 Report = Callable[[str], None]
@@ -272,8 +272,9 @@ class Pipeline:
         for slot in standing:
             if slot <= proven_to:
                 rows["park_row"].append((slot, "clear", "read and proven", now))
-        if parked and standing.get(parked.slot) != parked.reason:
-            rows["park_row"].append((parked.slot, "park", parked.reason, now))
+        reason = clean_text(parked.reason, self._limits.text_characters_max)[0] if parked else ""
+        if parked and standing.get(parked.slot) != reason:
+            rows["park_row"].append((parked.slot, "park", reason, now))
 
 
 def decode_block(scope: Scope, found: Fetched) -> DecodedBlock | Parked:
@@ -282,7 +283,7 @@ def decode_block(scope: Scope, found: Fetched) -> DecodedBlock | Parked:
     for index, raw in found.transactions:
         try:
             result = decode_transaction(scope, found.header.slot, index, bytes(raw))
-        except (msgspec.MsgspecError, ValueError) as bad:
+        except UNREADABLE as bad:
             return Parked(found.header.slot, f"transaction {index} cannot be read: {bad}")
         if result is not None:
             results.append(result)

@@ -78,7 +78,7 @@ def _solve(
 
 
 def _amount(row: TokenBalance | None) -> int:
-    return int(row.ui_token_amount.amount) if row else 0
+    return int(row.ui_token_amount.amount) if row else 0  # digits only: the wire type holds it
 
 
 def _check(

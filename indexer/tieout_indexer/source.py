@@ -16,8 +16,18 @@ from tieout_idl.programs import TOKEN_PROGRAMS
 from tieout_indexer.chain import Anchor, MissingParent, Unlinked, link
 from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.model import BlockHeader
-from tieout_indexer.wire import Block, Heads, TransactionHead, judge, judge_head, parse_block, parse_heads
-from tieout_rpc import Action, NodeRefused, RpcClient
+from tieout_indexer.wire import (
+    UNREADABLE,
+    Block,
+    Heads,
+    TransactionHead,
+    is_plain,
+    judge,
+    judge_head,
+    parse_block,
+    parse_heads,
+)
+from tieout_rpc import Action, MalformedAnswer, NodeRefused, RpcClient
 
 TRANSACTION_VERSION_MAX = 255
 """Asked of the node: a block with a version we do not know must reach us, not be refused."""
@@ -66,7 +76,7 @@ class BlockSource:
         """getEpochSchedule's answer; None where the node does not say."""
         try:
             return await self._rpc.call("getEpochSchedule", result_type=dict[str, Any])
-        except NodeRefused:
+        except (NodeRefused, MalformedAnswer):
             return None
 
     async def finalized_slot(self) -> int:
@@ -113,6 +123,8 @@ class BlockSource:
             if refused.rule.action is Action.STOP:
                 raise
             return Parked(slot, f"no node has the block: {refused}")
+        except MalformedAnswer as garbled:
+            return Parked(slot, f"no node gives a readable block: {garbled}")
         return verifiable(slot, body, endpoint, relevant)
 
     async def blocks(
@@ -174,12 +186,14 @@ def verifiable(slot: int, body: bytes, endpoint: str, relevant: Relevance) -> Fe
     """
     try:
         block = parse_block(body) if relevant(body) else parse_heads(body)
-    except msgspec.MsgspecError as bad:
+    except UNREADABLE as bad:
         return Parked(slot, f"{endpoint} answered with no block: {bad}")
     if block is None:
         return Parked(slot, f"{endpoint} answered null for a block that it listed")
     if block.transactions is None:
         return Parked(slot, f"{endpoint} answered without transactions")
+    if not is_plain(block.blockhash, block.previous_blockhash):
+        return Parked(slot, f"{endpoint} answered with a blockhash that is not base 58")
     kept: list[tuple[int, msgspec.Raw]] = []
     transactions: Sequence[msgspec.Raw | TransactionHead] = block.transactions
     for index, transaction in enumerate(transactions):

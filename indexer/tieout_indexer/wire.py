@@ -4,23 +4,32 @@ Shapes: ``getBlock`` with encoding ``json``, transactionDetails ``full``. ``null
 told apart from empty: a list that is not there is unknown, never empty.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+Index = Annotated[int, msgspec.Meta(ge=0, le=2**16)]
+StackHeight = Annotated[int, msgspec.Meta(ge=0, le=64)]
+"""The protocol allows a handful; a hostile answer must not make us count further."""
+Decimals = Annotated[int, msgspec.Meta(ge=0, le=255)]
+UnixSeconds = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]
+"""Up to the end of year 9999, as far as calendars go."""
+RawAmount = Annotated[str, msgspec.Meta(pattern="^(0|[1-9][0-9]{0,19})$")]
 
 
 class TokenAmount(msgspec.Struct, frozen=True):
     """Only the raw amount: the ui figures are scaled or not depending on the call."""
 
-    amount: str
-    decimals: int
+    amount: RawAmount
+    decimals: Decimals
 
 
 class TokenBalance(msgspec.Struct, frozen=True, rename="camel"):
     """One row of pre- or postTokenBalances; owner is absent in old blocks."""
 
-    account_index: int
+    account_index: Index
     mint: str
     ui_token_amount: TokenAmount
     owner: str | None = None
@@ -29,16 +38,16 @@ class TokenBalance(msgspec.Struct, frozen=True, rename="camel"):
 class WireInstruction(msgspec.Struct, frozen=True, rename="camel"):
     """One compiled instruction; stackHeight is 1 or null at the top, from 2 within."""
 
-    program_id_index: int
-    accounts: list[int]
+    program_id_index: Index
+    accounts: list[Index]
     data: str
-    stack_height: int | None = None
+    stack_height: StackHeight | None = None
 
 
 class InnerInstructions(msgspec.Struct, frozen=True):
     """The instructions that a top-level one invoked, in execution order."""
 
-    index: int
+    index: Index
     instructions: list[WireInstruction]
 
 
@@ -98,9 +107,9 @@ class Block(msgspec.Struct, frozen=True, rename="camel"):
     """A block as fetched; its transactions stay bytes until one of them matters."""
 
     blockhash: str
-    parent_slot: int
+    parent_slot: Count
     previous_blockhash: str
-    block_time: int | None = None
+    block_time: UnixSeconds | None = None
     transactions: list[Raw] | None = None
 
 
@@ -108,11 +117,14 @@ class Heads(msgspec.Struct, frozen=True, rename="camel"):
     """A block of which only the links and the transactions' verifiability are read."""
 
     blockhash: str
-    parent_slot: int
+    parent_slot: Count
     previous_blockhash: str
-    block_time: int | None = None
+    block_time: UnixSeconds | None = None
     transactions: list[TransactionHead] | None = None
 
+
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What reading hostile bytes may raise: another shape, bad UTF-8, endless nesting."""
 
 _BLOCK = msgspec.json.Decoder(Block | None)
 _HEADS = msgspec.json.Decoder(Heads | None)
@@ -122,8 +134,14 @@ _NULL = b"null"
 _REQUIRED = ("err", "inner_instructions", "pre_token_balances", "post_token_balances")
 
 
+def is_plain(*texts: str) -> bool:
+    """Whether addresses, hashes and signatures are of letters and digits, as base 58 is."""
+    joined = "".join(texts)
+    return joined.isascii() and joined.isalnum()
+
+
 def parse_block(body: bytes) -> Block | None:
-    """Split a getBlock result; None is the node's null. Raises msgspec.MsgspecError on any other shape."""
+    """Split a getBlock result; None is the node's null. Raises one of UNREADABLE on any other shape."""
     block: Block | None = _BLOCK.decode(body)
     return block
 
@@ -135,8 +153,17 @@ def parse_heads(body: bytes) -> Heads | None:
 
 
 def parse_transaction(body: bytes) -> WireTransaction:
-    """Decode one transaction whole. Raises msgspec.MsgspecError on a shape that is not understood."""
-    return _TRANSACTION.decode(body)
+    """Decode one transaction whole. Raises one of UNREADABLE on a shape that is not understood."""
+    transaction = _TRANSACTION.decode(body)
+    meta, loaded = transaction.meta, transaction.meta.loaded_addresses or LoadedAddresses()
+    keys = transaction.transaction.message.account_keys
+    rows = (*meta.pre_token_balances, *meta.post_token_balances)
+    texts = [t for row in rows for t in (row.mint, row.owner or "1")]
+    if not is_plain(*keys, *loaded.writable, *loaded.readonly, *transaction.transaction.signatures, *texts):
+        raise ValueError("an address or signature is not base 58")
+    if not transaction.transaction.signatures:
+        raise ValueError("it has no signature")
+    return transaction
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -158,7 +185,7 @@ def judge(body: bytes | Raw) -> Verdict:
     """
     try:
         return judge_head(_HEAD.decode(body))
-    except msgspec.MsgspecError as bad:
+    except UNREADABLE as bad:
         return Verdict(f"a transaction is not of the expected shape: {bad}", False)
 
 

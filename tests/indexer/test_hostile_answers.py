@@ -1,0 +1,121 @@
+"""A node may say anything: an answer is read, or its slot is parked; it never breaks the indexer or the database."""
+
+import copy
+import json
+import random
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from support.database import value
+from support.replay import GoldenDay, ReplayNode
+from tieout_indexer import IndexerLimits, backfill
+from tieout_indexer.decode import Scope
+from tieout_indexer.model import DecodedBlock
+from tieout_indexer.pipeline import decode_block
+from tieout_indexer.rows import RowSet, add_block, for_copy
+from tieout_indexer.source import Fetched, Parked, naming, verifiable
+
+SEED = 31
+HOSTILE: list[Any] = [
+    None, True, False, -1, 0, 2**63, 2**64, 10**400, 1.5, "", "0", "-5", "1_000", " 7 ", "٣", "18446744073709551616",
+    "nul\x00", "\ud800", "\x1b[2J", "x" * 70_000, [], {}, [[]], {"": None}, "1" * 32, "O0Il", [None] * 70, [65536],
+    [-1],
+]  # fmt: skip
+
+
+def paths(node: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    found = [at]
+    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for name, child in children:
+        found += paths(child, (*at, name))
+    return found
+
+
+def damaged(block: Any, dice: random.Random) -> Any:
+    block = copy.deepcopy(block)
+    *way, last = dice.choice(paths(block)[1:])
+    holder = block
+    for name in way:
+        holder = holder[name]
+    what = dice.random()
+    if what < 0.15:
+        del holder[last]
+    elif what < 0.25 and isinstance(holder, dict):
+        holder[last] = holder.get(dice.choice(list(holder)))
+    else:
+        holder[last] = dice.choice(HOSTILE)
+    return block
+
+
+def storable(cell: Any) -> bool:
+    """Whether Postgres takes the value in the column types that we have."""
+    if isinstance(cell, str):
+        return "\x00" not in cell and not any("\ud800" <= c <= "\udfff" for c in cell)
+    if isinstance(cell, Decimal):
+        return 0 <= cell < 2**64
+    if isinstance(cell, bool) or cell is None:
+        return True
+    if isinstance(cell, int):
+        return -(2**63) <= cell < 2**63
+    return isinstance(cell, bytes | datetime | dict)
+
+
+@pytest.mark.parametrize("chunk", range(4))
+def test_a_damaged_block_is_read_or_parked_and_what_is_read_can_be_stored(day: GoldenDay, chunk: int) -> None:
+    dice = random.Random(SEED + chunk)
+    blocks = day.blocks()
+    busy = [slot for slot in sorted(blocks) if slot not in day.idle_slots()]
+    relevant = naming(day.mints.values())
+    outcomes = {Fetched: 0, Parked: 0}
+    for _ in range(500):
+        slot = dice.choice(busy)
+        body = json.dumps(damaged(blocks[slot], dice)).encode()
+        found = verifiable(slot, body, "node", relevant)
+        decoded: DecodedBlock | Fetched | Parked = found
+        if isinstance(found, Fetched):
+            decoded = decode_block(Scope(frozenset(day.mints.values()), {}, lambda s: 0, IndexerLimits()), found)
+        if isinstance(decoded, DecodedBlock):
+            rows = RowSet()
+            add_block(rows, decoded, False, set())
+            for table, made in rows.tables.items():
+                for row in for_copy(table, made, 1):
+                    assert all(map(storable, row)), (table, row)
+        outcomes[Fetched if isinstance(decoded, DecodedBlock) else Parked] += 1
+    assert min(outcomes.values()) > 50
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"blockhash":',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'"\\ud800"',
+        b"1e999",
+    ],
+)
+def test_what_is_no_block_parks_the_slot(body: bytes) -> None:
+    assert isinstance(verifiable(1, body, "node", lambda body: True), Parked)
+    assert isinstance(verifiable(1, body, "node", lambda body: False), Parked)
+
+
+@pytest.mark.parametrize("words", ["nul\x00 \x1b[2J " + "x" * 10_000, "lone surrogate \ud800"])
+async def test_a_nodes_hostile_words_are_stored_as_a_reason_and_break_nothing(
+    day: GoldenDay, dsn: str, words: str
+) -> None:
+    refusal = {"error": {"code": -32007, "message": words}}
+    async with ReplayNode(day.blocks()) as node:
+        node.override = lambda method, params: refusal if method == "getBlock" and params[0] == 66 else None
+        done = await backfill([node.url], dsn, list(day.mints.values()), day.first, day.last)
+    assert done.parked is not None
+    reason = await value(dsn, "select reason from ledger.parked where slot = 66")
+    assert "\x00" not in reason
+    assert len(reason) <= IndexerLimits().text_characters_max

@@ -72,14 +72,21 @@ def run_to_code(arguments: list[str]) -> int:
     except exits.Found:
         return exits.FINDING
     except BrokenPipeError:
-        # Who reads us stopped reading: nothing more can be said, and nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.DONE
+        return _unread()
+    except SystemExit as left:
+        # Typer's own way out of a broken pipe.
+        return _unread() if isinstance(left.__context__, BrokenPipeError) else _failed(left)
     except BaseException as error:  # noqa: BLE001  the last line of defence
         return _failed(error)
     if code == _TYPER_INTERRUPTED:
         return _interrupted()
     return code if isinstance(code, int) else exits.DONE
+
+
+def _unread() -> int:
+    # Who reads us stopped reading: nothing more can be said, and nothing is wrong.
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  until the process ends
+    return exits.DONE
 
 
 def _interrupted() -> int:

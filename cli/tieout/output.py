@@ -5,6 +5,7 @@ included. Text from the chain or a file is stripped of control characters before
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -62,7 +63,11 @@ class Output:
     def _object(self, data: dict[str, Any]) -> None:
         self.told = True
         # ASCII: whatever the text and the terminal's encoding, nothing in it steers or breaks the output.
-        print(json.dumps({"schema": f"tieout/{self.command}/1", **data}, default=plain))
+        try:
+            print(json.dumps({"schema": f"tieout/{self.command}/1", **data}, default=plain), flush=True)
+        except BrokenPipeError:
+            # Who reads us stopped reading; the exit code still says how it went.
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  until the process ends
 
 
 OUTPUT = Output()

@@ -5,12 +5,15 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from tieout.exits import UsageProblem
+
+T = TypeVar("T")
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _STOP_WAIT_S = 15.0
@@ -59,14 +62,49 @@ async def localnet_command(*arguments: str, environment: dict[str, str] | None =
     return said.decode()
 
 
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Await work that must not be left half-done: an interruption waits for it, then goes on."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
+
+
+@asynccontextmanager
+async def postgres(directory: Path, *, keep: bool = False) -> AsyncIterator[str]:
+    """Run an embedded Postgres in ``directory``, laid out as ``tieout db start`` does; gives its DSN."""
+    from tieout_database import EmbeddedPostgres, connect, migrate
+
+    servers: list[EmbeddedPostgres] = []
+
+    def start() -> None:
+        servers.append(EmbeddedPostgres(directory / "postgres", ephemeral=not keep))
+
+    try:
+        await _to_its_end(asyncio.to_thread(start))
+        dsn = servers[0].dsn
+        connection = await connect(dsn)
+        await migrate(connection)
+        await connection.close()
+        await asyncio.to_thread((directory / "embedded.dsn").write_text, dsn + "\n", "utf-8")
+        yield dsn
+    finally:
+        if not keep:
+            for server in servers:
+                await _to_its_end(asyncio.to_thread(server.close))
+
+
 @asynccontextmanager
 async def localnet(directory: Path, *options: str, keep: bool = False) -> AsyncIterator[Localnet]:
     """Start a local chain on free ports, with its ledger in ``directory``; stop it at the end unless ``keep``."""
     port = free_port()
     environment = {"TIEOUT_LOCALNET_HOME": str(directory / "instances")}
     where = ("--port", str(port))
+    ledger = ("--ledger", str(directory / "ledger"))
     try:
-        await localnet_command("up", *where, "--ledger", str(directory / "ledger"), *options, environment=environment)
+        await _to_its_end(localnet_command("up", *where, *ledger, *options, environment=environment))
         yield Localnet(f"http://127.0.0.1:{port}", port)
     finally:
         if not keep:

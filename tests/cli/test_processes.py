@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -88,3 +89,16 @@ async def test_following_ends_with_0_on_sigterm_and_4_on_ctrl_c(
                 _, err = await process.communicate()
     assert process.returncode == code, err.decode()
     assert "Traceback" not in err.decode()
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--help", "--version", "index status --json --dsn postgresql:///x?host=/nowhere"]
+)
+async def test_a_reader_that_stops_reading_is_no_defect(arguments: str) -> None:
+    script = f"{sys.executable} -m tieout {arguments} | true; exit ${{PIPESTATUS[0]}}"
+    process = await asyncio.create_subprocess_exec("bash", "-c", script, stderr=asyncio.subprocess.PIPE)
+    _, err = await asyncio.wait_for(process.communicate(), BOUND_S)
+    assert process.returncode in {0, 3}, err
+    assert b"defect" not in err
+    assert b"Traceback" not in err
+    assert b"Exception ignored" not in err

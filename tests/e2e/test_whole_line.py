@@ -1,6 +1,8 @@
 """Client → chain → indexer → reconciliation, as a user runs it: on the embedded chain and on a real validator."""
 
+import asyncio
 import json
+import signal
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 
 from support.chains import running_chain
-from support.command import tieout
+from support.command import start_tieout, tieout
 from support.database import query, value
 from tieout.day import Day, DayBook, instant, write_files
 from tieout_client import connect
@@ -106,6 +108,27 @@ async def test_a_day_ties_out_and_what_breaks_it_is_named(any_chain: str, dsn: s
     # The day before the breaks says the same as it said then, though all of it is known now.
     again = await tieout("reconcile", "show", str(good.json["run"]), "--dsn", dsn, "--json")
     assert again.json["digest"] == good.json["digest"]
+
+
+@pytest.mark.parametrize("after_s", [0.7, 1.5, 3.0, 5.0])
+async def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path, after_s: float) -> None:
+    tmp_path.chmod(0o755)
+    process = await start_tieout("demo", TMPDIR=str(tmp_path))
+    await asyncio.sleep(after_s)
+    process.send_signal(signal.SIGINT)
+    _, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 4, err
+    assert b"interrupted" in err
+    assert list(tmp_path.glob("tieout-demo-*")) == []
+    left = [p for p in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path).encode() in _read(p)]
+    assert left == []
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""  # it ended meanwhile
 
 
 async def test_the_demo_ties_out_catches_what_it_broke_and_cleans_up_after_itself(tmp_path: Path) -> None:

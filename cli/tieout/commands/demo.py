@@ -19,7 +19,7 @@ from tieout.commands.options import Json, run
 from tieout.commands.reconcile import show_run
 from tieout.day import Day, instant, write_files
 from tieout.output import OUTPUT, shares
-from tieout.stack import Localnet, indexer, localnet
+from tieout.stack import Localnet, indexer, localnet, postgres
 
 _SHORT_SHARES = Fraction(40)
 _INDEX_WAIT_S = 60.0
@@ -60,25 +60,14 @@ async def _directory(keep: bool) -> AsyncIterator[Path]:
 
 
 async def _demo(seed: int, keep: bool) -> dict[str, Any]:
-    from tieout_database import EmbeddedPostgres, connect, migrate
-
     started = time.monotonic()
     async with _directory(keep) as directory:
         _say("starting the embedded Postgres and a local chain")
-        server = await asyncio.to_thread(EmbeddedPostgres, directory / "postgres", ephemeral=not keep)
-        try:
-            connection = await connect(server.dsn)
-            await migrate(connection)
-            await connection.close()
-            options = ("--slot-ms", "50", "--finalized-depth", "2")
-            async with localnet(directory, *options, keep=keep) as chain:
-                data = await _played(chain, server.dsn, directory, seed)
-            data["seconds"] = round(time.monotonic() - started, 1)
-        finally:
-            if not keep:
-                await asyncio.to_thread(server.close)
-        if keep:
-            _tell_how(chain, server.dsn, directory)
+        options = ("--slot-ms", "50", "--finalized-depth", "2")
+        async with postgres(directory, keep=keep) as dsn, localnet(directory, *options, keep=keep) as chain:
+            data = await _played(chain, dsn, directory, seed)
+        data["seconds"] = round(time.monotonic() - started, 1)
+        data["left_running"] = _left_running(chain, dsn, directory) if keep else None
         _say(f"done in {data['seconds']} s")
         return data
 
@@ -208,12 +197,18 @@ def _verdict_lines(data: dict[str, Any]) -> list[Text]:
         caught = f"caught: {shares(finding.shares)} shares of {finding.symbol}" if finding else "not caught"
         lines.append(line(finding is not None, f"{what}, {caught}, {signature}"))
     lines.append(line(data["short_caught"], f"short custody file, {_SHORT_SHARES} shares of AAPLx: under backed"))
+    if data["left_running"]:
+        lines.append(Text("\nleft running", style="bold"))
+        lines += [Text(f"  {what:<12}{how}") for what, how in data["left_running"].items()]
     return lines
 
 
-def _tell_how(chain: Localnet, dsn: str, directory: Path) -> None:
-    OUTPUT.note(
-        f"\nleft running:\n  chain     {chain.url}   (WebSocket on {chain.port + 1})\n  database  psql '{dsn}'\n"
-        f"  files     {directory / 'day'}\n  end it    TIEOUT_LOCALNET_HOME={directory / 'instances'} "
-        f"./localnet.sh down --port {chain.port}; then remove {directory}"
-    )
+def _left_running(chain: Localnet, dsn: str, directory: Path) -> dict[str, str]:
+    home, instances = f"TIEOUT_HOME={directory}", f"TIEOUT_LOCALNET_HOME={directory / 'instances'}"
+    return {
+        "look around": f"export {home} TIEOUT_RPC_URL={chain.url}; tieout reconcile show 1; tieout breaks list",
+        "chain": f"{chain.url}, WebSocket on {chain.port + 1}",
+        "database": f"psql '{dsn}'",
+        "files": str(directory / "day"),
+        "end it": f"{home} tieout db stop; {instances} ./localnet.sh down --port {chain.port}; rm -r {directory}",
+    }

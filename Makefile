@@ -10,7 +10,7 @@ SOURCES := idl rpc client database indexer reconcile web cli tests
 PYTEST_ARGS ?=
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help setup fmt check test test-database demo bench docs lock clean
+.PHONY: help setup fmt check test test-database chaos demo bench docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,11 +56,16 @@ test-database: setup ## run the tests that need Postgres on the server of TIEOUT
 	@test -n "$${TIEOUT_TEST_DSN:-}" || { echo "set TIEOUT_TEST_DSN to a server on which databases may be created" >&2; exit 2; }
 	$(BIN)/python -m pytest tests/database tests/indexer tests/reconcile $(PYTEST_ARGS)
 
+chaos: setup ## many seeds of kills, forks and lies (TIEOUT_CHAOS_SEEDS=300)
+	TIEOUT_CHAOS_SEEDS=$${TIEOUT_CHAOS_SEEDS:-300} $(BIN)/python -m pytest tests/chaos $(PYTEST_ARGS)
+
 demo: setup ## play a whole day on a local chain, index it live, reconcile it
 	@$(BIN)/tieout demo
 
-bench: setup ## measure the indexer beside its yardsticks
+bench: setup ## measure indexer, reconciliation and localnet beside their yardsticks (about ten minutes)
 	$(BIN)/python tests/bench
+	$(BIN)/python tests/bench/reconciling.py
+	$(LOCALNET_BIN)/python localnet/bench.py
 
 docs: setup ## check that the docs' commands and links hold
 	$(BIN)/python -m pytest tests/docs

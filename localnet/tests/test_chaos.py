@@ -252,6 +252,25 @@ def test_a_file_names_seed_rules_and_twin(tmp_path: Path) -> None:
         load(path)
 
 
+def test_the_rules_of_the_readme_can_be_loaded(tmp_path: Path) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    text = readme.split("```toml\n")[1].split("```")[0]
+    path = tmp_path / "chaos.toml"
+    path.write_text(text)
+    seed, rules, twin = load(path)
+    assert (seed, [rule.kind for rule in rules]) == (7, ["skip", "fork", "not_available", "rate_limit"])
+    assert twin is not None
+    table = [line for line in readme.splitlines() if line.startswith("| `")]
+    assert all(any(f"`{kind}`" in line for line in table) for kind in KINDS)
+
+
+def test_block_production_counts_the_skipped(begin: Begin) -> None:
+    context, call = begin(Rule("skip", "s", slots=(2,), length=2))
+    context.ticker.step(8)
+    shown = call("getBlockProduction", {"commitment": "confirmed"})["result"]["value"]
+    assert shown["byIdentity"] == {str(context.validator.identity.validator): [9, 7]}
+
+
 # Over the wire.
 
 
@@ -427,3 +446,11 @@ def test_a_bad_file_is_refused_with_a_sentence(tmp_path: Path) -> None:
     refused = Node(free_ports(), tmp_path / "home").run("up", "--chaos", str(file))
     assert refused.returncode == 2
     assert "rule 1: `kind` must be one of" in refused.stderr
+
+
+def test_a_taken_port_of_the_twin_is_a_sentence(tmp_path: Path) -> None:
+    port, file = free_ports(), tmp_path / "chaos.toml"
+    file.write_text(f"[twin]\nport = {port}\nbehind = 2\n")
+    refused = Node(port, tmp_path / "home").run("up", "--chaos", str(file))
+    assert refused.returncode == 2
+    assert f"Port {port}, which the twin is to have, is in use." in refused.stderr

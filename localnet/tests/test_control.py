@@ -200,6 +200,29 @@ def test_a_real_validator_obeys_the_same_commands(start: Start, monkeypatch: pyt
     assert node.call("getGenesisHash") == genesis
 
 
+SURFPOOL = Path(__file__).parent / "node" / "node_modules" / "@solana" / "surfpool-linux-x64-gnu"
+
+
+@pytest.mark.skipif(
+    not (SURFPOOL.is_dir() or os.environ.get("TIEOUT_SURFPOOL")) or shutil.which("node") is None,
+    reason="the npm package of surfpool or node is not here",
+)
+def test_surfpool_obeys_the_same_commands(start: Start) -> None:
+    node = start("--validator", "surfpool", "--slot-ms", "100")
+    assert "surfnet-version" in node.call("getVersion")
+    assert "Already running" in node.run("up", "--validator", "surfpool").stdout
+    node.call("requestAirdrop", str(Pubkey.new_unique()), SOL)
+    node.down()
+    assert node.run("status").returncode == 1
+
+
+def test_a_missing_surfpool_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIEOUT_SURFPOOL", str(tmp_path / "nothing"))
+    refused = Node(free_ports(), tmp_path).run("up", "--validator", "surfpool")
+    assert refused.returncode == 2
+    assert "surfpool" in refused.stderr or "node is not on PATH" in refused.stderr
+
+
 def test_an_airdrop_is_a_transaction_in_a_block(start: Start) -> None:
     node = start("--slot-ms", "20")
     to = str(Pubkey.new_unique())

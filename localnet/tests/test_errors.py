@@ -162,7 +162,7 @@ SOME_KEYS = [*PROGRAMS, *programs.SYSVARS, *(Keypair().pubkey() for _ in range(3
 def test_no_signed_transaction_makes_a_defect(
     api: HttpApi, parts: list[tuple[Pubkey, bytes, list[tuple[int, bool]]]]
 ) -> None:
-    validator = api._context.validator
+    validator = api.context.validator
     payer = validator.identity.faucet
     instructions = [
         Instruction(

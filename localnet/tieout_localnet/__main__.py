@@ -17,6 +17,7 @@ DEFAULT_PORT = 8899
 PORT_MAX = 65_534
 SLOT_MS_MAX = 3_600_000
 DEPTH_MAX = 250
+LEADERS_MAX = 1_000
 
 
 def number(least: int, most: int) -> Callable[[str], int]:
@@ -55,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("--ledger", metavar="DIR", help="where the chain is kept")
     _chain_arguments(up)
     _chain_arguments(serve)
-    up.add_argument("--validator", choices=("embedded", "agave"), default="embedded")
+    up.add_argument("--validator", choices=("embedded", "agave", "surfpool"), default="embedded")
     logs.add_argument("--follow", "-f", action="store_true", help="go on printing")
     logs.add_argument("--lines", "-n", type=number(1, 1_000_000), default=control.LOG_TAIL_LINES)
     return parser
@@ -68,6 +69,15 @@ def _chain_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--confirmed-depth", type=number(1, DEPTH_MAX), default=1, metavar="N")
     parser.add_argument("--seed", type=number(0, 2**64 - 1), metavar="N", help="of a new chain and of chaos")
     parser.add_argument("--chaos", metavar="FILE.toml", help="rules of misbehaviour")
+    parser.add_argument("--leaders", type=number(1, LEADERS_MAX), default=1, metavar="N", help="take turns")
+    parser.add_argument("--token-program", choices=("p-token", "classic"), default="p-token")
+    parser.add_argument("--block-subscribe", action="store_true", help="offer blockSubscribe")
+    parser.add_argument("--vote-subscribe", action="store_true", help="offer voteSubscribe")
+    for flag, what in (("--account", "of a new chain, from JSON"), ("--program", "of a new chain, an .so")):
+        parser.add_argument(
+            flag, nargs=2, metavar=("ADDRESS", "FILE"), action="append", default=[], help=what
+        )
+    parser.add_argument("--account-dir", metavar="DIR", action="append", default=[])
     parser.add_argument("--finalized-depth", type=number(1, DEPTH_MAX), default=31, metavar="N")
 
 
@@ -84,12 +94,20 @@ def _options(arguments: argparse.Namespace) -> Options:
         finalized_depth=arguments.finalized_depth,
         seed=arguments.seed,
         chaos=None if arguments.chaos is None else str(Path(arguments.chaos).resolve()),
+        leaders=arguments.leaders,
+        token_program=arguments.token_program,
+        block_subscribe=arguments.block_subscribe,
+        vote_subscribe=arguments.vote_subscribe,
+        accounts=tuple((address, str(Path(file).resolve())) for address, file in arguments.account),
+        account_dirs=tuple(str(Path(directory).resolve()) for directory in arguments.account_dir),
+        programs=tuple((address, str(Path(file).resolve())) for address, file in arguments.program),
     )
 
 
 def _serve(options: Options) -> int:
     from tieout_localnet.chaos import BadRule
     from tieout_localnet.node import NodeOptions, serve
+    from tieout_localnet.preload import BadFile, Preload
     from tieout_localnet.store import LedgerUnusable
 
     logging.basicConfig(
@@ -105,11 +123,15 @@ def _serve(options: Options) -> int:
         options.finalized_depth,
         options.seed,
         None if options.chaos is None else Path(options.chaos),
+        options.leaders,
+        options.token_program == "classic",
+        frozenset(["block"] * options.block_subscribe + ["vote"] * options.vote_subscribe),
+        Preload(options.accounts, options.account_dirs, options.programs),
     )
     try:
         ledger_dir.claim(node.ledger)
         asyncio.run(serve(node))
-    except (LedgerUnusable, BadRule, ledger_dir.NotOurs, OSError) as error:
+    except (LedgerUnusable, BadFile, BadRule, ledger_dir.NotOurs, OSError) as error:
         print(f"{error}.", file=sys.stderr)
         return 2
     return 0

@@ -52,7 +52,19 @@ def command(options: Options) -> list[str]:
         *("--bind-address", options.host),
         "--quiet",
     ]
-    return [find(), *arguments]
+    return [find(), *arguments, *_preloaded(options)]
+
+
+def _preloaded(options: Options) -> list[str]:
+    """The accounts and programs that a new chain starts with."""
+    flags: list[str] = []
+    for address, file in options.accounts:
+        flags += ["--account", address, file]
+    for directory in options.account_dirs:
+        flags += ["--account-dir", directory]
+    for address, file in options.programs:
+        flags += ["--bpf-program", address, file]
+    return flags
 
 
 def _free_block(port: int) -> int:

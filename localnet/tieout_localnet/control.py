@@ -19,12 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tieout_localnet import agave, instances, ledger_dir
-from tieout_localnet.chaos import BadRule
-from tieout_localnet.chaos import load as load_chaos
+from tieout_localnet import agave, instances, ledger_dir, surfpool
 from tieout_localnet.instances import Options, Record
 
-READY_TIMEOUT_S: Final = {"embedded": 30.0, "agave": 120.0}
+READY_TIMEOUT_S: Final = {"embedded": 30.0, "agave": 120.0, "surfpool": 60.0}
 POLL_S: Final = 0.05
 STOP_TIMEOUT_S: Final = 15.0
 CALL_TIMEOUT_S: Final = 5.0
@@ -106,15 +104,35 @@ def _up(options: Options) -> Outcome:
         if port_taken(reachable_host(options), port):
             return Outcome(2, f"Port {port} is in use by another program. Choose another with --port.")
     try:
-        if options.chaos is not None:
-            load_chaos(Path(options.chaos))
+        wrong = wrong_file(options)
+        if wrong is not None:
+            return Outcome(2, f"{wrong}.")
         ledger_dir.claim(Path(options.ledger))
         command = _command(options)
-    except (ledger_dir.NotOurs, agave.NotFound, BadRule) as error:
+    except (ledger_dir.NotOurs, agave.NotFound) as error:
         return Outcome(2, f"{error}.")
     except OSError as error:
         return Outcome(2, f"The ledger directory {options.ledger} cannot be used: {error.strerror}.")
     return _start(options, command)
+
+
+def wrong_file(options: Options) -> str | None:
+    """What is wrong with the files that an instance is to read, if anything."""
+    if not (options.chaos or options.accounts or options.account_dirs or options.programs):
+        return None
+    # Imported only here: the engine comes with them.
+    from tieout_localnet.chaos import BadRule, load
+    from tieout_localnet.preload import BadFile, Preload
+
+    try:
+        twin = None if options.chaos is None else load(Path(options.chaos))[2]
+        for port in () if twin is None else (twin.port, twin.port + 1):
+            if port in (options.port, options.port + 1) or port_taken(reachable_host(options), port):
+                return f"Port {port}, which the twin is to have, is in use"
+        Preload(options.accounts, options.account_dirs, options.programs).read()
+    except (BadRule, BadFile) as error:
+        return str(error)
+    return None
 
 
 def _already_up(known: Record, asked: Options) -> Outcome:
@@ -129,15 +147,40 @@ def _already_up(known: Record, asked: Options) -> Outcome:
 def _command(options: Options) -> list[str]:
     if options.validator == "agave":
         return agave.command(options)
+    if options.validator == "surfpool":
+        return surfpool.command(options)
     command = [sys.executable, "-m", "tieout_localnet", "serve", "--host", options.host]
     command += ["--port", str(options.port), "--ledger", options.ledger, "--slot-ms", str(options.slot_ms)]
     command += ["--confirmed-depth", str(options.confirmed_depth)]
     command += ["--finalized-depth", str(options.finalized_depth)]
+    return command + _further(options)
+
+
+def _further(options: Options) -> list[str]:
+    """Flags that are passed on only when they were given."""
+    flags: list[str] = []
     if options.seed is not None:
-        command += ["--seed", str(options.seed)]
+        flags += ["--seed", str(options.seed)]
     if options.chaos is not None:
-        command += ["--chaos", options.chaos]
-    return [*command, "--manual"] if options.manual else command
+        flags += ["--chaos", options.chaos]
+    if options.leaders != 1:
+        flags += ["--leaders", str(options.leaders)]
+    if options.token_program != "p-token":
+        flags += ["--token-program", options.token_program]
+    flags += ["--block-subscribe"] * options.block_subscribe + ["--vote-subscribe"] * options.vote_subscribe
+    return flags + ["--manual"] * options.manual + preload_flags(options)
+
+
+def preload_flags(options: Options) -> list[str]:
+    """The accounts and programs that a new chain starts with, as flags."""
+    flags: list[str] = []
+    for address, file in options.accounts:
+        flags += ["--account", address, file]
+    for directory in options.account_dirs:
+        flags += ["--account-dir", directory]
+    for address, file in options.programs:
+        flags += ["--program", address, file]
+    return flags
 
 
 def _start(options: Options, command: list[str]) -> Outcome:

@@ -318,5 +318,11 @@ def account_data(data: bytes, encoding: str) -> object:
     if encoding == "base58":
         return [base58.encode(data), "base58"]
     if encoding == "base64+zstd":
-        return [base64.b64encode(zstandard.compress(data)).decode(), "base64+zstd"]
+        return [base64.b64encode(compressed(data)).decode(), "base64+zstd"]
     return [base64.b64encode(data).decode(), "base64"]
+
+
+def compressed(data: bytes) -> bytes:
+    """Data as a zstd stream of unstated length, as nodes write it."""
+    stream = zstandard.ZstdCompressor().compressobj()
+    return stream.compress(data) + stream.flush()

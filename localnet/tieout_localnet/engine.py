@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from solders import transaction_metadata as metadata
+from solders.account import Account
 from solders.clock import Clock
 from solders.hash import Hash
-from solders.litesvm import LiteSVM
+from solders.litesvm import FeatureSet, LiteSVM
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import (
@@ -26,6 +27,7 @@ from tieout_localnet.accounts import AccountState, Changes
 from tieout_localnet.chain import BLOCKHASH_QUEUE_BLOCKS
 from tieout_localnet.transaction import LAMPORTS_PER_SIGNATURE
 
+P_TOKEN_FEATURE: Final = Pubkey.from_string("ptokFjwyJtrwCa9Kgo9xoDS59V4QccBGEaRFnRPnSdP")
 SLOTS_PER_EPOCH: Final = 432_000
 SLOT_HASHES_MAX: Final = 512
 LOG_BYTES_MAX: Final = 10_000
@@ -85,7 +87,7 @@ class Execution:
 class Engine:
     """LiteSVM with Token-2022, the token program, associated accounts, memo and lookup tables."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, classic_token: bool = False) -> None:
         self._svm = (
             LiteSVM()
             .with_blockhash_check(False)
@@ -93,6 +95,8 @@ class Engine:
             .with_transaction_history(0)
             .with_log_bytes_limit(LOG_BYTES_MAX)
         )
+        if classic_token:
+            self._svm.set_account(programs.TOKEN, _classic_token())
 
     def builtin_accounts(self) -> dict[Pubkey, AccountState]:
         """Programs and sysvars that exist before the first block."""
@@ -109,7 +113,10 @@ class Engine:
 
     def restore(self, changes: Changes) -> None:
         """Set accounts to given values."""
-        for key, state in changes.items():
+        # A program is loaded when its account is set: the account with its code has to be there before.
+        for key, state in sorted(
+            changes.items(), key=lambda pair: pair[1] is not None and pair[1].executable
+        ):
             self._svm.set_account(key, (state or AccountState(0, b"", programs.SYSTEM)).to_engine())
 
     def open_slot(self, slot: int, unix_s: int, hashes: Sequence[tuple[int, Hash]]) -> None:
@@ -143,6 +150,34 @@ class Engine:
     def rent_exempt_minimum(self, data_bytes: int) -> int:
         """Lamports that keep an account of this size alive."""
         return self._svm.minimum_balance_for_rent_exemption(data_bytes)
+
+
+def _classic_token() -> Account:
+    """The token program as it was before p-token took its address."""
+    features = FeatureSet.all_enabled()
+    features.deactivate(P_TOKEN_FEATURE)
+    account = LiteSVM().with_feature_set(features).with_default_programs().get_account(programs.TOKEN)
+    if account is None:
+        raise LookupError("the engine has no classic token program")
+    return account
+
+
+def program_accounts(key: Pubkey, elf: bytes) -> dict[Pubkey, AccountState]:
+    """The accounts of a program with this code; none when it cannot be loaded."""
+    svm = LiteSVM()
+    try:
+        svm.add_program(key, elf)
+    except BaseException as error:
+        # The engine panics on what is no program.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        return {}
+    found: dict[Pubkey, AccountState] = {}
+    for address in (key, Pubkey.find_program_address([bytes(key)], programs.UPGRADEABLE_LOADER)[0]):
+        account = svm.get_account(address)
+        if account is not None:
+            found[address] = AccountState.from_engine(account)
+    return found
 
 
 def _execution(

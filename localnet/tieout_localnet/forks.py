@@ -12,7 +12,8 @@ from typing import Final
 
 from tieout_localnet.chain import CannotSwitch, Slot, SlotNode
 from tieout_localnet.pool import Fate, Pending
-from tieout_localnet.validator import SlotClosed, Switched, Validator
+from tieout_localnet.slots import SlotClosed, Switched
+from tieout_localnet.validator import Validator
 
 DEPTH_MAX: Final = 31
 SKIP_MAX: Final = 1_000

@@ -28,6 +28,13 @@ class Options:
     finalized_depth: int = 31
     seed: int | None = None
     chaos: str | None = None
+    leaders: int = 1
+    token_program: str = "p-token"
+    block_subscribe: bool = False
+    vote_subscribe: bool = False
+    accounts: tuple[tuple[str, str], ...] = ()
+    account_dirs: tuple[str, ...] = ()
+    programs: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

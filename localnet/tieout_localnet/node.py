@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +20,7 @@ from tieout_localnet.clock import ChainClock
 from tieout_localnet.engine import Engine
 from tieout_localnet.forks import Forks
 from tieout_localnet.ledger_dir import LEDGER_FILE, LOCK_FILE
+from tieout_localnet.preload import Preload
 from tieout_localnet.rpc import Context
 from tieout_localnet.server import HttpApi, WebSocketApi
 from tieout_localnet.store import LedgerUnusable, Store
@@ -44,6 +45,10 @@ class NodeOptions:
     finalized_depth: int
     seed: int | None = None
     chaos: Path | None = None
+    leaders: int = 1
+    classic_token: bool = False
+    subscriptions: frozenset[str] = frozenset()
+    preload: Preload = field(default_factory=Preload)
 
 
 def lock(ledger: Path) -> IO[str]:
@@ -59,17 +64,20 @@ def lock(ledger: Path) -> IO[str]:
 
 def start_validator(options: NodeOptions, store: Store) -> Validator:
     """A validator on a ledger: its chain continues, or begins."""
-    identity = genesis.load_or_create(store, int(time.time()), options.seed)
+    # Read in any case: a file that is wrong is told even when the chain exists already.
+    extra = options.preload.read()
+    identity = genesis.load_or_create(store, int(time.time()), options.seed, extra)
     newest = store.newest_blocks(1)[0].block_time
     start = max(time.time(), float(newest))
     clock = ChainClock(start, running=not options.manual, slot_s=options.slot_ms / 1000)
     return Validator(
         store,
-        Engine(),
+        Engine(classic_token=options.classic_token),
         identity,
         clock,
         confirmed_depth=options.confirmed_depth,
         finalized_depth=options.finalized_depth,
+        leaders=options.leaders,
     )
 
 
@@ -120,7 +128,7 @@ async def _serve(options: NodeOptions, store: Store) -> None:
     forks, book = Forks(validator), Book(chosen or 0, rules)
     producer = Producer(forks, book)
     ticker = SlotTicker(producer, validator.clock, options.slot_ms / 1000, manual=options.manual)
-    hub = Hub(validator)
+    hub = Hub(validator, options.subscriptions)
     validator.listeners.append(hub.slot_closed)
     validator.switch_listeners.append(hub.switched)
     context = Context(validator, ticker, options.port, str(options.ledger), forks, book)

@@ -50,8 +50,8 @@ log = logging.getLogger(__name__)
 
 
 def encode(value: object) -> bytes:
-    """JSON as it goes over the wire."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    """JSON as it goes over the wire; half of a surrogate pair, which a client may have sent, becomes `?`."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def failure(error: RpcError, request_id: object) -> dict[str, object]:
@@ -95,7 +95,7 @@ class HttpApi:
     """The HTTP side."""
 
     def __init__(self, context: Context, hub: Hub) -> None:
-        self._context = context
+        self.context = context
         self._hub = hub
         self._spoiled: set[asyncio.Task[object] | None] = set()
 
@@ -123,7 +123,7 @@ class HttpApi:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             return web.Response(status=413, text=f"Payload too large; max {BODY_BYTES_MAX} bytes")
-        rule = transport.rule_for(self._context.book, body, self._context.validator.open.slot)
+        rule = transport.rule_for(self.context.book, body, self.context.validator.open.slot)
         if rule is not None and rule.kind in NOT_HANDLED:
             return await self._spoil(rule, request, b"")
         answer = self.answer(body)
@@ -184,11 +184,11 @@ class HttpApi:
         return result
 
     def _told(self, name: str, method: Method, params: list[object]) -> object:
-        book, validator = self._context.book, self._context.validator
+        book, validator = self.context.book, self.context.validator
         if not book or name.startswith("localnet_"):
-            return method.call(self._context, params)
+            return method.call(self.context, params)
         moment = Moment(validator.open.slot, validator.position(Commitment.FINALIZED))
-        return chaos_answer(book, moment, name, params, partial(method.call, self._context))
+        return chaos_answer(book, moment, name, params, partial(method.call, self.context))
 
 
 class Client:

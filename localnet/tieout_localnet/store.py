@@ -209,7 +209,9 @@ class Store:
         return None if row is None else _block(row)
 
     def slots(self, first: int, last: int, limit: int) -> list[int]:
-        """Slots with a block in an inclusive range."""
+        """Slots with a block in an inclusive range; one that begins after its end is empty."""
+        if first > last:
+            return []
         rows = self._db.execute(
             "SELECT slot FROM blocks WHERE slot BETWEEN ? AND ? ORDER BY slot LIMIT ?", (first, last, limit)
         )

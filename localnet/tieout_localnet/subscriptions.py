@@ -18,16 +18,27 @@ from tieout_localnet.accounts import AccountState
 from tieout_localnet.chain import Commitment, Signature, Slot, SlotNode
 from tieout_localnet.errors import RpcError, invalid_params, method_not_found
 from tieout_localnet.rpc.accounts import AccountFormat, Filter, account_filters, account_format
+from tieout_localnet.rpc.blocks import (
+    BlockFormat,
+    block_format,
+    history_commitment,
+    record_keys,
+    transaction_encoding,
+)
 from tieout_localnet.rpc.history import recent_outcome
 from tieout_localnet.rpc.params import Params, config, pubkey, signature
+from tieout_localnet.slots import SlotClosed, Switched
 from tieout_localnet.store import StoredTransaction
-from tieout_localnet.transaction import from_stored
-from tieout_localnet.validator import SlotClosed, Switched, Validator
+from tieout_localnet.validator import Validator
 
 Outbox: TypeAlias = Callable[[str], None]
 
 BAD_KEY: Final = "Invalid Request: Invalid pubkey provided"
 BAD_SIGNATURE: Final = "Invalid Request: Invalid signature provided"
+ON_REQUEST: Final = ("block", "vote")
+"""Subscriptions that a node offers only when it is started so."""
+
+NO_SIGNATURE: Final = "1" * 64
 SUBSCRIPTIONS_PER_CLIENT_MAX: Final = 1_000
 
 
@@ -63,7 +74,15 @@ class SignatureWatch:
     received: bool
 
 
-Topic: TypeAlias = Logs | Account | Program | SignatureWatch | str
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Whole blocks, or of each the transactions that name an address."""
+
+    mentions: str | None
+    shape: BlockFormat
+
+
+Topic: TypeAlias = Blocks | Logs | Account | Program | SignatureWatch | str
 """What is subscribed to; "slot", "root" and "slotsUpdates" have no parameters."""
 
 
@@ -93,15 +112,16 @@ class Subscription:
 class Hub:
     """All subscriptions of all clients."""
 
-    def __init__(self, validator: Validator) -> None:
+    def __init__(self, validator: Validator, enabled: frozenset[str] = frozenset()) -> None:
         self._validator = validator
+        self._closed = frozenset(ON_REQUEST) - enabled
         self._subscriptions: dict[int, Subscription] = {}
         self._next = 0
 
     def subscribe(self, method: str, params: list[object], outbox: Outbox) -> int:
         """Register a client's interest; `method` is the name without "Subscribe"."""
         build = TOPICS.get(method)
-        if build is None:
+        if build is None or method in self._closed:
             raise method_not_found()
         topic, commitment = build(Params(params))
         same_as = json.dumps([method, params], sort_keys=True)
@@ -126,7 +146,7 @@ class Hub:
         """End a client's interest."""
         number = params[0] if params else None
         held = self._subscriptions.get(number) if isinstance(number, int) else None
-        if method not in TOPICS:
+        if method not in TOPICS or method in self._closed:
             raise method_not_found()
         if held is None or held.outbox is not outbox or held.method != method:
             raise invalid_params("Invalid subscription id.")
@@ -164,6 +184,9 @@ class Hub:
         self._level(Commitment.PROCESSED, [event.node])
         self._level(Commitment.CONFIRMED, event.confirmed)
         self._level(Commitment.FINALIZED, event.final)
+        self._blocks(Commitment.CONFIRMED, event.confirmed)
+        self._blocks(Commitment.FINALIZED, event.final)
+        self._votes(event)
         for subscription in self._of("signature"):
             self._signature(subscription)
         slot = {
@@ -224,7 +247,43 @@ class Hub:
                 self._accounts(accounts, slot, changed)
                 self._programs(program, slot, changed)
 
-    def _logs(self, subscribers: list[Subscription], slot: Slot, records: list[StoredTransaction]) -> None:
+    def _blocks(self, level: Commitment, nodes: Sequence[SlotNode]) -> None:
+        subscribers = self._of("block", level)
+        for node in nodes if subscribers else ():
+            for subscription in subscribers:
+                topic = subscription.topic
+                if isinstance(topic, Blocks):
+                    subscription.send_at(node.block.slot, self._block(topic, node))
+
+    def _block(self, topic: Blocks, node: SlotNode) -> dict[str, object]:
+        slot = node.block.slot
+        try:
+            return {
+                "slot": slot,
+                "err": None,
+                "block": topic.shape.show(self._validator, node.block, topic.mentions),
+            }
+        except RpcError:
+            # A transaction whose version the client cannot read.
+            return {"slot": slot, "err": "BlockStoreError", "block": None}
+
+    def _votes(self, event: SlotClosed) -> None:
+        """One vote a block, as the single validator would cast it; it is in no block."""
+        block = event.node.block
+        for subscription in self._of("vote"):
+            subscription.send(
+                {
+                    "votePubkey": str(self._validator.identity.vote),
+                    "slots": [block.slot],
+                    "hash": block.blockhash,
+                    "timestamp": block.block_time,
+                    "signature": NO_SIGNATURE,
+                }
+            )
+
+    def _logs(
+        self, subscribers: list[Subscription], slot: Slot, records: Sequence[StoredTransaction]
+    ) -> None:
         for record in records:
             value = {"signature": record.signature, "err": record.err, "logs": record.meta["logMessages"]}
             mentioned: frozenset[str] | None = None
@@ -232,7 +291,7 @@ class Hub:
                 topic = subscription.topic
                 wanted = topic.mentions if isinstance(topic, Logs) else None
                 if wanted is not None and mentioned is None:
-                    mentioned = _keys(record)
+                    mentioned = record_keys(record)
                 if wanted is None or (mentioned is not None and wanted in mentioned):
                     subscription.send_at(slot, value)
 
@@ -274,11 +333,6 @@ class Hub:
             return
         subscription.send_at(self._validator.position(subscription.commitment), {"err": found[1]})
         self._subscriptions.pop(subscription.number, None)
-
-
-def _keys(record: StoredTransaction) -> frozenset[str]:
-    resolved = from_stored(record.wire, record.loaded, record.loaded_writable)
-    return frozenset(str(key) for key in resolved.keys)
 
 
 def _slot_updates(event: SlotClosed) -> Iterator[dict[str, object]]:
@@ -325,6 +379,19 @@ def _logs_topic(params: Params) -> tuple[Topic, Commitment]:
     return Logs(str(_key(mentions[0]))), commitment
 
 
+def _block_topic(params: Params) -> tuple[Topic, Commitment]:
+    _at_least(params, 1)
+    which, asked = params.get(0), params.config(1)
+    mentions: str | None = None
+    if isinstance(which, dict) and "mentionsAccountOrProgram" in which:
+        mentions = str(_key(which["mentionsAccountOrProgram"]))
+    elif which != "all":
+        raise invalid_params("Invalid params: expected `all` or `mentionsAccountOrProgram`.")
+    name = "base64" if asked.members.get("encoding") is None else transaction_encoding(asked)
+    shape = block_format(asked, name, rewards=asked.flag("showRewards"))
+    return Blocks(mentions, shape), history_commitment(asked)
+
+
 def _key(value: object) -> Pubkey:
     try:
         return pubkey(value)
@@ -356,6 +423,8 @@ def _signature_topic(params: Params) -> tuple[Topic, Commitment]:
 
 
 TOPICS: Final[dict[str, Callable[[Params], tuple[Topic, Commitment]]]] = {
+    "block": _block_topic,
+    "vote": _plain("vote"),
     "slot": _plain("slot"),
     "root": _plain("root"),
     "slotsUpdates": _plain("slotsUpdates"),

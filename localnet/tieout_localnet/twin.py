@@ -3,8 +3,9 @@
 from collections import deque
 
 from tieout_localnet.chain import Commitment, Slot
+from tieout_localnet.slots import SlotClosed, Switched
 from tieout_localnet.subscriptions import Hub
-from tieout_localnet.validator import SlotClosed, Switched, Validator
+from tieout_localnet.validator import Validator
 
 
 class LaggingValidator(Validator):

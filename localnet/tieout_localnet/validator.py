@@ -4,9 +4,8 @@ Not thread-safe and without I/O of its own except the store: the server calls it
 """
 
 import hashlib
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from solders.hash import Hash
@@ -38,58 +37,13 @@ from tieout_localnet.clock import ChainClock
 from tieout_localnet.engine import SLOT_HASHES_MAX, Engine, Execution
 from tieout_localnet.genesis import Identity
 from tieout_localnet.pool import Fate, Pending, Pool
+from tieout_localnet.recent import RecentTransactions
+from tieout_localnet.slots import OpenSlot, SlotClosed, Switched
 from tieout_localnet.store import Store, StoredTransaction
 from tieout_localnet.transaction import Resolved, TransactionRefused
 
 SLOT_HASHES_KEPT: Final = SLOT_HASHES_MAX + STATUS_CACHE_BLOCKS
 """More than a program sees, so that as many are left when a branch is given up."""
-
-CACHED_TRANSACTIONS_MAX: Final = 4_000
-"""Transactions of recent blocks that are kept decoded in memory."""
-
-
-@dataclass(slots=True)
-class OpenSlot:
-    """The slot that is being filled."""
-
-    slot: Slot
-    height: int
-    unix_s: int
-    records: list[StoredTransaction] = field(default_factory=list)
-    errors: dict[Signature, object] = field(default_factory=dict)
-    pre_images: dict[Pubkey, AccountState | None] = field(default_factory=dict)
-    addresses: list[tuple[bytes, int]] = field(default_factory=list)
-    fees: int = 0
-    priority_fees: int = 0
-    version: int = 0
-    """Which block of this slot it will be: more than 0 for a duplicate, whose hash is another."""
-
-
-@dataclass(frozen=True, slots=True)
-class SlotClosed:
-    """Told to listeners when a slot became a block and the next one opened."""
-
-    node: SlotNode
-    records: Sequence[StoredTransaction]
-    final: Sequence[SlotNode]
-    """Nodes that became final by it, oldest first."""
-    confirmed: Sequence[SlotNode]
-    """Nodes that became confirmed by it, oldest first."""
-    opened: Slot
-
-
-@dataclass(frozen=True, slots=True)
-class Switched:
-    """Told to listeners when the open slot was given up, and perhaps blocks before it."""
-
-    undone: Sequence[SlotNode]
-    """Blocks that are no longer followed, newest first."""
-    redone: Sequence[SlotNode]
-    """Blocks that are followed instead, oldest first."""
-    changed: Collection[Pubkey]
-    """Accounts that have another value now than clients were told."""
-    parent: Slot
-    opened: Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +94,7 @@ class Validator:
         *,
         confirmed_depth: int,
         finalized_depth: int,
+        leaders: int = 1,
     ) -> None:
         self.store = store
         self.engine = engine
@@ -148,6 +103,7 @@ class Validator:
         self.listeners: list[Callable[[SlotClosed], None]] = []
         self.switch_listeners: list[Callable[[Switched], None]] = []
         self.pool = Pool()
+        self.leaders = leaders
         self.accounts = AccountsDb(engine.builtin_accounts())
         stored = dict(store.accounts())
         self.accounts.apply(stored)
@@ -157,8 +113,7 @@ class Validator:
             (int(b.slot), Hash.from_string(b.blockhash))
             for b in reversed(store.newest_blocks(SLOT_HASHES_KEPT))
         ]
-        self._cache: OrderedDict[Slot, list[StoredTransaction]] = OrderedDict()
-        self._cached = 0
+        self._recent = RecentTransactions()
         self.open = self._open_next()
 
     # State
@@ -372,11 +327,9 @@ class Validator:
 
     def skip_slots(self, slots: int) -> Switched:
         """Leave the open slot and perhaps more without a block; what ran in it waits in the pool."""
-        waiting, changed = self._undo_open()
+        waiting = self._undo_open()
         self.chain.skip(slots)
-        return self._reopened(
-            Switched((), (), changed, self.chain.tip.block.slot, self.chain.open_slot), waiting
-        )
+        return self._reopened(Switched((), (), (), self.chain.tip.block.slot, self.chain.open_slot), waiting)
 
     def follow(
         self, target: SlotNode, fate: Fate, *, rollback: bool = False, reopen: Slot | None = None
@@ -387,7 +340,7 @@ class Validator:
         block on the branch given up. Raises CannotSwitch, and then nothing has changed.
         """
         detour = self.chain.detour(target, rollback=rollback)
-        waiting, _ = self._undo_open()
+        waiting = self._undo_open()
         waiting = [_pending(r, self.chain) for n in reversed(detour.undone) for r in n.records] + waiting
         state: dict[Pubkey, AccountState | None] = {}
         for node in detour.undone:
@@ -407,22 +360,22 @@ class Validator:
         event = Switched(detour.undone, detour.redone, list(state), self.chain.tip.block.slot, slot)
         return self._reopened(event, fate(waiting), version)
 
-    def _undo_open(self) -> tuple[list[Pending], list[Pubkey]]:
-        """Take back what the open slot has executed; its transactions, and the accounts concerned."""
+    def _undo_open(self) -> list[Pending]:
+        """Take back what the open slot has executed; its transactions."""
         opened = self.open
         self.engine.restore(opened.pre_images)
         self.accounts.apply(opened.pre_images)
         waiting = [_pending(record, self.chain) for record in opened.records]
         self.open = OpenSlot(opened.slot, opened.height, opened.unix_s, version=opened.version)
-        return waiting, list(opened.pre_images)
+        return waiting
 
     def _follow_caches(self, detour: Detour) -> None:
         for node in detour.undone:
-            self._cached -= len(self._cache.pop(node.block.slot, []))
+            self._recent.drop(node.block.slot)
         base = detour.base.block.slot
         self._slot_hashes = [pair for pair in self._slot_hashes if pair[0] <= base]
         for node in detour.redone:
-            self._remember(node.block.slot, list(node.records))
+            self._recent.add(node.block.slot, node.records)
             self._slot_hashes.insert(0, (int(node.block.slot), Hash.from_string(node.block.blockhash)))
 
     def _reopened(self, event: Switched, waiting: Sequence[Pending], version: int = 0) -> Switched:
@@ -458,7 +411,7 @@ class Validator:
             block, self.chain.tip, opened.errors, opened.pre_images, changes, opened.records, opened.addresses
         )
         final = self.chain.extend(node)
-        self._remember(block.slot, opened.records)
+        self._recent.add(block.slot, opened.records)
         self._slot_hashes.insert(0, (int(block.slot), Hash.from_string(block.blockhash)))
         del self._slot_hashes[SLOT_HASHES_KEPT:]
         self.open = self._open_next()
@@ -496,36 +449,28 @@ class Validator:
         lamports = leader_fee(opened.fees, opened.priority_fees)
         if not lamports:
             return ()
-        key = self.identity.validator
+        key = self.leader(opened.slot)
         state = self.accounts.get(key) or AccountState(0, b"", programs.SYSTEM)
         paid = AccountState(state.lamports + lamports, state.data, state.owner, state.executable)
         self.engine.restore({key: paid})
         self._apply({key: paid})
         return (Reward(str(key), lamports, paid.lamports),)
 
+    def leader(self, slot: int) -> Pubkey:
+        """Who makes the block of a slot."""
+        return self.identity.leader(slot, self.leaders)
+
     # History
 
-    def transactions(self, slot: Slot) -> list[StoredTransaction]:
+    def transactions(self, slot: Slot) -> Sequence[StoredTransaction]:
         """The transactions of a complete block; recent blocks come from memory."""
-        if slot in self._cache:
-            self._cache.move_to_end(slot)
-            return self._cache[slot]
-        return self.store.transactions(slot)
+        recent = self._recent.of(slot)
+        return self.store.transactions(slot) if recent is None else recent
 
     def transaction(self, slot: Slot, index: int, signature: Signature) -> StoredTransaction | None:
         """One transaction of a complete block."""
-        if slot in self._cache:
-            return self._cache[slot][index]
-        return self.store.transaction(signature)
-
-    def _remember(self, slot: Slot, records: list[StoredTransaction]) -> None:
-        self._cache[slot] = records
-        self._cached += len(records)
-        while len(self._cache) > 1 and (
-            self._cached > CACHED_TRANSACTIONS_MAX or len(self._cache) > STATUS_CACHE_BLOCKS
-        ):
-            _, dropped = self._cache.popitem(last=False)
-            self._cached -= len(dropped)
+        recent = self._recent.of(slot)
+        return self.store.transaction(signature) if recent is None else recent[index]
 
     @property
     def transaction_count(self) -> int:

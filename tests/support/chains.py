@@ -29,7 +29,7 @@ def free_ports() -> int:
 
 
 @contextmanager
-def running_chain(kind: str, directory: Path) -> Iterator[str]:
+def running_chain(kind: str, directory: Path, *more: str, finalized_depth: int = 2) -> Iterator[str]:
     """The URL of a chain of its own: ``embedded``, or ``agave`` where a real validator is at hand."""
     environment = {**os.environ, "TIEOUT_LOCALNET_HOME": str(directory / "instances")}
     options = ["--ledger", str(directory / "ledger")]
@@ -42,7 +42,7 @@ def running_chain(kind: str, directory: Path) -> Iterator[str]:
     else:
         if not (ROOT / "localnet" / ".venv").exists():
             pytest.skip("the localnet is not installed: make setup")
-        options += ["--slot-ms", "50", "--finalized-depth", "2"]
+        options += ["--slot-ms", "50", "--finalized-depth", str(finalized_depth), *more]
     port = str(free_ports())
 
     def localnet(*arguments: str) -> subprocess.CompletedProcess[str]:

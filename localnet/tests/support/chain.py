@@ -22,11 +22,13 @@ from tieout_localnet.validator import Validator
 START_UNIX_S = 1_795_415_000
 
 
-def make_validator(directory: Path, *, finalized_depth: int = 3, seed: int | None = None) -> Validator:
+def make_validator(
+    directory: Path, *, finalized_depth: int = 3, seed: int | None = None, slot_s: float = 0.4
+) -> Validator:
     """A validator with a manual clock."""
     store = Store(directory / "ledger.sqlite3")
     identity = genesis.load_or_create(store, START_UNIX_S, seed)
-    clock = ChainClock(START_UNIX_S, running=False, slot_s=0.4, wall=lambda: 0.0)
+    clock = ChainClock(START_UNIX_S, running=False, slot_s=slot_s, wall=lambda: 0.0)
     return Validator(store, Engine(), identity, clock, confirmed_depth=1, finalized_depth=finalized_depth)
 
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from solders.transaction import VersionedTransaction
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SCRIPT = REPOSITORY / "localnet.sh"
+FIRST_PORT, LAST_PORT = 10_000, 20_000
 SOL = 1_000_000_000
 
 
@@ -35,12 +37,13 @@ class RpcFailed(AssertionError):
 
 
 def free_ports() -> int:
-    """A port that is free together with the next one."""
+    """A port that is free together with the next one, and that the system gives to no outgoing connection:
+    an instance that restarts must find its ports again."""
     while True:
+        port = random.SystemRandom().randrange(FIRST_PORT, LAST_PORT, 2)
         with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
             try:
+                first.bind(("127.0.0.1", port))
                 second.bind(("127.0.0.1", port + 1))
             except OSError:
                 continue

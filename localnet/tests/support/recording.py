@@ -35,6 +35,12 @@ def slots() -> list[int]:
     return sorted(int(path.name.split(".")[0]) for path in (GOLDEN / "day-1" / "blocks").glob("*.json.json"))
 
 
+def final_slot() -> int:
+    """The slot that was final when the recorded questions were asked."""
+    found: int = next(answer["result"] for request, answer in calls() if request["method"] == "getSlot")
+    return found
+
+
 def shape(value: object) -> object:
     """The keys and JSON types of a value; lists by the shapes of their items; numbers are one type."""
     if isinstance(value, dict):

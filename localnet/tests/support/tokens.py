@@ -4,7 +4,7 @@ import struct
 
 from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
-from solders.system_program import CreateAccountParams, create_account
+from solders.system_program import CreateAccountParams, TransferParams, create_account, transfer
 
 TOKEN = Pubkey.from_string("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA")
 TOKEN_2022 = Pubkey.from_string("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb")
@@ -91,6 +91,11 @@ def transfer_checked(
     """Move raw units."""
     keys = [_w(source), _r(mint), _w(destination), _r(owner, True)]
     return Instruction(program, b"\x0c" + struct.pack("<QB", amount, decimals), keys)
+
+
+def transfer_lamports(source: Pubkey, to: Pubkey, lamports: int) -> Instruction:
+    """Move lamports."""
+    return transfer(TransferParams(from_pubkey=source, to_pubkey=to, lamports=lamports))
 
 
 def memo(text: str) -> Instruction:

@@ -1,4 +1,4 @@
-"""Accounts as nodes parse them: mints, token accounts and multisigs of both programs, lookup tables, nonces."""
+"""Accounts as nodes parse them: mints, token accounts, multisigs, lookup tables, nonces."""
 
 from collections.abc import Callable, Sequence
 from typing import Final

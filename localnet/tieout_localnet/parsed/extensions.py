@@ -125,13 +125,14 @@ def _group(reader: Reader) -> Json:
     return {
         "updateAuthority": reader.key_or_zero(),
         "mint": reader.key(),
-        "size": reader.u64(),
-        "maxSize": reader.u64(),
+        # Four bytes each in the first version of the interface, eight now.
+        "size": reader.number((len(reader.data) - 64) // 2),
+        "maxSize": reader.number((len(reader.data) - 64) // 2),
     }
 
 
 def _member(reader: Reader) -> Json:
-    return {"mint": reader.key(), "group": reader.key(), "memberNumber": reader.u64()}
+    return {"mint": reader.key(), "group": reader.key(), "memberNumber": reader.number(len(reader.data) - 64)}
 
 
 EXTENSIONS: Final[dict[int, tuple[str, Callable[[Reader], Json] | None]]] = {

@@ -12,7 +12,26 @@ from tieout_localnet.balances import amount_text
 from tieout_localnet.parsed.extensions import Json, account_state, name_of
 from tieout_localnet.parsed.reader import Reader, Unreadable, float_text
 
-AUTHORITY_TYPES: Final = ["mintTokens", "freezeAccount", "accountOwner", "closeAccount", "transferFeeConfig", "withheldWithdraw", "closeMint", "interestRate", "permanentDelegate", "confidentialTransferMint", "transferHookProgramId", "confidentialTransferFeeConfig", "metadataPointer", "groupPointer", "groupMemberPointer", "scaledUiAmount", "pause", "permissionedBurn"]
+AUTHORITY_TYPES: Final = (
+    "mintTokens",
+    "freezeAccount",
+    "accountOwner",
+    "closeAccount",
+    "transferFeeConfig",
+    "withheldWithdraw",
+    "closeMint",
+    "interestRate",
+    "permanentDelegate",
+    "confidentialTransferMint",
+    "transferHookProgramId",
+    "confidentialTransferFeeConfig",
+    "metadataPointer",
+    "groupPointer",
+    "groupMemberPointer",
+    "scaledUiAmount",
+    "pause",
+    "permissionedBurn",
+)
 OF_ACCOUNTS: Final = ("accountOwner", "closeAccount")
 
 

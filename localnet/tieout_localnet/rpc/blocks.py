@@ -1,5 +1,6 @@
 """Methods that read blocks."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from tieout_localnet import encoding
@@ -78,45 +79,64 @@ def resolved_of(record: StoredTransaction, version: int | None) -> Resolved:
     return resolved
 
 
-def get_block(context: Context, params: Params) -> object:
-    """A block with its transactions, in one of the forms that clients ask for."""
-    slot, asked = params.u64(0), encoding_config(params.get(1))
-    name, version = transaction_encoding(asked), supported_version(asked)
+@dataclass(frozen=True, slots=True)
+class BlockFormat:
+    """How a client wants blocks."""
+
+    name: str
+    version: int | None
+    details: str
+    rewards: bool
+
+    def show(self, validator: Validator, block: Block, mentions: str | None = None) -> encoding.Json:
+        """A block in this format; with `mentions`, only the transactions that name an address."""
+        answer = encoding.block_header(block)
+        if self.rewards:
+            answer["rewards"] = [encoding.reward_json(reward) for reward in block.rewards]
+        answer.update(_details(validator, block, self, mentions))
+        return answer
+
+
+def block_format(asked: Config, name: str, *, rewards: bool) -> BlockFormat:
+    """The format that a configuration asks for."""
     details = asked.optional_text("transactionDetails") or "full"
     if details not in DETAILS:
         raise invalid_params(NO_VARIANT)
-    rewards = asked.flag("rewards", True)
+    return BlockFormat(name, supported_version(asked), details, rewards)
+
+
+def get_block(context: Context, params: Params) -> object:
+    """A block with its transactions, in one of the forms that clients ask for."""
+    slot, asked = params.u64(0), encoding_config(params.get(1))
+    shape = block_format(asked, transaction_encoding(asked), rewards=asked.flag("rewards", True))
     commitment = history_commitment(asked)
     check_min_context_slot(asked, context.validator.position(commitment))
-    block = find_block(context.validator, slot, commitment)
-    answer = encoding.block_header(block)
-    if rewards:
-        answer["rewards"] = [encoding.reward_json(reward) for reward in block.rewards]
-    answer.update(_details(context.validator, block, details, name, version, rewards))
-    return answer
+    return shape.show(context.validator, find_block(context.validator, slot, commitment))
 
 
-def _details(
-    validator: Validator, block: Block, details: str, name: str, version: int | None, rewards: bool
-) -> encoding.Json:
-    if details == "none":
+def _details(validator: Validator, block: Block, shape: BlockFormat, mentions: str | None) -> encoding.Json:
+    if shape.details == "none":
         return {}
     records = validator.transactions(block.slot)
-    if details == "signatures":
+    if mentions is not None:
+        records = [record for record in records if mentions in record_keys(record)]
+    if shape.details == "signatures":
         return {"signatures": [record.signature for record in records]}
-    versioned = version is not None
+    flags = {"rewards": shape.rewards, "versioned": shape.version is not None}
     shown: list[encoding.Json] = []
     for record in records:
-        resolved = resolved_of(record, version)
-        if details == "accounts":
-            shown.append(
-                encoding.accounts_transaction(resolved, record.meta, rewards=rewards, versioned=versioned)
-            )
+        resolved = resolved_of(record, shape.version)
+        if shape.details == "accounts":
+            shown.append(encoding.accounts_transaction(resolved, record.meta, **flags))
         else:
-            shown.append(
-                encoding.full_transaction(resolved, record.meta, name, rewards=rewards, versioned=versioned)
-            )
+            shown.append(encoding.full_transaction(resolved, record.meta, shape.name, **flags))
     return {"transactions": shown}
+
+
+def record_keys(record: StoredTransaction) -> frozenset[str]:
+    """All addresses that a transaction names."""
+    resolved = from_stored(record.wire, record.loaded, record.loaded_writable)
+    return frozenset(str(key) for key in resolved.keys)
 
 
 def get_blocks(context: Context, params: Params) -> object:

@@ -5,6 +5,7 @@ from typing import Final
 from tieout_localnet.chain import Commitment, Slot
 from tieout_localnet.engine import SLOTS_PER_EPOCH
 from tieout_localnet.errors import NO_SNAPSHOT, RpcError, invalid_params
+from tieout_localnet.genesis import SLOTS_PER_TURN
 from tieout_localnet.rpc.blocks import TOTAL_STAKE
 from tieout_localnet.rpc.params import Params, pubkey
 from tieout_localnet.rpc.table import API_VERSION, Context, Method, Table, with_context
@@ -76,18 +77,28 @@ def _identity(context: Context, params: Params) -> object:
 
 
 def _slot_leader(context: Context, params: Params) -> object:
-    return str(context.validator.identity.validator)
+    return str(context.validator.leader(context.slot(params.config(0))))
 
 
 def _slot_leaders(context: Context, params: Params) -> object:
-    limit = params.u64(1)
+    first, limit = params.u64(0), params.u64(1)
     if not 1 <= limit <= LEADERS_MAX:
         raise invalid_params(f"Invalid limit; max {LEADERS_MAX}")
-    return [str(context.validator.identity.validator)] * limit
+    return [str(context.validator.leader(slot)) for slot in range(first, first + limit)]
 
 
 def _leader_schedule(context: Context, params: Params) -> object:
-    return {str(context.validator.identity.validator): list(range(SLOTS_PER_EPOCH))}
+    validator, all_turns = context.validator, SLOTS_PER_TURN * context.validator.leaders
+    if validator.leaders == 1:
+        return {str(validator.identity.validator): list(range(SLOTS_PER_EPOCH))}
+    return {
+        str(validator.leader(first)): [
+            slot
+            for turn in range(first, SLOTS_PER_EPOCH, all_turns)
+            for slot in range(turn, turn + SLOTS_PER_TURN)
+        ]
+        for first in range(0, all_turns, SLOTS_PER_TURN)
+    }
 
 
 def _vote_accounts(context: Context, params: Params) -> object:
@@ -176,9 +187,16 @@ def _zero(context: Context, params: Params) -> object:
 def _block_production(context: Context, params: Params) -> object:
     slot = context.slot(params.config(0))
     first = slot - slot % SLOTS_PER_EPOCH
-    made = slot - first + 1
+    validator = context.validator
+    made = set(validator.store.slots(first, slot, SLOTS_PER_EPOCH)) | {validator.open.slot}
+    by_identity: dict[str, list[int]] = {}
+    for turn in range(first, slot + 1, SLOTS_PER_TURN):
+        slots = range(turn, min(turn + SLOTS_PER_TURN, slot + 1))
+        counts = by_identity.setdefault(str(validator.leader(turn)), [0, 0])
+        counts[0] += len(slots)
+        counts[1] += sum(each in made for each in slots)
     value = {
-        "byIdentity": {str(context.validator.identity.validator): [made, made]},
+        "byIdentity": by_identity,
         "range": {"firstSlot": first, "lastSlot": slot},
     }
     return with_context(slot, value)

@@ -57,7 +57,7 @@ test-database: setup ## run the tests that need Postgres on the server of TIEOUT
 	$(BIN)/python -m pytest tests/database tests/indexer tests/reconcile $(PYTEST_ARGS)
 
 chaos: setup ## many seeds of kills, forks and lies (TIEOUT_CHAOS_SEEDS=300)
-	TIEOUT_CHAOS_SEEDS=$${TIEOUT_CHAOS_SEEDS:-300} $(BIN)/python -m pytest tests/chaos $(PYTEST_ARGS)
+	TIEOUT_CHAOS_SEEDS=$${TIEOUT_CHAOS_SEEDS:-300} $(BIN)/python -m pytest tests/chaos tests/client/test_chaos.py $(PYTEST_ARGS)
 
 demo: setup ## play a whole day on a local chain, index it live, reconcile it
 	@$(BIN)/tieout demo

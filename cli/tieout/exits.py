@@ -34,6 +34,7 @@ _BY_NAME: Final[dict[str, int]] = {
     "tieout_indexer.errors.IndexerError": USAGE,
     "tieout_client.errors.BadInput": USAGE,
     "tieout_client.errors.OutcomeUnknown": UNREACHABLE,
+    "tieout_client.errors.JournalUnavailable": UNREACHABLE,
     "tieout_client.errors.ClientError": FINDING,
     "tieout_reconcile.errors.NotReady": FINDING,
     "tieout_reconcile.errors.ReconcileError": USAGE,

@@ -8,10 +8,14 @@ from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
 from tieout_client import instructions as ix
+from tieout_client.actions import check_ratio
 from tieout_client.amounts import MultiplierValue, check_raw, multiplier_bits_for
-from tieout_client.errors import BadInput
+from tieout_client.checks import Scene
+from tieout_client.errors import BadInput, InsufficientInventory
+from tieout_client.exactly_once import Plan
+from tieout_client.journal import Request
 from tieout_client.keys import Address, Signer, address
-from tieout_client.memo import memo_instruction, request_memo
+from tieout_client.memo import MemoKind, memo_instruction, request_memo
 from tieout_client.program import build
 from tieout_client.reading import Balance, Instrument, Multiplier
 from tieout_client.sending import Receipt
@@ -51,40 +55,52 @@ class Control(Session):
     """Operations of the issuer's control keys; errors as in ``Market``."""
 
     async def schedule_multiplier(
-        self, mint: Address, value: MultiplierValue, effective_timestamp: int, *, replace_pending: bool = False
+        self,
+        mint: Address,
+        value: MultiplierValue,
+        effective_timestamp: int,
+        *,
+        replace_pending: bool = False,
+        expected: bytes | None = None,
+        reason: str | None = None,
     ) -> MultiplierSet:
         """Announce a multiplier that applies from a later unix second.
 
         As the live issuer does, the transaction re-asserts the value in force before it
         announces the new one: a program of before June 2025 would otherwise lose it. A pending
-        announcement is refused unless ``replace_pending``. Raises BadInput.
+        announcement is refused unless ``replace_pending``; so is a value in force other than
+        ``expected`` (eight bytes), so that one corporate action is not applied twice. A past
+        second or an absurd step needs a ``reason``, which goes into the memo. Raises BadInput.
         """
         at, (bits, error) = address(mint, "mint"), multiplier_bits_for(value)
         seen = await self.show(at)
-        if effective_timestamp <= seen.chain_time:
+        if effective_timestamp <= seen.chain_time and reason is None:
             raise BadInput(
                 f"the multiplier would apply from {effective_timestamp}, and the chain's clock is at "
-                f"{seen.chain_time}: give a later time, or set it now"
+                f"{seen.chain_time}: give a later time, set it now, or force it with a reason"
             )
-        _refuse_pending(seen, replace_pending)
-        authority, new = (
-            self.authorities.multiplier_authority,
-            Multiplier(bits, exact_multiplier(bits), effective_timestamp),
-        )
-        steps = [self._multiplier(at, seen.multiplier), self._multiplier(at, new)]
-        return _multiplier_set(await self._send(steps, authority), new, error)
+        new = Multiplier(bits, exact_multiplier(bits), effective_timestamp)
+        _check_step(seen, new, expected=expected, replace_pending=replace_pending, forced=reason is not None)
+        steps = [*_reason(reason), self._multiplier(at, seen.multiplier), self._multiplier(at, new)]
+        return _multiplier_set(await self._send(steps, self.authorities.multiplier_authority), new, error)
 
     async def set_multiplier_now(
-        self, mint: Address, value: MultiplierValue, *, replace_pending: bool = False
+        self,
+        mint: Address,
+        value: MultiplierValue,
+        *,
+        replace_pending: bool = False,
+        expected: bytes | None = None,
+        reason: str | None = None,
     ) -> MultiplierSet:
-        """Set the multiplier in force from this block on; a pending one as in ``schedule_multiplier``."""
+        """Set the multiplier in force from this block on; the rest as in ``schedule_multiplier``."""
         at, (bits, error) = address(mint, "mint"), multiplier_bits_for(value)
         seen = await self.show(at)
-        _refuse_pending(seen, replace_pending)
         # The chain's own time, not 0, so that the account tells since when it applies.
         new = Multiplier(bits, exact_multiplier(bits), seen.chain_time)
-        done = await self._send([self._multiplier(at, new)], self.authorities.multiplier_authority)
-        return _multiplier_set(done, new, error)
+        _check_step(seen, new, expected=expected, replace_pending=replace_pending, forced=reason is not None)
+        steps = [*_reason(reason), self._multiplier(at, new)]
+        return _multiplier_set(await self._send(steps, self.authorities.multiplier_authority), new, error)
 
     async def pause(self, mint: Address) -> Receipt:
         """Stop every transfer, mint and burn of the instrument."""
@@ -112,31 +128,38 @@ class Control(Session):
         ``leave_frozen`` is False and it was free before. ``case`` is the memo's request id.
         """
         at, treasury = address(mint, "mint"), self.authorities.treasury.pubkey()
-        who, seen = await self._account_of(at, account)
-        delegate = self.authorities.permanent_delegate
-        moving = ix.transfer(
-            at,
-            who,
-            ix.token_account(at, treasury),
-            delegate.pubkey(),
-            raw=_taken(seen, raw),
-            decimals=await self._decimals_of(at),
-        )
-        steps = [
-            memo_instruction(request_memo("seize", case)),
-            ix.open_account(at, treasury, self.signer.pubkey()),
-            *self._around_frozen(at, who, moving, thaw=seen.frozen, freeze=seen.frozen or leave_frozen),
-        ]
-        return await self._send(steps, delegate, self.authorities.freeze_authority)
+        who, delegate = address(account, "token account"), self.authorities.permanent_delegate
+        inventory = ix.token_account(at, treasury)
+
+        async def prepare() -> Plan:
+            scene, seen = await self._held(at, who)
+            moving = ix.transfer(
+                at,
+                who,
+                inventory,
+                delegate.pubkey(),
+                raw=_taken(seen, raw),
+                decimals=scene.instrument.decimals,
+            )
+            around = self._around_frozen(at, who, moving, thaw=seen.frozen, freeze=seen.frozen or leave_frozen)
+            opening = ix.open_account(at, treasury, self.signer.pubkey())
+            return Plan(steps=[opening, *around], signers=[delegate, self.authorities.freeze_authority])
+
+        asked = _asked("seize", case, at, raw, of=str(who), leave_frozen=str(leave_frozen).lower())
+        return await self.requests.perform(asked, prepare)
 
     async def forced_burn(self, mint: Address, account: Address, raw: int | None, case: str) -> Receipt:
         """Destroy tokens of any account by the permanent delegate; a frozen account is frozen again after it."""
         at, delegate = address(mint, "mint"), self.authorities.permanent_delegate
-        who, seen = await self._account_of(at, account)
-        burning = ix.burn(at, who, delegate.pubkey(), _taken(seen, raw), await self._decimals_of(at))
-        steps = self._around_frozen(at, who, burning, thaw=seen.frozen, freeze=seen.frozen)
-        memo = memo_instruction(request_memo("burn", case))
-        return await self._send([memo, *steps], delegate, self.authorities.freeze_authority)
+        who = address(account, "token account")
+
+        async def prepare() -> Plan:
+            scene, seen = await self._held(at, who)
+            burning = ix.burn(at, who, delegate.pubkey(), _taken(seen, raw), scene.instrument.decimals)
+            steps = self._around_frozen(at, who, burning, thaw=seen.frozen, freeze=seen.frozen)
+            return Plan(steps=steps, signers=[delegate, self.authorities.freeze_authority])
+
+        return await self.requests.perform(_asked("burn", case, at, raw, of=str(who), forced="true"), prepare)
 
     async def set_authority(
         self, owned: Address, authority_type: str, new_authority: Address | None, *, current: Signer | None = None
@@ -157,6 +180,12 @@ class Control(Session):
         }
         names = {"owned": address(owned, "mint or account"), "owner": holder.pubkey()}
         return await self._send([build("set_authority", names, args)], holder)
+
+    async def _held(self, mint: Pubkey, account: Pubkey) -> tuple[Scene, Balance]:
+        scene = await self._scene(mint, [account])
+        if self._checking:
+            scene.authority("permanent_delegate", self.authorities.permanent_delegate.pubkey())
+        return scene, scene.usable(account, thawed=False)
 
     async def _pausing(self, name: str, mint: Address) -> Receipt:
         authority = self.authorities.pause_authority
@@ -181,19 +210,41 @@ class Control(Session):
         return [*before, step, *after]
 
 
+def _asked(kind: MemoKind, case: str, mint: Pubkey, raw: int | None, **details: str) -> Request:
+    request_memo(kind, case)
+    if raw is None:
+        details["amount"] = "all"
+    return Request(kind=kind, request_id=case, mint=str(mint), raw=raw or 0, details=details)
+
+
 def _taken(seen: Balance, raw: int | None) -> int:
     amount = check_raw(seen.raw if raw is None else raw, zero=False)
     if amount > seen.raw:
-        raise BadInput(f"the token account {seen.address} holds {seen.raw} raw, {amount} cannot be taken from it")
+        raise InsufficientInventory(
+            f"the token account {seen.address} holds {seen.raw} raw, {amount} cannot be taken from it"
+        )
     return amount
 
 
-def _refuse_pending(seen: Instrument, replace_pending: bool) -> None:
+def _check_step(
+    seen: Instrument, new: Multiplier, *, expected: bytes | None, replace_pending: bool, forced: bool
+) -> None:
+    if expected is not None and seen.multiplier.bits != expected:
+        raise BadInput(
+            f"the multiplier in force is {seen.multiplier.as_float!r}, not {float(exact_multiplier(expected))!r} from "
+            "which the step was calculated: was it applied already, or changed since"
+        )
     if seen.pending is not None and not replace_pending:
         raise BadInput(
             f"the multiplier {seen.pending.as_float!r} is announced already and applies from "
             f"{seen.pending.effective_timestamp}: ask for its replacement if it is to be dropped"
         )
+    if not forced:
+        check_ratio(new.value / seen.multiplier.value)
+
+
+def _reason(reason: str | None) -> list[Instruction]:
+    return [] if reason is None else [memo_instruction(f"forced: {reason}")]
 
 
 def _multiplier_set(done: Receipt, new: Multiplier, error: Fraction) -> MultiplierSet:

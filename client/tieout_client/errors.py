@@ -13,18 +13,71 @@ class BadInput(ClientError):
     """A value, address, file or state that the operation cannot start from. Nothing was sent."""
 
 
+class WrongAuthority(BadInput):
+    """The key that would sign is not the one that the mint names for the role."""
+
+
+class InstrumentPaused(BadInput):
+    """The mint is paused: nothing is minted, moved or burned."""
+
+
+class AccountFrozen(BadInput):
+    """A token account that would be debited or credited is frozen."""
+
+
+class AccountMissing(BadInput):
+    """A token account that would be debited or credited was never opened, or is closed."""
+
+
+class WrongDecimals(BadInput):
+    """The mint counts in other decimals than the caller expects."""
+
+
+class InsufficientInventory(BadInput):
+    """The account that would be debited holds less than is asked for."""
+
+
+class OverLimit(BadInput):
+    """The amount is above the desk's limit for one operation or for a day."""
+
+
+class JournalUnavailable(ClientError):
+    """The journal could not be read or written. What is not in the journal was not sent."""
+
+
+class AlreadyIssued(ClientError):
+    """The request's guard account exists: the request was carried out before, here or on another host.
+
+    ``address`` is the guard's; ``signature`` and ``slot`` those of the transaction that made it,
+    None where the node's history does not show it.
+    """
+
+    def __init__(self, kind: str, request_id: str, address: str, signature: str | None, slot: int | None) -> None:
+        self.address, self.signature, self.slot = address, signature, slot
+        by = (
+            f"by transaction {signature} in slot {slot}" if signature else "by a transaction that this node has no more"
+        )
+        super().__init__(
+            f"the {kind} request {request_id} was carried out before, {by}: its guard account {address} exists; "
+            "nothing was done now, compare that transaction with the order"
+        )
+
+
 class ProgramRefused(ClientError):
     """The chain ran the transaction, or its preflight, and a program said no; the same bytes fail again.
 
     ``refusal`` names the instruction, the program and its error; ``signature`` is the
-    transaction's; ``landed`` says whether it is on the chain (and cost its fee) or was only
-    simulated; ``logs`` are the node's lines, for people.
+    transaction's, None when it was only simulated before signing; ``landed`` says whether it is
+    on the chain (and cost its fee) or not; ``logs`` are the node's lines, for people.
     """
 
-    def __init__(self, refusal: Refusal, signature: str, *, landed: bool, logs: tuple[str, ...] = ()) -> None:
+    def __init__(self, refusal: Refusal, signature: str | None, *, landed: bool, logs: tuple[str, ...] = ()) -> None:
         self.refusal, self.signature, self.landed, self.logs = refusal, signature, landed, logs
         where = "on chain" if landed else "in preflight, nothing was sent on"
-        super().__init__(f"{refusal} ({where}; transaction {signature})")
+        if signature is None:
+            super().__init__(f"{refusal} (in simulation, nothing was signed or sent)")
+        else:
+            super().__init__(f"{refusal} ({where}; transaction {signature})")
 
     @property
     def error(self) -> Any:

@@ -17,6 +17,7 @@ Address = Pubkey | str
 
 _KEY_BYTES = 64
 _KEY_FILE_BYTES_MAX = 4096
+_WORLD = 0o007
 
 
 class Signer(Protocol):
@@ -83,11 +84,14 @@ def address(value: Address, what: str = "address") -> Pubkey:
 def load_keypair(path: str | os.PathLike[str]) -> Keypair:
     """Read a key file: a JSON array of 64 bytes, secret then public.
 
-    Raises BadInput naming the file, and never showing anything of what is in it.
+    Raises BadInput naming the file, and never showing anything of what is in it; also for a file
+    that the whole machine may read.
     """
     file = Path(path)
     try:
         with file.open("rb") as opened:
+            if os.fstat(opened.fileno()).st_mode & _WORLD:
+                raise BadInput(f"the key file {file} can be read by everybody on this machine: chmod 600 {file}")
             text = opened.read(_KEY_FILE_BYTES_MAX + 1)
     except OSError as bad:
         raise BadInput(f"cannot read the key file {file}: {bad.strerror or type(bad).__name__}") from None

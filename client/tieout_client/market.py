@@ -4,13 +4,18 @@ xStocks mints to a treasury ahead of need; issuing is a transfer out of it, rede
 to the redemption wallet that is then swept back. Each carries its request id in the memo.
 """
 
+from collections.abc import Sequence
+
 from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
 from tieout_client import instructions as ix
 from tieout_client.amounts import check_raw
+from tieout_client.checks import Scene
+from tieout_client.exactly_once import Plan
+from tieout_client.journal import Request
 from tieout_client.keys import Address, Signer, address
-from tieout_client.memo import MemoKind, RequestMemo, memo_instruction, request_memo
+from tieout_client.memo import MemoKind, memo_instruction, request_memo
 from tieout_client.program import build
 from tieout_client.sending import Receipt
 from tieout_client.session import Session
@@ -19,8 +24,11 @@ from tieout_client.session import Session
 class Market(Session):
     """Operations that move an amount. ``raw`` is in raw units; amounts under a request id are above zero.
 
-    Each raises BadInput before anything is sent, ProgramRefused with the program's error by
-    name, Expired when doing it again is safe, OutcomeUnknown when it may not be.
+    Each raises BadInput before anything is sent (by class: WrongAuthority, InstrumentPaused,
+    AccountFrozen, AccountMissing, WrongDecimals, InsufficientInventory, OverLimit), ProgramRefused
+    with the program's error by name, Expired when doing it again is safe, OutcomeUnknown when it
+    may not be. With a journal the same request id gives the same receipt, however often it is
+    asked for; AlreadyIssued says that the chain knows it and this journal does not.
     """
 
     async def mint_to_treasury(self, mint: Address, raw: int, request_id: str) -> Receipt:
@@ -28,36 +36,68 @@ class Market(Session):
         return await self.mint_to(mint, raw, self.authorities.treasury.pubkey(), request_id)
 
     async def mint_to(
-        self, mint: Address, raw: int, destination_owner: Address, request_id: str | None = None
+        self,
+        mint: Address,
+        raw: int,
+        destination_owner: Address,
+        request_id: str | None = None,
+        *,
+        decimals: int | None = None,
     ) -> Receipt:
         """Mint straight to an owner's account, past the treasury; without a request id there is no memo."""
         at, who, authority = address(mint, "mint"), address(destination_owner, "owner"), self.authorities.mint_authority
-        decimals = await self._decimals_of(at)
-        account = ix.token_account(at, who)
-        minting = ix.mint_to(at, account, authority.pubkey(), check_raw(raw, zero=False), decimals)
-        return await self._send([*_request("mint", request_id), self._open(at, who), minting], authority)
+        account, amount = ix.token_account(at, who), check_raw(raw, zero=False)
+
+        async def prepare() -> Plan:
+            scene = await self._scene(at, [account], amount, decimals)
+            if self._checking:
+                scene.authority("mint_tokens", authority.pubkey())
+                scene.credit(account)
+            minting = ix.mint_to(at, account, authority.pubkey(), amount, scene.instrument.decimals)
+            return self._plan(scene, [self._open(at, who), minting], authority)
+
+        if request_id is None:
+            plan = await prepare()
+            return await self._send(plan.steps, *plan.signers)
+        return await self.requests.perform(_asked("mint", request_id, at, amount, to=str(who)), prepare)
 
     async def issue(
-        self, mint: Address, raw: int, destination_owner: Address, request_id: str, *, mint_first: bool = False
+        self,
+        mint: Address,
+        raw: int,
+        destination_owner: Address,
+        request_id: str,
+        *,
+        mint_first: bool = False,
+        decimals: int | None = None,
     ) -> Receipt:
         """Release tokens from the treasury to an owner: from here on they are owed in shares.
 
-        With ``mint_first`` the same transaction mints them into the treasury before.
+        With ``mint_first`` the same transaction mints them into the treasury before. ``decimals``
+        are those that the caller counts in; other ones of the mint are refused.
         """
-        at, who = address(mint, "mint"), address(destination_owner, "owner")
-        roles, decimals, amount = self.authorities, await self._decimals_of(at), check_raw(raw, zero=False)
-        treasury = roles.treasury.pubkey()
-        source, destination = ix.token_account(at, treasury), ix.token_account(at, who)
-        steps = [*_request("issue", request_id), self._open(at, who)]
-        signers = [roles.treasury]
-        if mint_first:
-            steps += [
-                self._open(at, treasury),
-                ix.mint_to(at, source, roles.mint_authority.pubkey(), amount, decimals),
-            ]
-            signers.append(roles.mint_authority)
-        steps.append(ix.transfer(at, source, destination, treasury, raw=amount, decimals=decimals))
-        return await self._send(steps, *signers)
+        at, who, amount = address(mint, "mint"), address(destination_owner, "owner"), check_raw(raw, zero=False)
+        treasury = self.authorities.treasury
+        source, destination = ix.token_account(at, treasury.pubkey()), ix.token_account(at, who)
+
+        async def prepare() -> Plan:
+            scene = await self._scene(at, [source, destination], amount, decimals)
+            counted = scene.instrument.decimals
+            steps, signers = [self._open(at, who)], [treasury]
+            if mint_first:
+                authority = self.authorities.mint_authority
+                signers.append(authority)
+                steps += [
+                    self._open(at, treasury.pubkey()),
+                    ix.mint_to(at, source, authority.pubkey(), amount, counted),
+                ]
+            if self._checking:
+                self._check_issue(scene, source, destination, None if mint_first else amount)
+            steps.append(ix.transfer(at, source, destination, treasury.pubkey(), raw=amount, decimals=counted))
+            return self._plan(scene, steps, *signers)
+
+        asked = _asked("issue", request_id, at, amount, to=str(who), mint_first=str(mint_first).lower())
+        return await self.requests.perform(asked, prepare)
 
     async def transfer(
         self,
@@ -87,24 +127,34 @@ class Market(Session):
         note = [] if memo is None else [memo_instruction(memo)]
         return await self._send([*note, self._open(at, who), moving], holder)
 
-    async def redeem(self, mint: Address, raw: int, holder: Signer, request_id: str) -> Receipt:
+    async def redeem(
+        self, mint: Address, raw: int, holder: Signer, request_id: str, *, decimals: int | None = None
+    ) -> Receipt:
         """Return tokens from a holder to the redemption wallet; the shares stay owed until they are delivered."""
         wallet = self.authorities.redemption_wallet.pubkey()
-        return await self._move(mint, raw, holder, wallet, request_memo("redeem", request_id))
+        return await self._move("redeem", request_id, mint, raw, holder, wallet, decimals)
 
-    async def sweep(self, mint: Address, raw: int, request_id: str) -> Receipt:
+    async def sweep(self, mint: Address, raw: int, request_id: str, *, decimals: int | None = None) -> Receipt:
         """Move redeemed tokens from the redemption wallet back into the treasury."""
         roles = self.authorities
         return await self._move(
-            mint, raw, roles.redemption_wallet, roles.treasury.pubkey(), request_memo("sweep", request_id)
+            "sweep", request_id, mint, raw, roles.redemption_wallet, roles.treasury.pubkey(), decimals
         )
 
-    async def burn(self, mint: Address, raw: int, request_id: str, *, holder: Signer | None = None) -> Receipt:
+    async def burn(
+        self, mint: Address, raw: int, request_id: str, *, holder: Signer | None = None, decimals: int | None = None
+    ) -> Receipt:
         """Destroy tokens of the treasury, or of another holder who signs."""
-        at, owner = address(mint, "mint"), holder or self.authorities.treasury
-        account, decimals = ix.token_account(at, owner.pubkey()), await self._decimals_of(at)
-        burning = ix.burn(at, account, owner.pubkey(), check_raw(raw, zero=False), decimals)
-        return await self._send([*_request("burn", request_id), burning], owner)
+        at, owner, amount = address(mint, "mint"), holder or self.authorities.treasury, check_raw(raw, zero=False)
+        account = ix.token_account(at, owner.pubkey())
+
+        async def prepare() -> Plan:
+            scene = await self._scene(at, [account], amount, decimals)
+            if self._checking:
+                scene.debit(account, amount)
+            return self._plan(scene, [ix.burn(at, account, owner.pubkey(), amount, scene.instrument.decimals)], owner)
+
+        return await self.requests.perform(_asked("burn", request_id, at, amount, of=str(owner.pubkey())), prepare)
 
     async def approve(self, mint: Address, raw: int, holder: Signer, delegate: Address) -> Receipt:
         """Let a delegate spend up to ``raw`` from the holder's account, in place of any earlier delegate."""
@@ -134,15 +184,45 @@ class Market(Session):
         return await self._send([build("close_account", names)], holder)
 
     async def _move(
-        self, mint: Address, raw: int, source: Signer, destination_owner: Pubkey, memo: RequestMemo
+        self,
+        kind: MemoKind,
+        request_id: str,
+        mint: Address,
+        raw: int,
+        source: Signer,
+        destination_owner: Pubkey,
+        decimals: int | None,
     ) -> Receipt:
-        check_raw(raw, zero=False)
-        return await self.transfer(mint, raw, source, destination_owner, memo=str(memo))
+        at, owner, amount = address(mint, "mint"), source.pubkey(), check_raw(raw, zero=False)
+        origin, destination = ix.token_account(at, owner), ix.token_account(at, destination_owner)
+
+        async def prepare() -> Plan:
+            scene = await self._scene(at, [origin, destination], amount, decimals)
+            if self._checking:
+                scene.debit(origin, amount)
+                scene.credit(destination)
+            moving = ix.transfer(at, origin, destination, owner, raw=amount, decimals=scene.instrument.decimals)
+            return self._plan(scene, [self._open(at, destination_owner), moving], source)
+
+        asked = _asked(kind, request_id, at, amount, of=str(owner), to=str(destination_owner))
+        return await self.requests.perform(asked, prepare)
+
+    def _check_issue(self, scene: Scene, source: Pubkey, destination: Pubkey, from_inventory: int | None) -> None:
+        if from_inventory is None:
+            scene.authority("mint_tokens", self.authorities.mint_authority.pubkey())
+            scene.credit(source)
+        else:
+            scene.debit(source, from_inventory)
+        scene.credit(destination)
+
+    def _plan(self, scene: Scene, steps: Sequence[Instruction], *signers: Signer) -> Plan:
+        return Plan(steps=steps, signers=signers, day_max=scene.raw_limit(self.desk.limits.day_shares_max))
 
     def _open(self, mint: Pubkey, owner: Pubkey) -> Instruction:
         # Idempotent, so that no look-up and no race comes before it.
         return ix.open_account(mint, owner, self.signer.pubkey())
 
 
-def _request(kind: MemoKind, request_id: str | None) -> list[Instruction]:
-    return [] if request_id is None else [memo_instruction(request_memo(kind, request_id))]
+def _asked(kind: MemoKind, request_id: str, mint: Pubkey, raw: int, **details: str) -> Request:
+    request_memo(kind, request_id)
+    return Request(kind=kind, request_id=request_id, mint=str(mint), raw=raw, details=details)

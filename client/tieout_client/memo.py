@@ -13,7 +13,7 @@ from solders.pubkey import Pubkey
 from tieout_client.errors import BadInput
 from tieout_idl.programs import MEMO_PROGRAM
 
-MemoKind = Literal["issue", "redeem", "sweep", "seize", "burn", "mint"]
+MemoKind = Literal["issue", "redeem", "sweep", "seize", "burn", "mint", "payout"]
 REQUEST_ID_LENGTH_MAX: Final = 64
 _PREFIX: Final = "tieout/1"
 _MEMO = Pubkey.from_string(MEMO_PROGRAM)

@@ -27,7 +27,9 @@ from tieout_idl import (
 )
 from tieout_rpc import RpcClient
 
-_CLOCK = Pubkey.from_string("SysvarC1ock11111111111111111111111111111111")
+CLOCK = Pubkey.from_string("SysvarC1ock11111111111111111111111111111111")
+"""The account that tells the chain's own time."""
+
 _CLOCK_UNIX_TIMESTAMP_OFFSET = 32
 
 
@@ -123,10 +125,17 @@ async def read_accounts(
 
 async def read_instrument(rpc: RpcClient, mint: Pubkey, commitment: Commitment = "confirmed") -> Instrument:
     """Return a mint with the multiplier in force by the chain's clock. Raises BadInput when it is none."""
-    slot, (account, clock) = await read_accounts(rpc, [mint, _CLOCK], commitment)
+    slot, (account, clock) = await read_accounts(rpc, [mint, CLOCK], commitment)
+    return parse_instrument(mint, slot, account, clock)
+
+
+def parse_instrument(
+    mint: Pubkey, slot: int, account: tuple[str, bytes] | None, clock: tuple[str, bytes] | None
+) -> Instrument:
+    """Return a mint's account, read together with the clock's, as an Instrument. Raises BadInput."""
     data = _owned_by_token_2022(mint, account, "mint")
     if clock is None:
-        raise BadInput(f"the node has no clock account {_CLOCK}: it is no Solana chain that can be driven")
+        raise BadInput(f"the node has no clock account {CLOCK}: it is no Solana chain that can be driven")
     try:
         parsed = parse_mint(data)
     except TokenFormatError as bad:
@@ -174,6 +183,11 @@ def multipliers_at(mint: Mint, now: int) -> tuple[Multiplier, Multiplier | None]
 async def read_balance(rpc: RpcClient, account: Pubkey, commitment: Commitment = "confirmed") -> Balance:
     """Return a token account. Raises BadInput when there is none at this address."""
     slot, (found,) = await read_accounts(rpc, [account], commitment)
+    return parse_balance(account, slot, found)
+
+
+def parse_balance(account: Pubkey, slot: int, found: tuple[str, bytes] | None) -> Balance:
+    """Return an account's bytes as a token account. Raises BadInput."""
     data = _owned_by_token_2022(account, found, "token account")
     try:
         parsed = parse_account(data)

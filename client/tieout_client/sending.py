@@ -1,8 +1,7 @@
 """Sign once, send the same bytes until they are on the chain or provably dead.
 
 A transaction is signed over a recent blockhash, sent, and its status polled; the same bytes go
-out again every two seconds. It is dead when the finalized block height has passed the last one
-its blockhash is valid for and a node that searches its history has no status of it.
+out again every two seconds. When they are dead is for ``settling.is_dead`` to prove.
 """
 
 import asyncio
@@ -16,13 +15,23 @@ from typing import Any, Literal
 import msgspec
 from solders.hash import Hash
 from solders.instruction import Instruction
-from solders.message import Message, MessageV0, to_bytes_versioned
+from solders.message import to_bytes_versioned
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
 from tieout_client.errors import BadInput, Expired, OutcomeUnknown, ProgramRefused
+from tieout_client.guard import GuardAccount
+from tieout_client.hints import pause, settled_hint
 from tieout_client.keys import Signer
 from tieout_client.refusal import Refusal, explain
+from tieout_client.settling import (
+    Context,
+    SignatureStatus,
+    SignedTransaction,
+    StatusAnswer,
+    compile_message,
+    is_dead,
+)
 from tieout_rpc import Action, NodeRefused, RpcClient, RpcError
 
 Commitment = Literal["processed", "confirmed", "finalized"]
@@ -50,9 +59,17 @@ class SendOptions:
     accept_failure: bool = False
     legacy: bool = False
     """Build a legacy message instead of a version 0 one."""
+    budget: bool = True
+    """Set a compute limit from simulation and a priority fee from recent ones, where a transaction is simulated."""
+    priority_fee_lamports_max: int = 100_000
+    """The most that one transaction bids on top of its base fee."""
     resend_every_s: float = 2.0
+    blockhash_reuse_s: float = 0.0
+    """How long one blockhash serves: many transactions in a row need not each ask for one."""
     poll_first_s: float = 0.05
     poll_max_s: float = 0.4
+    websocket_after_s: float = 0.5
+    """When a WebSocket is asked to tell of the outcome; polling goes on beside it."""
     give_up_after_s: float = 180.0
     """How long the outcome is waited for when the chain itself stands still."""
 
@@ -62,23 +79,14 @@ LAND_FAILURES = SendOptions(skip_preflight=True, accept_failure=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignedTransaction:
-    """A transaction as it will be sent, any number of times: nothing in it changes any more."""
-
-    raw: bytes
-    signature: str
-    blockhash: str
-    last_valid_block_height: int
-    instructions: tuple[Instruction, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """A transaction on the chain: base58 signature, slot, and the refusal when it failed there."""
 
     signature: str
     slot: int
     refusal: Refusal | None = None
+    guard: GuardAccount | None = None
+    """The account that keeps the chain from doing the same request again, where one was made."""
 
     @property
     def succeeded(self) -> bool:
@@ -93,18 +101,7 @@ class _Blockhash(msgspec.Struct):
 
 class _BlockhashAnswer(msgspec.Struct):
     value: _Blockhash
-
-
-class SignatureStatus(msgspec.Struct, frozen=True):
-    """What a node knows of a signature: slot, the TransactionError or None, the level reached."""
-
-    slot: int
-    err: Any = None
-    confirmation_status: str | None = msgspec.field(name="confirmationStatus", default=None)
-
-
-class _StatusAnswer(msgspec.Struct):
-    value: list[SignatureStatus | None]
+    context: Context = msgspec.field(default_factory=Context)
 
 
 class _Simulation(msgspec.Struct):
@@ -118,6 +115,7 @@ class Sender:
     def __init__(self, rpc: RpcClient, payer: Signer, options: SendOptions | None = None) -> None:
         self.rpc, self.payer, self.options = rpc, payer, options or SendOptions()
         self._signed: deque[str] = deque(maxlen=_REMEMBERED_SIGNATURES)
+        self._blockhash: tuple[float, _BlockhashAnswer] | None = None
 
     def using(self, options: SendOptions) -> "Sender":
         """Return a sender with other options that shares the connection and the memory of what was signed."""
@@ -135,53 +133,76 @@ class Sender:
         Raises BadInput when it is too large, or a signer is missing.
         """
         while True:
-            answer: _BlockhashAnswer = await self.rpc.call(
-                "getLatestBlockhash", [{"commitment": "confirmed"}], _BlockhashAnswer
-            )
+            answer = await self._recent_blockhash()
             signed = sign(
                 instructions,
                 [self.payer, *signers],
                 answer.value.blockhash,
                 answer.value.last_valid_block_height,
                 legacy=self.options.legacy,
+                fetched_slot=answer.context.slot,
             )
             if signed.signature not in self._signed:
                 self._signed.append(signed.signature)
                 return signed
+            self._blockhash = None
             # The same instructions over the same blockhash are the same transaction, and a chain
             # runs it once: the second of two equal payments needs a later blockhash.
             await asyncio.sleep(self.options.poll_first_s)
 
-    async def submit(self, signed: SignedTransaction) -> Receipt:
+    async def _recent_blockhash(self) -> _BlockhashAnswer:
+        kept = self._blockhash
+        if kept is not None and time.monotonic() - kept[0] < self.options.blockhash_reuse_s:
+            return kept[1]
+        asked = time.monotonic()
+        answer: _BlockhashAnswer = await self.rpc.call(
+            "getLatestBlockhash", [{"commitment": "confirmed"}], _BlockhashAnswer
+        )
+        self._blockhash = (asked, answer)
+        return answer
+
+    async def submit(self, signed: SignedTransaction, *, preflight: bool = True) -> Receipt:
         """Send signed bytes until they land or are dead; safe to call again with the same ones.
+
+        ``preflight`` False leaves the node's simulation out: its refusal says nothing about the
+        same bytes that may have gone out before.
 
         Raises ProgramRefused, Expired, OutcomeUnknown; NodeRefused when the node takes no such
         transaction at all.
         """
-        await self._broadcast(signed, first=True)
+        await self._broadcast(signed, first=preflight)
+        options = self.options
+        async with settled_hint(self.rpc, signed.signature, options.commitment, options.websocket_after_s) as told:
+            return await self._settle(signed, told)
+
+    async def _settle(self, signed: SignedTransaction, told: asyncio.Event) -> Receipt:
         started = resent = time.monotonic()
         pause_s = self.options.poll_first_s
+        # The first look goes through the history: these bytes may have landed days ago.
+        deep = True
         while True:
             try:
-                receipt = await self._outcome(signed)
+                receipt = await self._outcome(signed, search_history=deep)
+                deep = False
                 if receipt is not None:
                     return receipt
                 if time.monotonic() - resent >= self.options.resend_every_s:
-                    await self._raise_if_dead(signed)
+                    if await is_dead(self.rpc, signed):
+                        raise Expired(signed.signature, signed.last_valid_block_height)
                     await self._broadcast(signed, first=False)
-                    resent = time.monotonic()
+                    resent, deep = time.monotonic(), True
             except RpcError as gone:
                 raise OutcomeUnknown(signed.signature, signed.last_valid_block_height, str(gone)) from gone
             if time.monotonic() - started > self.options.give_up_after_s:
                 why = f"the chain has not settled it in {self.options.give_up_after_s:.0f} s"
                 raise OutcomeUnknown(signed.signature, signed.last_valid_block_height, why)
-            await asyncio.sleep(pause_s)
+            await pause(told, pause_s)
             pause_s = min(pause_s * 1.5, self.options.poll_max_s)
 
     async def status(self, signature: str, *, search_history: bool = True) -> SignatureStatus | None:
         """Return the node's status of a signature, None when it knows none."""
         options = {"searchTransactionHistory": search_history}
-        answer: _StatusAnswer = await self.rpc.call("getSignatureStatuses", [[signature], options], _StatusAnswer)
+        answer: StatusAnswer = await self.rpc.call("getSignatureStatuses", [[signature], options], StatusAnswer)
         return answer.value[0]
 
     async def airdrop(self, to: Pubkey, lamports: int) -> Receipt:
@@ -213,8 +234,8 @@ class Sender:
             # The bytes may have arrived though the answer did not: the status will tell.
             return
 
-    async def _outcome(self, signed: SignedTransaction) -> Receipt | None:
-        status = await self.status(signed.signature, search_history=False)
+    async def _outcome(self, signed: SignedTransaction, *, search_history: bool) -> Receipt | None:
+        status = await self.status(signed.signature, search_history=search_history)
         if status is None or not self._settled(status):
             return None
         return self._receipt(signed, status)
@@ -232,14 +253,6 @@ class Sender:
             raise ProgramRefused(refusal, signed.signature, landed=True)
         return Receipt(signature=signed.signature, slot=status.slot, refusal=refusal)
 
-    async def _raise_if_dead(self, signed: SignedTransaction) -> None:
-        # Height first, status after it: the other way round it could land in between.
-        height: int = await self.rpc.call("getBlockHeight", [{"commitment": "finalized"}], int)
-        if height <= signed.last_valid_block_height:
-            return
-        if await self.status(signed.signature) is None:
-            raise Expired(signed.signature, signed.last_valid_block_height)
-
 
 def sign(
     instructions: Sequence[Instruction],
@@ -248,14 +261,10 @@ def sign(
     last_valid_block_height: int,
     *,
     legacy: bool = False,
+    fetched_slot: int = 0,
 ) -> SignedTransaction:
     """Return the instructions signed; the first signer pays. Raises BadInput. Pure but for the keys."""
-    payer, recent = signers[0].pubkey(), Hash.from_string(blockhash)
-    message: Message | MessageV0
-    if legacy:
-        message = Message.new_with_blockhash(list(instructions), payer, recent)
-    else:
-        message = MessageV0.try_compile(payer, list(instructions), [], recent)
+    message = compile_message(instructions, signers[0].pubkey(), Hash.from_string(blockhash), legacy=legacy)
     needed = message.account_keys[: message.header.num_required_signatures]
     by_key: dict[Pubkey, Signer] = {signer.pubkey(): signer for signer in signers}
     missing = [str(key) for key in needed if key not in by_key]
@@ -273,6 +282,7 @@ def sign(
         blockhash=blockhash,
         last_valid_block_height=last_valid_block_height,
         instructions=tuple(instructions),
+        fetched_slot=fetched_slot,
     )
 
 

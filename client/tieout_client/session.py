@@ -6,10 +6,13 @@ from typing import Self
 from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
+from tieout_client.checks import Scene, look
 from tieout_client.errors import BadInput
+from tieout_client.exactly_once import Desk, Requests
 from tieout_client.instructions import token_account
 from tieout_client.keys import Address, Authorities, Signer, address
 from tieout_client.reading import Balance, Instrument, read_balance, read_instrument
+from tieout_client.risks import Holder, read_holders
 from tieout_client.sending import Receipt, Sender, SendOptions
 from tieout_rpc import RpcClient
 
@@ -18,24 +21,35 @@ class Session:
     """Base of ``Issuer``. Addresses are taken as ``Pubkey`` or base58; amounts are raw integers."""
 
     def __init__(
-        self, rpc: RpcClient, signer: Signer, authorities: Authorities | None = None, sender: Sender | None = None
+        self,
+        rpc: RpcClient,
+        signer: Signer,
+        authorities: Authorities | None = None,
+        sender: Sender | None = None,
+        desk: Desk | None = None,
     ) -> None:
         self.rpc = rpc
         self.signer = signer
         self.authorities = authorities or Authorities.of(signer)
         self.sender = sender or Sender(rpc, signer)
+        self.desk = desk or Desk()
+        self.requests = Requests(self.sender, self.desk)
         self._decimals: dict[Pubkey, int] = {}
 
     def using(self, *, options: SendOptions | None = None, authorities: Authorities | None = None) -> Self:
         """Return the same session with other send options or other authorities, over the same connection."""
         sender = self.sender if options is None else self.sender.using(options)
-        other = type(self)(self.rpc, self.signer, authorities or self.authorities, sender)
+        other = type(self)(self.rpc, self.signer, authorities or self.authorities, sender, self.desk)
         other._decimals = self._decimals
         return other
 
     async def show(self, mint: Address) -> Instrument:
         """Return the mint as it is: extensions, authorities, multiplier in force and pending. Raises BadInput."""
         return await read_instrument(self.rpc, address(mint, "mint"), self.sender.options.commitment)
+
+    async def holders(self, instrument: Instrument) -> dict[str, Holder]:
+        """Return who holds each authority: a key, a multisig, a program or nobody."""
+        return await read_holders(self.rpc, instrument)
 
     async def balance(self, account: Address) -> Balance:
         """Return a token account as it is. Raises BadInput when there is none."""
@@ -61,6 +75,25 @@ class Session:
         if balance.mint != str(mint):
             raise BadInput(f"the token account {at} is of the mint {balance.mint}, not of {mint}")
         return at, balance
+
+    async def _scene(
+        self, mint: Pubkey, accounts: Sequence[Pubkey], raw: int | None = None, decimals: int | None = None
+    ) -> Scene:
+        """Look, and check what every operation needs: decimals as expected, not paused, within the limit."""
+        # Not at "finalized": what was sent a moment ago counts, whatever the next one waits for.
+        scene = await look(self.rpc, mint, accounts, "confirmed")
+        self._decimals[mint] = scene.instrument.decimals
+        if self._checking:
+            scene.decimals(decimals)
+            scene.running()
+            if raw is not None:
+                scene.within(raw, self.desk.limits)
+        return scene
+
+    @property
+    def _checking(self) -> bool:
+        # Who skips the preflight wants the chain's own refusal.
+        return not self.sender.options.skip_preflight
 
     async def _send(self, instructions: Sequence[Instruction], *signers: Signer) -> Receipt:
         return await self.sender.send(instructions, signers)

@@ -165,18 +165,22 @@ async def until_done(act: Any) -> None:
 
 async def settled(rpc: RpcClient) -> int:
     """Wait until everything up to now is finalized; return that slot."""
-    now = await rpc.call("getSlot", [{"commitment": "processed"}], int)
+    now: int = await rpc.call("getSlot", [{"commitment": "processed"}], int)
     while await rpc.call("getSlot", [{"commitment": "finalized"}], int) < now:
         await asyncio.sleep(0.1)
-    blocks = (await rpc.call("localnet_canonical", [{"from": 0, "to": now}]))["blocks"]
+    blocks = await canonical(rpc, now)
     return int(blocks[-1]["slot"])
+
+
+async def canonical(rpc: RpcClient, last: int) -> list[Any]:
+    """The blocks of the true chain up to a slot."""
+    answer: Any = await rpc.call("localnet_canonical", [{"from": 0, "to": last}])
+    return [block for block in answer["blocks"] if block["slot"] <= last]
 
 
 async def assert_equals_the_truth(rpc: RpcClient, dsn: str, mint: str, last: int) -> None:
     """Compare the ledger with the oracle, block by block, and with the node's balances."""
-    truth = [
-        b for b in (await rpc.call("localnet_canonical", [{"from": 0, "to": last}]))["blocks"] if b["slot"] <= last
-    ]
+    truth = await canonical(rpc, last)
     ours = await query(
         dsn, "select slot, parent_slot, blockhash from ledger.slots where slot <= $1 order by slot", last
     )
@@ -194,8 +198,8 @@ async def assert_equals_the_truth(rpc: RpcClient, dsn: str, mint: str, last: int
     assert set(signatures) <= set(landed), "nothing that did not happen"
     assert await query(dsn, "select * from ledger.parked") == []
     assert await query(dsn, "select * from ledger.quarantine") == []
-    supply = await rpc.call("getTokenSupply", [mint, {"commitment": "finalized"}])
+    supply: Any = await rpc.call("getTokenSupply", [mint, {"commitment": "finalized"}])
     assert await value(dsn, "select supply from ledger.supply where mint = $1", mint) == int(supply["value"]["amount"])
     for row in await query(dsn, "select account, amount from ledger.balances where mint = $1", mint):
-        answer = await rpc.call("getTokenAccountBalance", [row["account"], {"commitment": "finalized"}])
+        answer: Any = await rpc.call("getTokenAccountBalance", [row["account"], {"commitment": "finalized"}])
         assert int(answer["value"]["amount"]) == row["amount"], row["account"]

@@ -141,6 +141,10 @@ def test_a_memo_is_one_instruction_without_accounts():
 def test_key_files_are_those_of_solana_keygen(tmp_path):
     key, file = Keypair(), tmp_path / "id.json"
     file.write_text(json.dumps(list(bytes(key))))
+    file.chmod(0o604)
+    with pytest.raises(BadInput, match=r"can be read by everybody on this machine: chmod 600 .*id\.json"):
+        load_keypair(file)
+    file.chmod(0o600)
     assert load_keypair(file) == key
     again = tmp_path / "again.json"
     write_keypair(again, key)
@@ -169,6 +173,7 @@ BROKEN = {
 def test_a_broken_key_file_is_named_and_never_shown(tmp_path, kind):
     file = tmp_path / "broken.json"
     file.write_text(BROKEN[kind], errors="surrogateescape")
+    file.chmod(0o600)
     with pytest.raises(BadInput, match=r"broken\.json") as refused:
         load_keypair(file)
     assert "7, 7" not in str(refused.value)

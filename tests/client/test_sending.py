@@ -29,13 +29,18 @@ LANDED = {"slot": 7, "err": None, "confirmationStatus": "confirmed"}
 FAILED = {"slot": 8, "err": {"InstructionError": [0, {"Custom": 4}]}, "confirmationStatus": "confirmed"}
 
 
+def epoch(height):
+    return {"absoluteSlot": height + 10, "blockHeight": height}
+
+
 class ScriptedNode:
     """Answers each method with the next of its script, the last one for ever; an exception is raised."""
 
     def __init__(self, **script):
         self.script = {
             "getLatestBlockhash": [{"value": {"blockhash": str(Hash.default()), "lastValidBlockHeight": 150}}],
-            "getBlockHeight": [100],
+            "getEpochInfo": [epoch(100)],
+            "getFirstAvailableBlock": [0],
             "sendTransaction": ["ignored"],
             "getSignatureStatuses": [{"value": [LANDED]}],
         } | script
@@ -51,12 +56,17 @@ class ScriptedNode:
             raise answer
         return msgspec.convert(answer, result_type) if result_type else answer
 
+    async def call_raw(self, method, params=()):
+        import msgspec
+
+        return msgspec.json.encode(await self.call(method, params)), "node"
+
     def sent(self):
         return [params for method, params in self.calls if method == "sendTransaction"]
 
 
 def statuses(*found):
-    return [{"value": [status]} for status in found]
+    return [{"value": [status], "context": {"slot": 1000}} for status in found]
 
 
 def preflight(err, logs=("Program log: whatever",)):
@@ -122,17 +132,32 @@ async def test_a_failure_on_chain_raises_or_is_reported():
 
 
 async def test_it_is_dead_only_past_its_height_and_without_a_status():
-    node = ScriptedNode(getSignatureStatuses=statuses(None), getBlockHeight=[149, 150, 151])
+    node = ScriptedNode(getSignatureStatuses=statuses(None), getEpochInfo=[epoch(149), epoch(150), epoch(151)])
     with pytest.raises(Expired, match="did not land by block height 150"):
         await sender(node).send([PAUSE], [OWNER])
-    asked = [params for method, params in node.calls if method == "getBlockHeight"]
+    asked = [params for method, params in node.calls if method == "getEpochInfo"]
     assert len(asked) == 3
     assert asked[0] == [{"commitment": "finalized"}]
     assert node.calls[-1][1][1] == {"searchTransactionHistory": True}
 
 
+async def test_a_node_that_lags_behind_its_own_final_slot_proves_nothing():
+    behind = {"value": [None], "context": {"slot": 160}}
+    ahead = {"value": [None], "context": {"slot": 161}}
+    node = ScriptedNode(getSignatureStatuses=[behind, behind, behind, behind, ahead], getEpochInfo=[epoch(151)])
+    with pytest.raises(Expired):
+        await sender(node).send([PAUSE], [OWNER])
+    assert len([m for m, _ in node.calls if m == "getEpochInfo"]) > 1
+
+
+async def test_a_node_whose_history_begins_too_late_proves_nothing():
+    node = ScriptedNode(getSignatureStatuses=statuses(None), getEpochInfo=[epoch(151)], getFirstAvailableBlock=[1])
+    with pytest.raises(OutcomeUnknown, match="keeps blocks from slot 1 only, it was signed at slot 0"):
+        await sender(node).send([PAUSE], [OWNER])
+
+
 async def test_a_late_status_saves_it_from_being_called_dead():
-    node = ScriptedNode(getSignatureStatuses=statuses(None, LANDED), getBlockHeight=[151])
+    node = ScriptedNode(getSignatureStatuses=statuses(None, LANDED), getEpochInfo=[epoch(151)])
     assert (await sender(node).send([PAUSE], [OWNER])).slot == 7
 
 

@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from tieout_idl import TOKEN_2022_PROGRAM, BadValue, ShortData, base58, mint_space, parse_account, parse_mint
-from tieout_idl.codec import decode_fields, encode_fields
+from tieout_idl.codec import compile_fields, decode_fields, encode_fields
 from tieout_idl.table import EXTENSIONS, snake
 
 XSTOCKS = [
@@ -117,7 +117,7 @@ def test_live_mints_have_the_length_and_values_that_our_layouts_give(shared_json
             number, fields = BY_NAME[name]
             value = encode_fields(name, fields, state)
             tlv += struct.pack("<HH", number, len(value)) + value
-            assert decode_fields(name, fields, value, 0) == state
+            assert decode_fields(name, compile_fields(fields), value, 0) == state
         assert 166 + len(tlv) == account["space"]
         mint = parse_mint(mint_base(info) + bytes(83) + b"\x01" + tlv)
         assert [e.name for e in mint.extensions] == [name for name, _ in extensions]

@@ -1,5 +1,7 @@
 """``tieout instrument``: create and control tokenized stocks on the chain."""
 
+import json
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +11,7 @@ import typer
 from tieout import exits, settings
 from tieout.commands.market import Amount, Mint, Raw
 from tieout.commands.options import Dsn, Json, RpcUrl, group, run
-from tieout.issuer import Keypair, Keys, issuer, raw_amount, receipt
+from tieout.issuer import JournalFile, Keypair, Keys, desk, issuer, raw_amount, receipt
 from tieout.output import OUTPUT, table
 
 APP = group("Instruments: create, look at and control tokenized stocks.")
@@ -77,11 +79,56 @@ def list_(dsn: Dsn = None, as_json: Json = False) -> None:
 
 
 @APP.command()
-def show(mint: Mint, rpc_url: RpcUrl = None, as_json: Json = False) -> None:
-    """Show a mint as the chain has it: supply, multiplier in force and pending, authorities, extensions."""
-    found = run(_show(mint, rpc_url))
+def show(
+    mint: Mint,
+    profile: Annotated[
+        Path | None,
+        typer.Option(
+            "--profile", help="TOML or JSON with what it should be, named as in --json; exit 1 if it differs."
+        ),
+    ] = None,
+    rpc_url: RpcUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Show a mint as the chain has it: supply, multipliers, authorities and who holds them, extensions, risks."""
+    from tieout_client import differences, risks
+
+    expected = None if profile is None else _profile(profile)
+    found, holders = run(_show(mint, rpc_url))
+    plain = _plain(found)
+    plain["holders"] = {role: holder.detail for role, holder in holders.items()}
+    plain["risks"] = {risk.code: risk.sentence for risk in risks(found, holders)}
+    lines: list[Any] = [table("", ("", ""), ((k, _line(v)) for k, v in plain.items()))]
+    differs: list[tuple[str, Any, Any]] = []
+    if expected is not None:
+        differs = differences(expected, plain)
+        plain["differences"] = [{"field": at, "expected": e, "found": f} for at, e, f in differs]
+        rows = [(at, _line(e), _line(f)) for at, e, f in differs]
+        lines.append(
+            table("differs from the profile", ("field", "expected", "found"), rows) if rows else "as the profile says"
+        )
+    OUTPUT.result(plain, *lines)
+    if differs:
+        raise exits.Found
+
+
+def _profile(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text("utf-8")
+        found = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as bad:
+        raise exits.UsageProblem(f"cannot read the profile {path}: {bad.strerror or type(bad).__name__}") from bad
+    except (ValueError, RecursionError) as bad:
+        raise exits.UsageProblem(f"the profile {path} is neither TOML nor, named .json, JSON: {bad}") from bad
+    if not isinstance(found, dict) or not found:
+        raise exits.UsageProblem(f"the profile {path} names nothing to compare: take fields of instrument show --json")
+    # What show --json says of itself and of the moment is no part of a profile.
+    return {name: value for name, value in found.items() if name not in {"schema", "slot"}}
+
+
+def _plain(found: Any) -> dict[str, Any]:
     pending = found.pending
-    plain = {
+    return {
         "mint": found.address,
         "slot": found.slot,
         "symbol": found.symbol,
@@ -96,7 +143,6 @@ def show(mint: Mint, rpc_url: RpcUrl = None, as_json: Json = False) -> None:
         "authorities": dict(found.authorities),
         "extensions": [e.name for e in found.mint.extensions],
     }
-    OUTPUT.result(plain, table("", ("", ""), ((k, _line(v)) for k, v in plain.items())))
 
 
 def _line(value: Any) -> str:
@@ -112,14 +158,15 @@ def _multiplier(value: Any) -> dict[str, Any]:
     return {"value": str(value.as_float), "bits": value.bits.hex(), "effective_at": shown}
 
 
-async def _show(mint: str, rpc_url: list[str] | None) -> Any:
+async def _show(mint: str, rpc_url: list[str] | None) -> tuple[Any, Any]:
     from solders.keypair import Keypair as Key
 
     from tieout_client import connect
 
     # Reading needs no key of anybody's: a throw-away one stands where a signer is asked for.
     async with connect(settings.node_urls(rpc_url), Key()) as connected:
-        return await connected.show(mint)
+        found = await connected.show(mint)
+        return found, await connected.holders(found)
 
 
 @APP.command()
@@ -140,13 +187,14 @@ def multiplier(
         async with issuer(rpc_url, keypair, keys) as connected:
             if at is None:
                 return await connected.set_multiplier_now(mint, value)
-            return await connected.schedule_multiplier(mint, value, _timestamp(at))
+            return await connected.schedule_multiplier(mint, value, timestamp(at))
 
     done = run(work())
     _landed(f"multiplier {done.multiplier.as_float}", done, multiplier=_multiplier(done.multiplier), error=done.error)
 
 
-def _timestamp(text: str) -> int:
+def timestamp(text: str) -> int:
+    """Read an instant with a zone as unix seconds. Raises UsageProblem."""
     try:
         instant = datetime.fromisoformat(text)
     except ValueError as bad:
@@ -218,12 +266,13 @@ def seize(
     rpc_url: RpcUrl = None,
     keypair: Keypair = None,
     keys: Keys = None,
+    journal: JournalFile = None,
     as_json: Json = False,
 ) -> None:
     """Move a holder's tokens to the treasury by the permanent delegate, in one transaction."""
 
     async def work() -> Any:
-        async with issuer(rpc_url, keypair, keys) as connected:
+        async with desk(rpc_url, keypair, keys, journal) as connected:
             return await connected.seize(mint, account, await raw_amount(connected, mint, amount, raw), case)
 
     _landed("seized", run(work()))

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from tieout.commands.options import Json, RpcUrl, run
-from tieout.issuer import Keypair, Keys, issuer, raw_amount, receipt
+from tieout.issuer import Guard, JournalFile, Keypair, Keys, desk, issuer, raw_amount, receipt
 from tieout.output import OUTPUT
 
 Mint = Annotated[str, typer.Argument(help="Mint address.")]
@@ -23,9 +23,10 @@ def register(app: typer.Typer) -> None:
 
 
 def _done(verb: str, amount: int, done: Any) -> None:
-    OUTPUT.result(
-        {**receipt(done), "raw": str(amount)}, f"{verb} {amount:,} raw in slot {done.slot:,}\n{done.signature}"
-    )
+    lines = [f"{verb} {amount:,} raw in slot {done.slot:,}", done.signature]
+    if done.guard is not None:
+        lines.append(f"guard account {done.guard.address} keeps {done.guard.lamports:,} lamports for good")
+    OUTPUT.result({**receipt(done), "raw": str(amount)}, "\n".join(lines))
 
 
 def issue(
@@ -38,12 +39,14 @@ def issue(
     rpc_url: RpcUrl = None,
     keypair: Keypair = None,
     keys: Keys = None,
+    journal: JournalFile = None,
+    guard: Guard = None,
     as_json: Json = False,
 ) -> None:
     """Release tokens from the treasury against a request; from then on they are owed in shares."""
 
     async def work() -> tuple[int, Any]:
-        async with issuer(rpc_url, keypair, keys) as connected:
+        async with desk(rpc_url, keypair, keys, journal, guard) as connected:
             units = await raw_amount(connected, mint, amount, raw)
             return units, await connected.issue(mint, units, to, request, mint_first=mint_first)
 
@@ -62,6 +65,7 @@ def redeem(
     rpc_url: RpcUrl = None,
     keypair: Keypair = None,
     keys: Keys = None,
+    journal: JournalFile = None,
     as_json: Json = False,
 ) -> None:
     """Return a holder's tokens to the redemption wallet; they stay owed until the shares are delivered."""
@@ -69,7 +73,7 @@ def redeem(
     async def work() -> tuple[int, Any]:
         from tieout_client import load_keypair
 
-        async with issuer(rpc_url, keypair, keys) as connected:
+        async with desk(rpc_url, keypair, keys, journal) as connected:
             units = await raw_amount(connected, mint, amount, raw)
             done = await connected.redeem(mint, units, load_keypair(holder), request)
             return units, await connected.sweep(mint, units, request) if sweep else done
@@ -88,6 +92,7 @@ def burn(
     rpc_url: RpcUrl = None,
     keypair: Keypair = None,
     keys: Keys = None,
+    journal: JournalFile = None,
     as_json: Json = False,
 ) -> None:
     """Burn tokens from the treasury, or a holder's own."""
@@ -95,7 +100,7 @@ def burn(
     async def work() -> tuple[int, Any]:
         from tieout_client import load_keypair
 
-        async with issuer(rpc_url, keypair, keys) as connected:
+        async with desk(rpc_url, keypair, keys, journal) as connected:
             units = await raw_amount(connected, mint, amount, raw)
             owner = None if holder is None else load_keypair(holder)
             return units, await connected.burn(mint, units, request, holder=owner)

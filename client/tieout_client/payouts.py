@@ -1,0 +1,179 @@
+"""Payouts: one holder pays thousands of rows, several in a transaction, each row once.
+
+Rows are cut into transactions in the order of the file, so that the same file always gives the
+same requests ``<payout id>/<number>``. The journal knows each; running again pays what is missing.
+"""
+
+import asyncio
+import csv
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from solders.instruction import Instruction
+from solders.pubkey import Pubkey
+
+from tieout_client import instructions as ix
+from tieout_client.amounts import check_raw, parse_raw, shares_to_raw
+from tieout_client.errors import BadInput, ClientError, JournalUnavailable
+from tieout_client.exactly_once import Plan, Requests
+from tieout_client.journal import Request
+from tieout_client.keys import Address, Signer, address
+from tieout_client.memo import request_memo
+from tieout_client.session import Session
+
+ROWS_PER_TRANSACTION: Final = 7
+"""What fits 1,232 bytes with the opening of each account, whether or not it is needed."""
+
+PAYOUT_ROWS_MAX: Final = 100_000
+_AT_ONCE: Final = 48
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutRow:
+    """One payment: the ``line`` of the file it stands in, the base58 owner who is paid, raw units above zero."""
+
+    line: int
+    owner: str
+    raw: int
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutLine:
+    """What became of a row: its transaction and slot, or the ``error`` for which it is not paid or not known."""
+
+    row: PayoutRow
+    signature: str | None
+    slot: int | None
+    error: str | None
+
+    @property
+    def paid(self) -> bool:
+        """True when the row's tokens have moved."""
+        return self.error is None
+
+
+def parse_payout(text: str, *, decimals: int, bits: bytes | None = None) -> list[PayoutRow]:
+    """Return the rows of a CSV file with the columns ``owner`` and ``amount``.
+
+    Amounts are shares at the multiplier of ``bits``, rounded down to whole units, or raw units
+    where that is None. The whole file is refused, naming the lines, when any is wrong: BadInput.
+    """
+    reader = csv.DictReader(io.StringIO(text), strict=True)
+    if reader.fieldnames is None or not {"owner", "amount"} <= set(reader.fieldnames):
+        raise BadInput("a payout file has the columns owner and amount in its first line")
+    rows: list[PayoutRow] = []
+    wrong: list[str] = []
+    try:
+        for record in reader:
+            try:
+                owner, amount = address(record["owner"] or "", "owner"), (record["amount"] or "").strip()
+                raw = parse_raw(amount) if bits is None else shares_to_raw(amount, decimals, bits).raw
+                rows.append(PayoutRow(reader.line_num, str(owner), check_raw(raw, zero=False)))
+            except BadInput as bad:
+                wrong.append(f"line {reader.line_num}: {bad}")
+    except csv.Error as bad:
+        wrong.append(f"line {reader.line_num}: {bad}")
+    if wrong:
+        more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise BadInput("; ".join(wrong[:5]) + more)
+    if not 0 < len(rows) <= PAYOUT_ROWS_MAX:
+        raise BadInput(f"a payout has 1 to {PAYOUT_ROWS_MAX} rows, not {len(rows)}")
+    return rows
+
+
+class Payouts(Session):
+    """Paying many holders from one account."""
+
+    async def payout(
+        self,
+        mint: Address,
+        rows: Sequence[PayoutRow],
+        holder: Signer,
+        payout_id: str,
+        *,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[PayoutLine]:
+        """Pay each row once from the holder's account, opening accounts that are missing; needs a journal.
+
+        ``progress`` is told how many more rows are settled. A transaction that fails leaves its
+        rows unpaid with the reason, and the others go on. Raises BadInput (and its kinds) before
+        anything is signed, JournalUnavailable when the journal fails on the way.
+        """
+        journal, at = self.desk.journal, address(mint, "mint")
+        if journal is None:
+            raise BadInput("a payout is taken up again from its journal: name one")
+        requests = self._paying()
+        chunks = [rows[n : n + ROWS_PER_TRANSACTION] for n in range(0, len(rows), ROWS_PER_TRANSACTION)]
+        asked = [self._chunk(at, chunk, holder, payout_id, n) for n, chunk in enumerate(chunks)]
+        chain = await requests.chain()
+        known = [await asyncio.to_thread(journal.find, chain, request) for request in asked]
+        missing = sum(r.raw for r, entry in zip(asked, known, strict=True) if entry is None)
+        await self._check_payout(at, holder, sum(r.raw for r in rows), missing, fresh=not any(known))
+        decimals, free = await self._decimals_of(at), asyncio.Semaphore(_AT_ONCE)
+
+        async def pay(chunk: Sequence[PayoutRow], request: Request) -> list[PayoutLine]:
+            async with free:
+                lines = await self._pay(requests, at, chunk, request, holder, decimals)
+            if progress is not None:
+                progress(len(chunk))
+            return lines
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(pay(c, r)) for c, r in zip(chunks, asked, strict=True)]
+        return [line for task in tasks for line in task.result()]
+
+    async def _pay(
+        self,
+        requests: Requests,
+        mint: Pubkey,
+        chunk: Sequence[PayoutRow],
+        request: Request,
+        holder: Signer,
+        decimals: int,
+    ) -> list[PayoutLine]:
+        async def prepare() -> Plan:
+            return Plan(steps=self._steps(mint, chunk, holder.pubkey(), decimals), signers=[holder])
+
+        try:
+            done = await requests.perform(request, prepare)
+        except JournalUnavailable:
+            raise
+        except ClientError as failed:
+            return [PayoutLine(row, None, None, str(failed)) for row in chunk]
+        return [PayoutLine(row, done.signature, done.slot, None) for row in chunk]
+
+    def _steps(self, mint: Pubkey, chunk: Sequence[PayoutRow], owner: Pubkey, decimals: int) -> list[Instruction]:
+        source, payer = ix.token_account(mint, owner), self.signer.pubkey()
+        steps: list[Instruction] = []
+        for row in chunk:
+            to = Pubkey.from_string(row.owner)
+            moving = ix.transfer(mint, source, ix.token_account(mint, to), owner, raw=row.raw, decimals=decimals)
+            steps += [ix.open_account(mint, to, payer), moving]
+        return steps
+
+    async def _check_payout(self, mint: Pubkey, holder: Signer, total: int, missing: int, *, fresh: bool) -> None:
+        source = ix.token_account(mint, holder.pubkey())
+        scene = await self._scene(mint, [source], total)
+        if self._checking:
+            # What is under way may have left the account already.
+            scene.debit(source, total if fresh else missing)
+
+    def _paying(self) -> Requests:
+        # Checked as a whole, so not simulated one by one; the chain refuses what has changed since.
+        options = replace(
+            self.sender.options, skip_preflight=True, accept_failure=False, blockhash_reuse_s=1.0, poll_first_s=0.15
+        )
+        return Requests(self.sender.using(options), self.desk)
+
+    @staticmethod
+    def _chunk(mint: Pubkey, chunk: Sequence[PayoutRow], holder: Signer, payout_id: str, number: int) -> Request:
+        text = "\n".join(f"{row.owner} {row.raw}" for row in chunk)
+        request_id = f"{payout_id}/{number}"
+        request_memo("payout", request_id)
+        details = {"of": str(holder.pubkey()), "rows": hashlib.sha256(text.encode()).hexdigest()[:16]}
+        return Request(
+            kind="payout", request_id=request_id, mint=str(mint), raw=sum(row.raw for row in chunk), details=details
+        )

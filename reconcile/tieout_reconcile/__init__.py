@@ -1,6 +1,7 @@
 """Reconciliation: what the tokens promise against the shares in custody, and which movement has no order.
 
-Takes in the registry (TOML), custodian statements and orders (CSV), reads the proven ledger through
+Takes in the registry (TOML), custodian statements and orders (CSV and the custodians' own formats, in
+``formats``), reads the proven ledger through
 its views, and stores each run with its derivation. The cores (``registry_file``, ``statements``,
 ``orders``, ``crossings``, ``matching``, ``liability``, ``findings``, ``instrument``) are pure;
 ``store``, ``chain``, ``intake`` and ``runner`` do the I/O. Unknown is never zero: the verdict is
@@ -35,6 +36,7 @@ from tieout_reconcile.registry import Change, Custodian, CustodyAccount, Instrum
 from tieout_reconcile.results import (
     CrossingLine,
     CustodyLine,
+    Encumbrance,
     Finding,
     Inputs,
     InstrumentResult,
@@ -64,6 +66,7 @@ __all__ = [
     "Custodian",
     "CustodyAccount",
     "CustodyLine",
+    "Encumbrance",
     "Finding",
     "Headroom",
     "Imported",

@@ -5,14 +5,14 @@ ISO 8601 in UTC, bytes in hexadecimal. A field marked ``metadata={"canonical": F
 """
 
 import dataclasses
+import json
 import types
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from fractions import Fraction
+from functools import cache
 from typing import Any, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
-
-import rfc8785
 
 from tieout_reconcile.exact import decimal_text
 from tieout_reconcile.registry import instant_text
@@ -23,35 +23,59 @@ Raw = NewType("Raw", int)
 Record = TypeVar("Record")
 
 
-_known_hints: dict[Any, dict[str, Any]] = {}
-
-
-def _hints(kind: Any) -> dict[str, Any]:
-    if kind not in _known_hints:
-        _known_hints[kind] = get_type_hints(kind)
-    return _known_hints[kind]
-
-
 def to_plain(record: Any) -> dict[str, Any]:
     """Return the canonical fields of a dataclass as plain JSON values."""
-    hints = _hints(type(record))
     return {
-        field.name: _encode(getattr(record, field.name), hints[field.name])
-        for field in dataclasses.fields(record)
-        if field.metadata.get("canonical", True)
+        name: None if (value := getattr(record, name)) is None else write(value)
+        for name, write in _writers(type(record))
     }
+
+
+_hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
+
+
+def _writers_of(kind: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    """Return how each canonical field of a dataclass is written: worked out once a class, not once a row."""
+    hints = _hints(kind)
+    fields = [f for f in dataclasses.fields(kind) if f.metadata.get("canonical", True)]
+    return tuple((field.name, _writer(_inner(hints[field.name]))) for field in fields)
+
+
+_writers: Callable[[Any], tuple[tuple[str, Callable[[Any], Any]], ...]] = cache(_writers_of)
+
+
+def _writer(hint: Any) -> Callable[[Any], Any]:
+    if hint in _CODECS:
+        return _CODECS[hint][0]
+    if get_origin(hint) is tuple:
+        write = _writer(_inner(get_args(hint)[0]))
+        return lambda values: [None if value is None else write(value) for value in values]
+    return to_plain if dataclasses.is_dataclass(hint) else lambda value: value
 
 
 def from_plain(kind: type[Record], plain: Mapping[str, Any]) -> Record:
     """Return the dataclass that ``to_plain`` wrote."""
     hints = _hints(kind)
     fields = [f for f in dataclasses.fields(kind) if f.metadata.get("canonical", True)]  # type: ignore[arg-type]
-    return kind(**{field.name: _decode(plain[field.name], hints[field.name]) for field in fields})
+    # a record stored before a field was added has that field's default
+    return kind(**{f.name: _decode(plain[f.name], hints[f.name]) for f in fields if f.name in plain})
 
 
 def canonical_bytes(plain: Mapping[str, Any]) -> bytes:
-    """Return the one byte string of a JSON object (RFC 8785)."""
-    return rfc8785.dumps(dict(plain))
+    """Return the one byte string of a JSON object without floats (RFC 8785).
+
+    With text, integers and ASCII keys alone the standard encoder's compact sorted form is the canonical
+    one, and ten times as fast as ``rfc8785``, which a test compares it with. Raises TypeError for a float.
+    """
+    if any(map(_has_float, plain.values())):
+        raise TypeError("a float has no place in a canonical record: write it as text")
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _has_float(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_float, value.values()))
+    return any(map(_has_float, value)) if isinstance(value, list) else isinstance(value, float)
 
 
 def _inner(hint: Any) -> Any:
@@ -68,17 +92,6 @@ _CODECS: dict[Any, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     datetime: (instant_text, datetime.fromisoformat),
     bytes: (bytes.hex, bytes.fromhex),
 }
-
-
-def _encode(value: Any, hint: Any) -> Any:
-    hint = _inner(hint)
-    if value is None:
-        return None
-    if hint in _CODECS:
-        return _CODECS[hint][0](value)
-    if get_origin(hint) is tuple:
-        return [_encode(item, get_args(hint)[0]) for item in value]
-    return to_plain(value) if dataclasses.is_dataclass(hint) else value
 
 
 def _decode(value: Any, hint: Any) -> Any:

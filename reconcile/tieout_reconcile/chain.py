@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from tieout_reconcile.facts import Chain, Holding, Movement, MultiplierStep, OwnerChange, Position
-from tieout_reconcile.registry import Registry
+from tieout_reconcile.registry import ISSUER_ROLES, Registry, Wallet
 from tieout_reconcile.store import SQL
 
 Item = TypeVar("Item")
@@ -27,11 +27,11 @@ class Snapshot:
 async def read_chains(db: asyncpg.Connection, registry: Registry, slot: int, batch: int) -> Snapshot:
     """Read all registered mints. A handful of queries whatever the number of mints; run it in one snapshot."""
     mints = [i.mint for i in registry.instruments]
-    owners = sorted({w.address for w in registry.wallets if w.kind == "owner"})
-    accounts = sorted({w.address for w in registry.wallets if w.kind == "account"})
     states = await db.fetch(SQL["chain_states"], mints, slot, batch)
-    holdings = await db.fetch(SQL["holdings"], mints, slot, batch, owners, accounts)
-    movements = await db.fetch(SQL["movements"], mints, slot, batch, owners, accounts)
+    holdings = await db.fetch(SQL["holdings"], mints, slot, batch, *_addresses(registry.wallets))
+    # a wallet that was never the issuer's moves nothing across its boundary by itself
+    issuers = [w for w in registry.wallets if w.role in ISSUER_ROLES]
+    movements = await db.fetch(SQL["movements"], mints, slot, batch, *_addresses(issuers))
     changes = await db.fetch(SQL["owner_changes"], mints, slot, batch)
     multipliers = await db.fetch(SQL["multipliers"], mints, batch)
     times = (_Times(), _Times())
@@ -54,6 +54,14 @@ async def read_chains(db: asyncpg.Connection, registry: Registry, slot: int, bat
     proven_from = [row["known_from"] for row in states if _gap(row, slot) is None]
     block = await db.fetchrow(SQL["slot_time"], min(proven_from), slot) if proven_from else None
     return Snapshot(chains, block["block_time"] if block else None, block["blockhash"] if block else None)
+
+
+def _addresses(wallets: Iterable[Wallet]) -> tuple[list[str], list[str]]:
+    """Return the owners and the token accounts among wallets."""
+    by_kind: dict[str, set[str]] = {"owner": set(), "account": set()}
+    for wallet in wallets:
+        by_kind[wallet.kind].add(wallet.address)
+    return sorted(by_kind["owner"]), sorted(by_kind["account"])
 
 
 def _gap(row: Any, slot: int) -> str | None:

@@ -100,10 +100,11 @@ def decode_text(file: InputFile) -> str:
 class Row:
     """One record of a CSV file: its line, its values by column, and where its faults go."""
 
-    __slots__ = ("line", "problems", "values")
+    __slots__ = ("line", "place", "problems", "values")
 
-    def __init__(self, line: int, values: dict[str, str], problems: Problems) -> None:
+    def __init__(self, line: int, values: dict[str, str], problems: Problems, place: str | None = None) -> None:
         self.line = line
+        self.place = place or f"line {line}"
         self.values = values
         self.problems = problems
 
@@ -113,7 +114,7 @@ class Row:
 
     def fault(self, what: str) -> None:
         """Record a fault of this line."""
-        self.problems.add(f"line {self.line}", what)
+        self.problems.add(self.place, what)
 
     def parsed(self, column: str, parse: Callable[[str], Value]) -> Value | None:
         """Return ``parse(value)``; a ValueError becomes a fault of this line, and None is returned."""
@@ -129,9 +130,20 @@ class Row:
         return self.parsed(column, parse) if self.get(column) else None
 
 
-def csv_rows(file: InputFile, required: frozenset[str], optional: frozenset[str], problems: Problems) -> Iterator[Row]:
-    """Yield the records of a CSV file. Faults of shape go to ``problems``; a bad header raises BadInput."""
-    reader = csv.reader(io.StringIO(decode_text(file), newline=""), strict=True)
+def csv_rows(
+    file: InputFile,
+    required: frozenset[str],
+    optional: frozenset[str],
+    problems: Problems,
+    *,
+    delimiter: str = ",",
+    others: bool = False,
+) -> Iterator[Row]:
+    """Yield the records of a CSV file. Faults of shape go to ``problems``; a bad header raises BadInput.
+
+    ``others`` lets columns stand that nobody asked for.
+    """
+    reader = csv.reader(io.StringIO(decode_text(file), newline=""), strict=True, delimiter=delimiter)
     header: list[str] | None = None
     line = 0
     while True:
@@ -146,7 +158,9 @@ def csv_rows(file: InputFile, required: frozenset[str], optional: frozenset[str]
         if not record:
             continue
         if header is None:
-            header = _checked_header([name.strip() for name in record], required, optional, file.name, line)
+            names = [name.strip() for name in record]
+            allowed = optional | frozenset(names) if others else optional
+            header = _checked_header(names, required, allowed, file.name, line)
         elif (row := _row(record, header, line, problems)) is not None:
             yield row
     if header is None:

@@ -15,7 +15,7 @@ from tieout_reconcile.files import shown
 from tieout_reconcile.matching import Match, Matching, memo_references
 from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import Instrument, Role, instant_text
-from tieout_reconcile.results import Finding
+from tieout_reconcile.results import CustodyLine, Finding
 
 SHOWN_PLACES = 9
 
@@ -29,6 +29,7 @@ NAMES = {
     "B2": "OVER_BACKED",
     "B5": "STALE_STATEMENT",
     "B6": "MISSING_POSITION",
+    "B10": "ENCUMBERED",
     "B12": "MULTIPLIER_UNKNOWN",
     "C1": "MINT_NO_DEPOSIT",
     "C2": "DEPOSIT_NO_MINT",
@@ -75,6 +76,24 @@ def figure_finding(
     """Return a break about a figure, not a movement; ``anchor`` tells it from others of its code and mint."""
     key = "/".join(part for part in (code, instrument.mint, anchor) if part)
     return Finding(key, code, NAMES[code], "break", instrument.symbol, summary, shares=shares)
+
+
+def encumbrance_finding(instrument: Instrument, line: CustodyLine) -> Finding:
+    """Return the notice of shares that lie in an account and are not free; a shortfall they make is its own break."""
+    parts = ", ".join(f"{part.kind} {rounded_text(part.shares, SHOWN_PLACES)}" for part in line.encumbrances)
+    place = f"{line.custodian}/{line.account}"
+    held = rounded_text(line.aggregate or Fraction(0), SHOWN_PLACES)
+    return Finding(
+        f"B10/{instrument.mint}/{place}",
+        "B10",
+        NAMES["B10"],
+        "notice",
+        instrument.symbol,
+        f"{shares_text(line.encumbered, instrument)} of {held} at {place} are encumbered and back nothing ({parts})",
+        shares=line.encumbered,
+        at=line.as_of,
+        details={"load": line.load, "kinds": {part.kind: decimal_text(part.shares) for part in line.encumbrances}},
+    )
 
 
 def movement_findings(

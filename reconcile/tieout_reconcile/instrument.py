@@ -13,7 +13,13 @@ from tieout_reconcile.canonical import Raw
 from tieout_reconcile.crossings import Crossing, Kind, RoleBook, find_crossings
 from tieout_reconcile.exact import rounded_text
 from tieout_reconcile.facts import Chain, Multiplier, multiplier_in_force
-from tieout_reconcile.findings import difference_text, figure_finding, movement_findings, order_findings
+from tieout_reconcile.findings import (
+    difference_text,
+    encumbrance_finding,
+    figure_finding,
+    movement_findings,
+    order_findings,
+)
 from tieout_reconcile.liability import (
     Quantities,
     Statement,
@@ -74,9 +80,13 @@ def reconcile_instrument(
         unread = chain.gap is not None and not chain.multipliers
         return None if unread else multiplier_in_force(chain.multipliers, slot, when)
 
+    units: dict[Fraction, Fraction] = {}
+
     def unit_at(slot: int, when: datetime) -> Fraction | None:
         found = multiplier_at(slot, when)
-        return None if found is None else unit_of(found.value, instrument.decimals)
+        if found is None:
+            return None
+        return units.get(found.value) or units.setdefault(found.value, unit_of(found.value, instrument.decimals))
 
     walked = find_crossings(chain.movements, chain.owner_changes, roles, unit_at, at)
     orders = [o for o in book.orders if o.mint == instrument.mint]
@@ -98,6 +108,7 @@ def reconcile_instrument(
     result = _result(known, figures, _lines(walked.found, matching, owed))
     findings = [figure_finding(d.code, instrument, d.anchor, d.text) for d in doubts]
     findings += _verdict_findings(instrument, figures)
+    findings += [encumbrance_finding(instrument, line) for line in accounts if line.encumbered]
     findings += movement_findings(instrument, walked.found, orders, matching, at)
     if totals is not None:
         findings += order_findings(instrument, orders, matching, at)

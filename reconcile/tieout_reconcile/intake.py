@@ -1,16 +1,20 @@
 """Taking files in: registry, statements, orders. A file is taken whole or not at all, and once."""
 
+import hashlib
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from tieout_reconcile import store
+from tieout_reconcile.canonical import canonical_bytes
 from tieout_reconcile.errors import NoRegistry
 from tieout_reconcile.files import InputFile, read_file
-from tieout_reconcile.orders import Order, parse_orders
-from tieout_reconcile.registry import Change, Registry, compare
+from tieout_reconcile.formats import parse_order_file, parse_statement
+from tieout_reconcile.formats.declared import StatementMap, parse_map
+from tieout_reconcile.orders import Order
+from tieout_reconcile.registry import Change, Registry, compare, instant_text
 from tieout_reconcile.registry_file import parse_registry
-from tieout_reconcile.statements import parse_positions
 from tieout_reconcile.store import SQL, Database
 
 _LATEST = 2**62
@@ -45,6 +49,7 @@ class Imported:
     new: bool
     rows: int
     stored: int
+    format: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -89,32 +94,61 @@ async def _registry(db: Any) -> Registry:
     return known[1]
 
 
-async def import_statement(database: Database, path: Path | str) -> Imported:
-    """Take a custodian's positions from CSV. Raises BadInput, NoRegistry."""
+async def import_statement(
+    database: Database,
+    path: Path | str,
+    *,
+    file_format: str | None = None,
+    map_path: Path | str | None = None,
+    custodian: str | None = None,
+    account: str | None = None,
+    as_of: datetime | None = None,
+) -> Imported:
+    """Take a custodian's positions, in the format named or the one that the content shows.
+
+    ``map_path`` is a TOML file that declares what the format leaves open; ``custodian``, ``account`` and
+    ``as_of`` (with its zone) go before it. Raises BadInput, NoRegistry.
+    """
     file = read_file(path)
+    given = StatementMap() if map_path is None else parse_map(read_file(map_path))
+    said = {"format": file_format, "custodian": custodian, "account": account, "as_of": instant_text(as_of)}
+    declared, content = _declaration(file, said, given)
     async with store.session(database) as db, db.transaction():
         await db.execute(SQL["lock_loads"])
-        if (load := await store.file_load(db, "statement", file)) is not None:
+        if (load := await store.file_load(db, "statement", content)) is not None:
             return _taken_before(file, "statement", load)
-        positions = parse_positions(file, await _registry(db))
-        load = await store.new_load(db, "statement", file, file.sha256, len(positions))
+        form, positions = parse_statement(
+            file, await _registry(db), given, given.declared(custodian, account, as_of), file_format
+        )
+        load = await store.new_load(db, "statement", file, content, len(positions), form, declared)
         await store.insert_positions(db, load, positions)
-    return Imported(file.name, "statement", file.sha256.hex(), load, True, len(positions), len(positions))
+    return Imported(file.name, "statement", file.sha256.hex(), load, True, len(positions), len(positions), form)
 
 
-async def import_orders(database: Database, path: Path | str) -> Imported:
-    """Take orders from CSV: a row that says something new is a new version. Raises BadInput, NoRegistry."""
+def _declaration(file: InputFile, said: dict[str, str | None], given: StatementMap) -> tuple[str | None, bytes]:
+    """Return what was declared as canonical JSON, None for nothing, and the digest of file and declaration."""
+    plain: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    if given != StatementMap():
+        plain["map"] = given.to_json()
+    if not plain:
+        return None, file.sha256
+    text = canonical_bytes(plain)
+    return text.decode(), hashlib.sha256(file.sha256 + text).digest()
+
+
+async def import_orders(database: Database, path: Path | str, *, file_format: str | None = None) -> Imported:
+    """Take orders, from CSV or Alpaca's JSON: what says something new is a new version. Raises BadInput, NoRegistry."""
     file = read_file(path)
     async with store.session(database) as db, db.transaction():
         await db.execute(SQL["lock_loads"])
-        if (load := await store.file_load(db, "orders", file)) is not None:
+        if (load := await store.file_load(db, "orders", file.sha256)) is not None:
             return _taken_before(file, "orders", load)
-        orders = parse_orders(file, await _registry(db))
+        form, orders, count = parse_order_file(file, await _registry(db), file_format)
         known = await store.orders_of(db, (o.request_id for o in orders))
         changed = [o for o in orders if o.request_id not in known or not o.same_content(known[o.request_id])]
-        load = await store.new_load(db, "orders", file, file.sha256, len(orders))
+        load = await store.new_load(db, "orders", file, file.sha256, count, form)
         await store.insert_orders(db, load, changed)
-    return Imported(file.name, "orders", file.sha256.hex(), load, True, len(orders), len(changed))
+    return Imported(file.name, "orders", file.sha256.hex(), load, True, count, len(changed), form)
 
 
 def _taken_before(file: InputFile, kind: str, load: int) -> Imported:

@@ -1,7 +1,7 @@
 """The arithmetic: what is owed, what is in custody, and whether the two tie out. Pure and exact."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fractions import Fraction
 from math import floor
@@ -11,7 +11,7 @@ from tieout_reconcile.exact import rounded_text
 from tieout_reconcile.facts import Holding
 from tieout_reconcile.matching import Matching, is_owed_when_unsettled, order_settles
 from tieout_reconcile.registry import ISSUER_ROLES, Instrument, Registry, Role, instant_text
-from tieout_reconcile.results import CustodyLine, Verdict
+from tieout_reconcile.results import CustodyLine, Encumbrance, Verdict
 
 _FORCED = frozenset({Kind.SEIZURE, Kind.FORCED_BURN})
 
@@ -97,13 +97,14 @@ def _raw_of(shares: Fraction | None, unit: Fraction | None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """The latest settled statement of an account at a cut-off, as known: quantities by ISIN."""
+    """The latest settled statement of an account at a cut-off, as known: aggregates and encumbrances by ISIN."""
 
     custodian: str
     account: str
     as_of: datetime
     load: int
     quantities: dict[str, Fraction]
+    encumbered: dict[str, dict[str, Fraction]] = field(default_factory=dict)
 
 
 def custody_lines(
@@ -122,10 +123,22 @@ def custody_lines(
             key = (custodian.custodian, account.account)
             statement = statements.get(key)
             code, problem = _statement_problem(instrument, statement, later.get(key), custodian.max_age_hours, at)
-            shares = statement.quantities.get(instrument.isin) if statement is not None and problem is None else None
-            as_of, load = (statement.as_of, statement.load) if statement else (None, None)
-            lines.append(CustodyLine(*key, shares, as_of, load, code, problem))
+            if statement is None or problem is not None:
+                as_of, load = (statement.as_of, statement.load) if statement else (None, None)
+                lines.append(CustodyLine(*key, None, as_of, load, code, problem))
+            else:
+                lines.append(_counted(statement, instrument.isin))
     return tuple(lines)
+
+
+def _counted(statement: Statement, isin: str) -> CustodyLine:
+    """Return the line of a statement that counts: what is lent, pledged or blocked backs nothing."""
+    aggregate, parts = statement.quantities[isin], statement.encumbered.get(isin, {})
+    encumbered = sum(parts.values(), Fraction(0))
+    return CustodyLine(
+        statement.custodian, statement.account, aggregate - encumbered, statement.as_of, statement.load, None, None,
+        aggregate, encumbered, tuple(Encumbrance(kind, parts[kind]) for kind in sorted(parts)),
+    )  # fmt: skip
 
 
 def _statement_problem(

@@ -63,7 +63,7 @@ def parse_orders(file: InputFile, registry: Registry) -> list[Order]:
     orders = []
     lines: dict[str, int] = {}
     for row in csv_rows(file, REQUIRED, OPTIONAL, problems):
-        order = _order(row, symbols, isins)
+        order = order_of_row(row, symbols, isins)
         if order is None:
             continue
         if order.request_id in lines:
@@ -74,7 +74,8 @@ def parse_orders(file: InputFile, registry: Registry) -> list[Order]:
     return orders
 
 
-def _order(row: Row, symbols: dict[str, Instrument], isins: dict[str, Instrument]) -> Order | None:
+def order_of_row(row: Row, symbols: dict[str, Instrument], isins: dict[str, Instrument]) -> Order | None:
+    """Return the order of one row in the columns above, None when it is at fault."""
     request_id = row.parsed("request_id", _request_id)
     side, status = row.parsed("side", choice(*SIDES)), row.parsed("status", choice(*STATUSES))
     instrument = _instrument(row, symbols, isins)

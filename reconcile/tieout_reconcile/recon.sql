@@ -8,7 +8,7 @@ select pg_advisory_xact_lock(7401685235)
 select pg_advisory_xact_lock(7401685236)
 
 -- name: file_load
-select load from recon.load_row where kind = $1 and sha256 = $2 order by load limit 1
+select load from recon.load_row where kind = $1 and content_sha256 = $2 order by load limit 1
 
 -- name: next_load
 select coalesce(max(load), 0) + 1 from recon.load_row
@@ -17,7 +17,8 @@ select coalesce(max(load), 0) + 1 from recon.load_row
 select coalesce(max(load), 0) from recon.load_row
 
 -- name: insert_load
-insert into recon.load_row (load, kind, name, sha256, content_sha256, rows, body) values ($1, $2, $3, $4, $5, $6, $7)
+insert into recon.load_row (load, kind, name, sha256, content_sha256, rows, body, format, declared)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: insert_instrument
 insert into recon.instrument_row (load, symbol, mint, isin, decimals, name, buffer_shares, valid_from, valid_to)
@@ -37,6 +38,9 @@ values ($1, $2, $3, $4, $5, $6)
 -- name: insert_position
 insert into recon.position_row (load, line, custodian, account, isin, quantity, basis, as_of)
 values ($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: insert_encumbrance
+insert into recon.encumbrance_row (load, line, kind, quantity) values ($1, $2, $3, $4)
 
 -- name: insert_order
 insert into recon.order_row
@@ -76,7 +80,9 @@ with latest as (
     where basis = 'settled' and load <= $1 and as_of <= $2
     order by custodian, account, as_of desc, load desc
 )
-select p.custodian, p.account, p.as_of, p.load, p.isin, p.quantity
+select p.custodian, p.account, p.as_of, p.load, p.isin, p.quantity,
+       (select jsonb_object_agg(e.kind, e.quantity::text) from recon.encumbrance_row e
+        where e.load = p.load and e.line = p.line) as encumbered
 from latest l join recon.position_row p using (custodian, account, as_of, load)
 where p.basis = 'settled'
 
@@ -85,11 +91,12 @@ select custodian, account, min(as_of) as as_of from recon.position_row
 where basis = 'settled' and load <= $1 and as_of > $2 group by custodian, account
 
 -- name: loads_known
-select load, kind, sha256 from recon.load_row where load <= $1 order by load
+select load, kind, sha256, declared from recon.load_row where load <= $1 order by load
 
 -- name: list_statements
 select l.load, l.name, encode(l.sha256, 'hex') as sha256, l.recorded_at, p.custodian, p.account, p.basis, p.as_of,
-       count(*)::integer as positions, bool_and(p.superseded_load is not null) as superseded
+       count(*)::integer as positions, bool_and(p.superseded_load is not null) as superseded,
+       coalesce(l.format, 'csv') as format
 from recon.load_row l join recon.positions p using (load)
 where l.kind = 'statement'
 group by l.load, p.custodian, p.account, p.basis, p.as_of
@@ -119,66 +126,36 @@ with proven as (
 select coalesce(min(to_slot) filter (where not doubtful), min(to_slot)) from proven
 
 -- name: slot_at
--- The last slot at or before an instant, and whether a later block proves that it is the last.
-select max(slot) filter (where block_time <= $1) as slot, bool_or(block_time > $1 and slot <= $2) as passed
-from ledger.slots where slot <= $2
+-- The last slot at or before an instant (a chain's clock never goes back), and whether a later block
+-- proves that it is the last.
+select (select slot from ledger.slots where block_time <= $1 and slot <= $2
+        order by block_time desc, slot desc limit 1) as slot,
+       exists (select from ledger.slots where block_time > $1 and slot <= $2) as passed
 
 -- name: slot_time
 select slot, blockhash, block_time from ledger.slots
 where slot between $1 and $2 and block_time is not null order by slot desc limit 1
 
 -- name: chain_states
-select m.mint,
-       k.from_slot as known_from, k.to_slot as known_to,
-       (select max(c.to_slot) from ledger.coverage_known($3) c where c.mint = m.mint) as covered_to,
-       (select (o.details ->> 'decimals')::integer from ledger.controls_known($3) o
-        where o.mint = m.mint and o.kind = 'mint_open' and o.slot <= $2
-        order by o.slot desc, o.tx_index desc, o.step desc limit 1) as decimals,
-       case when $2 between k.from_slot and k.to_slot then ledger.supply_at(m.mint, $2, $3) end as supply
-from unnest($1::text[]) as m(mint)
-left join lateral ledger.known_range(m.mint, $3) k on true
+select mint, known_from, known_to, covered_to, decimals, supply from ledger.mint_states_known($1, $2, $3)
 
 -- name: holdings
 -- $4: registered owners, $5: registered token accounts
-select m.mint, b.account, b.owner, b.amount
-from unnest($1::text[]) as m(mint)
-cross join lateral ledger.balances_at(m.mint, $2, $3) b
-where b.owner = any($4::text[]) or b.account = any($5::text[])
-order by m.mint collate "C", b.account collate "C"
+select mint, account, owner, amount from ledger.wallet_balances_known($1, $2, $3, $4, $5)
 
 -- name: movements
--- Mints, burns, and every event of an account that was ever a registered wallet's. $4 and $5 as above.
-with known as materialized (
-    select * from ledger.events_known($3) e where e.mint = any($1::text[]) and e.slot <= $2
-), ours as (
-    select source as account from known where source_owner = any($4::text[])
-    union select destination from known where destination_owner = any($4::text[])
-    union select account from ledger.controls_known($3) c
-          where c.kind = 'owner' and c.mint = any($1::text[]) and c.slot <= $2
-    union select unnest($5::text[])
-)
+-- $4 and $5 as above, of those that ever had an issuer's role.
 select mint, slot, tx_index, step, child, block_time, signature, kind, source, source_owner, destination,
        destination_owner, authority, authority_role, amount, fee, memo
-from known k
-where k.kind in ('mint', 'burn')
-   or exists (select from ours o where o.account = k.source)
-   or exists (select from ours o where o.account = k.destination)
-order by slot, tx_index, step, child
+from ledger.boundary_events_known($1, $2, $3, $4, $5)
 
 -- name: owner_changes
-select c.mint, c.slot, c.tx_index, c.step, c.child, c.block_time, c.signature, c.account, c.authority,
-       coalesce(c.details ->> 'new', t.post_owner) as new_owner
-from ledger.controls_known($3) c
-left join ledger.touches t
-    on t.slot = c.slot and t.tx_index = c.tx_index and t.mint = c.mint and t.account = c.account and t.batch <= $3
-where c.kind = 'owner' and c.mint = any($1::text[]) and c.slot <= $2 and c.account is not null
-order by c.slot, c.tx_index, c.step, c.child
+select mint, slot, tx_index, step, child, block_time, signature, account, authority, new_owner
+from ledger.owner_changes_known($1, $2, $3)
 
 -- name: multipliers
 select mint, announced_slot, tx_index, step, child, effective_at, bits, superseded_slot
-from ledger.multipliers_known($2)
-where mint = any($1::text[])
-order by announced_slot, tx_index, step, child
+from ledger.mint_multipliers_known($1, $2)
 
 -- name: next_run
 select coalesce(max(run), 0) + 1 from recon.run_row
@@ -199,17 +176,8 @@ insert into recon.result_row
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
 
 -- name: insert_custody
-insert into recon.custody_row (run, symbol, custodian, account, shares, as_of, load) values ($1, $2, $3, $4, $5, $6, $7)
-
--- name: insert_crossing
-insert into recon.crossing_row
-    (run, symbol, crossing, ordinal, slot, tx_index, step, child, signature, at, kind, direction, raw, shares,
-     counterparty, cause, owed)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-
--- name: insert_match
-insert into recon.match_row (run, symbol, crossing, ordinal, request_id, rule, rule_version, status, raw, refunds)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+insert into recon.custody_row (run, symbol, custodian, account, shares, as_of, load, aggregate, encumbered)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: insert_finding
 insert into recon.finding_row

@@ -14,7 +14,7 @@ from typing import Any
 from tieout_reconcile.canonical import Raw, canonical_bytes, from_plain, to_plain
 
 RUN_SCHEMA = "tieout/run/1"
-RULES = "1"
+RULES = "2"
 """The version of the rules by which a run decides; it grows when the same input may say something else."""
 
 KEY_LETTERS = 12
@@ -109,8 +109,19 @@ class CrossingLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Encumbrance:
+    """Shares in an account that are not free, and why: lent, pledged, blocked, borrowed, not_available."""
+
+    kind: str
+    shares: Fraction
+
+
+@dataclass(frozen=True, slots=True)
 class CustodyLine:
-    """What one custody account holds by its latest settled statement; ``shares`` None: unknown, for ``problem``."""
+    """What one custody account holds by its latest settled statement; ``shares`` None: unknown, for ``problem``.
+
+    ``shares`` are those that count: ``aggregate`` less ``encumbered`` (lent, pledged, blocked, borrowed).
+    """
 
     custodian: str
     account: str
@@ -119,6 +130,9 @@ class CustodyLine:
     load: int | None
     code: str | None
     problem: str | None
+    aggregate: Fraction | None = None
+    encumbered: Fraction | None = None
+    encumbrances: tuple[Encumbrance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

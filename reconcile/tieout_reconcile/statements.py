@@ -21,7 +21,10 @@ BASES = ("settled", "trade_date")
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Shares of one ISIN in one account, as a statement says. ``line`` is its place in the file."""
+    """Shares of one ISIN in one account, as a statement says. ``line`` is its place in the file.
+
+    ``quantity`` is the aggregate, below zero when short; ``encumbered`` is what of it is not free, by kind.
+    """
 
     line: int
     custodian: str
@@ -30,6 +33,7 @@ class Position:
     quantity: Fraction
     basis: str
     as_of: datetime
+    encumbered: tuple[tuple[str, Fraction], ...] = ()
 
 
 def parse_positions(file: InputFile, registry: Registry) -> list[Position]:

@@ -28,6 +28,14 @@ from tieout_reconcile.statements import Position
 SQL = Queries("tieout_reconcile", "recon.sql")
 _NAME_CHARACTERS_MAX = 255
 
+_CROSSING_COLUMNS = (
+    "run", "symbol", "crossing", "ordinal", "slot", "tx_index", "step", "child", "signature", "at", "kind", "direction",
+    "raw", "shares", "counterparty", "cause", "owed",
+)  # fmt: skip
+_MATCH_COLUMNS = (
+    "run", "symbol", "crossing", "ordinal", "request_id", "rule", "rule_version", "status", "raw", "refunds",
+)  # fmt: skip
+
 Database: TypeAlias = str | asyncpg.Connection
 """A connection string, or a connection of the caller's."""
 
@@ -54,17 +62,25 @@ def _fraction(value: Any) -> Fraction | None:
     return None if value is None else Fraction(value)
 
 
-async def file_load(db: asyncpg.Connection, kind: str, file: InputFile) -> int | None:
-    """Return the load of a file that was taken before, by its SHA-256."""
-    found: int | None = await db.fetchval(SQL["file_load"], kind, file.sha256)
+async def file_load(db: asyncpg.Connection, kind: str, content_sha256: bytes) -> int | None:
+    """Return the load of a file that was taken before, by the digest of its bytes and declaration."""
+    found: int | None = await db.fetchval(SQL["file_load"], kind, content_sha256)
     return found
 
 
-async def new_load(db: asyncpg.Connection, kind: str, file: InputFile, content_sha256: bytes, rows: int) -> int:
+async def new_load(
+    db: asyncpg.Connection,
+    kind: str,
+    file: InputFile,
+    content_sha256: bytes,
+    rows: int,
+    form: str | None = None,
+    declared: str | None = None,
+) -> int:
     """Record a file under the next load. Hold ``lock_loads`` already."""
     load: int = await db.fetchval(SQL["next_load"])
     name = clean_text(file.name, _NAME_CHARACTERS_MAX)[0]
-    await db.execute(SQL["insert_load"], load, kind, name, file.sha256, content_sha256, rows, file.data)
+    await db.execute(SQL["insert_load"], load, kind, name, file.sha256, content_sha256, rows, file.data, form, declared)
     return load
 
 
@@ -136,6 +152,10 @@ async def insert_positions(db: asyncpg.Connection, load: int, positions: Sequenc
         SQL["insert_position"],
         [(load, p.line, p.custodian, p.account, p.isin, _decimal(p.quantity), p.basis, p.as_of) for p in positions],
     )
+    await db.executemany(
+        SQL["insert_encumbrance"],
+        [(load, p.line, kind, _decimal(quantity)) for p in positions for kind, quantity in p.encumbered],
+    )
 
 
 async def insert_orders(db: asyncpg.Connection, load: int, orders: Sequence[Order]) -> None:
@@ -177,8 +197,10 @@ async def statements_known(
     statements: dict[tuple[str, str], Statement] = {}
     for row in await db.fetch(SQL["statements_known"], known_load, cut_off):
         key = (row["custodian"], row["account"])
-        statement = statements.setdefault(key, Statement(*key, row["as_of"], row["load"], {}))
+        statement = statements.setdefault(key, Statement(*key, row["as_of"], row["load"], {}, {}))
         statement.quantities[row["isin"]] = Fraction(row["quantity"])
+        held = row["encumbered"] or {}
+        statement.encumbered[row["isin"]] = {kind: Fraction(held[kind]) for kind in sorted(held)}
     later = await db.fetch(SQL["statements_later"], known_load, cut_off)
     return statements, {(row["custodian"], row["account"]): row["as_of"] for row in later}
 
@@ -186,8 +208,12 @@ async def statements_known(
 async def loads_digest(db: asyncpg.Connection, known_load: int) -> str:
     """Return one SHA-256 over the identities of all files known at a load."""
     rows = await db.fetch(SQL["loads_known"], known_load)
-    lines = [f"{row['load']} {row['kind']} {row['sha256'].hex()}\n" for row in rows]
+    lines = [f"{row['load']} {row['kind']} {row['sha256'].hex()}{_declaration(row['declared'])}\n" for row in rows]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _declaration(declared: str | None) -> str:
+    return "" if declared is None else " " + hashlib.sha256(declared.encode()).hexdigest()
 
 
 async def insert_run(db: asyncpg.Connection, run: Run) -> Run:
@@ -213,15 +239,21 @@ async def _insert_content(db: asyncpg.Connection, number: int, run: Run) -> None
     await db.executemany(
         SQL["insert_custody"],
         [
-            (number, i.symbol, a.custodian, a.account, _decimal(a.shares), a.as_of, a.load)
+            (
+                number, i.symbol, a.custodian, a.account, _decimal(a.shares), a.as_of, a.load, _decimal(a.aggregate),
+                _decimal(a.encumbered),
+            )
             for i in run.instruments
             for a in i.accounts
         ],
-    )
+    )  # fmt: skip
     crossings = [(i.symbol, n, c) for i in run.instruments for n, c in enumerate(i.crossings)]
-    await db.executemany(
-        SQL["insert_crossing"],
-        [
+    # the two tables that grow with the chain go by COPY
+    await db.copy_records_to_table(
+        "crossing_row",
+        schema_name="recon",
+        columns=_CROSSING_COLUMNS,
+        records=[
             (
                 number, symbol, c.crossing, n, c.slot, c.tx_index, c.step, c.child, c.signature, c.at, c.kind,
                 c.direction, c.raw, _decimal(c.shares), c.counterparty, c.cause, c.owed,
@@ -229,9 +261,11 @@ async def _insert_content(db: asyncpg.Connection, number: int, run: Run) -> None
             for symbol, n, c in crossings
         ],
     )  # fmt: skip
-    await db.executemany(
-        SQL["insert_match"],
-        [
+    await db.copy_records_to_table(
+        "match_row",
+        schema_name="recon",
+        columns=_MATCH_COLUMNS,
+        records=[
             (number, symbol, c.crossing, k, m.request_id, m.rule, m.rule_version, m.status, m.raw, m.refunds)
             for symbol, _, c in crossings
             for k, m in enumerate(c.matches)
@@ -301,6 +335,7 @@ class StatementInfo:
     as_of: datetime
     positions: int
     superseded: bool
+    format: str
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

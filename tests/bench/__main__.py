@@ -161,7 +161,7 @@ def copies(result: dict[str, Any], count: int) -> dict[int, bytes]:
         suffix = "".join("123456789ABCDEFGHJKLMNPQRSTUVWXYZ"[d] for d in divmod(slot, 33))
         copy = pattern.sub(rf'\g<stem>{suffix}"', body)
         copy = copy.replace('"parentSlot":0', f'"parentSlot":{max(slot - 1, 0)}').replace('"@"', f'"hash{slot}"')
-        blocks[slot] = copy.replace('"#"', f'"hash{slot - 1}"').encode()
+        blocks[slot] = copy.replace('"#"', f'"hash{max(slot - 1, 0)}"').encode()
     return blocks
 
 
@@ -194,6 +194,7 @@ async def backfilling(dsn: str, result: dict[str, Any]) -> None:
     done = await backfill([url], dsn, mints, 0, count - 1)
     took, cpu = time.perf_counter() - started, time.process_time() - cpu
     node.kill()
+    assert done.complete, done
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     doubts = len(done.quarantined)
     print(f"\nbackfill of that block, {count} times over, all its {len(mints)} mints tracked, into Postgres")

@@ -78,6 +78,7 @@ class Book:
         self.batch = 0
         self._numbers = itertools.count(1)
         self._balances: dict[str, int] = {}
+        self._touches: dict[tuple[int, int, str, str], list[Any]] = {}
 
     @classmethod
     async def open(cls, dsn: str, folder: Path) -> "Book":
@@ -88,7 +89,16 @@ class Book:
     async def close(self) -> None:
         await self.db.close()
 
+    async def flush(self) -> None:
+        """Store the touches: one row an account and transaction, however many events it has there."""
+        await self.db.executemany(
+            "insert into ledger.touch_row values ($1, $2, $3, $4, 8, $5, $6, $7, $8, $9)",
+            [(*key, *values) for key, values in self._touches.items()],
+        )
+        self._touches.clear()
+
     async def commit(self) -> int:
+        await self.flush()
         self.batch += 1
         zero = bytes(32)
         await self.db.execute(
@@ -106,6 +116,7 @@ class Book:
             await self.multiplier(slot, multiplier, 0, mint=mint)
 
     async def track(self, to_slot: int, *, mint: str = MINT, from_slot: int = 0) -> None:
+        await self.flush()
         await self.db.execute(
             "insert into ledger.tracked_row values ($1, $2, $3) on conflict do nothing", mint, from_slot, self.batch
         )
@@ -191,10 +202,11 @@ class Book:
     ) -> None:
         balance = self._balances.get(account, 0)
         self._balances[account] = balance + delta
-        await self.db.execute(
-            "insert into ledger.touch_row values ($1, $2, $3, $4, 8, $5, $6, $7, $8, $9) on conflict do nothing",
-            slot, number, mint, account, balance, balance + delta, before, after, self.batch,
-        )  # fmt: skip
+        await self.db.execute("select ledger.ensure_partition($1)", slot)
+        row = self._touches.setdefault(
+            (slot, number, mint, account), [balance, balance + delta, before, after, self.batch]
+        )
+        row[1], row[3] = balance + delta, after
 
     async def hand_over(self, slot: int, account_of: str, new_owner: str, *, announced: bool = True) -> str:
         """The token account of one owner becomes another's, by SetAuthority."""
@@ -223,6 +235,7 @@ class Book:
         return path
 
     async def registry(self, text: str = REGISTRY) -> None:
+        await self.flush()
         await tieout_reconcile.apply_registry(self.dsn, self.file("registry.toml", text))
 
     async def statement(self, quantity: str | None, slot: int, *, isin: str = ISIN, name: str = "") -> None:
@@ -251,6 +264,7 @@ class Book:
         await tieout_reconcile.import_orders(self.dsn, self.file(f"orders-{next(self._numbers)}.csv", "\n".join(lines)))
 
     async def run(self, as_of: Any = None, **more: Any) -> tieout_reconcile.Run:
+        await self.flush()
         return await tieout_reconcile.run(self.dsn, as_of, **more)
 
 

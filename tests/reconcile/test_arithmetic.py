@@ -4,12 +4,15 @@ import random
 import struct
 from datetime import timedelta
 from fractions import Fraction
+from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconcile.builders import MINT, REGISTRY, address, at
+from tieout_reconcile.canonical import canonical_bytes
 from tieout_reconcile.crossings import Crossing, Kind, RoleBook, find_crossings
 from tieout_reconcile.exact import decimal_text, exact_decimal, f64, parse_quantity, rounded_text
 from tieout_reconcile.facts import Movement, MultiplierStep, OwnerChange, Position, multiplier_in_force
@@ -167,3 +170,22 @@ def test_a_memo_line_counts_only_when_it_is_whole() -> None:
     assert named.matches[0].rule == "quantity"
     named = match([order("REQ-1", raw=5)], [release(1, 5, memo="REQ-1")], at(100))
     assert named.matches[0].rule == "memo"
+
+
+plain_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(max_codepoint=126)), inner),
+)
+
+
+@given(st.dictionaries(st.text(st.characters(max_codepoint=126)), plain_values))
+def test_canonical_bytes_are_those_of_rfc_8785(record: dict[str, Any]) -> None:
+    assert canonical_bytes(record) == rfc8785.dumps(record)
+
+
+def test_a_float_has_no_canonical_form_here() -> None:
+    with pytest.raises(TypeError, match="float"):
+        canonical_bytes({"a": [{"b": 1.0}]})

@@ -9,6 +9,7 @@ from tieout_database import Queries
 
 PURE = ["canonical", "crossings", "exact", "facts", "findings", "instrument", "liability", "matching", "orders"]
 PURE += ["registry", "registry_file", "results", "statements"]
+PURE += [f"formats/{name}" for name in ("alpaca", "columns", "declared", "flex", "mt535", "records", "semt002", "xml")]
 
 
 def test_all_lists_each_public_name_in_order() -> None:

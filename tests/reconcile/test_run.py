@@ -593,7 +593,7 @@ async def test_stored_rows_are_append_only(book: Book) -> None:
         "select c.oid::regclass::text as name from pg_class c "
         "where relnamespace = 'recon'::regnamespace and relkind = 'r'"
     )
-    assert len(tables) == 13
+    assert len(tables) == 14
     for table in tables:
         for change in ("delete from {}", "truncate {} cascade"):
             empty = not await book.db.fetchval(f"select count(*) from {table['name']}")
@@ -678,7 +678,7 @@ async def test_the_writers_role_can_do_all_of_it_and_the_readers_can_read_the_vi
         "select c.oid::regclass::text as name from pg_class c "
         "where relnamespace = 'recon'::regnamespace and relkind = 'v'"
     )
-    assert len(views) == 15
+    assert len(views) == 16
     for view in views:
         await book.db.fetch(f"select * from {view['name']}")
     await book.db.execute("reset role")
@@ -696,3 +696,30 @@ async def test_everything_has_a_json_form(book: Book) -> None:
         json.dumps(thing.to_json())
     assert run.to_json()["instruments"][0]["supply"] == str(1000 * ONE)
     assert run.to_json()["schema"] == "tieout/run/1"
+
+
+async def test_reading_by_wallet_gives_the_rows_of_the_general_functions(book: Book) -> None:
+    await day(book)
+    await book.transfer(30, "alice", "bob", ONE)
+    await book.transfer(31, "bob", "carol", ONE)
+    await book.hand_over(40, "alice", "treasury", announced=False)
+    await book.transfer(50, "alice", "ap", ONE, owners=("treasury", "ap"))
+    await book.transfer(60, "ap", "redemption", 2 * ONE)
+    await book.burn(70, "ap", ONE)
+    await book.flush()
+    owners = [address("treasury"), address("redemption")]
+    read = "select slot, tx_index, step, child, source, destination, amount from "
+    narrow = await book.db.fetch(f"{read} ledger.boundary_events_known($1, 100, 1, $2, '{{}}')", [MINT], owners)
+    general = await book.db.fetch(
+        f"{read} ledger.events_known(1) where kind in ('mint', 'burn') or source = any($1) or destination = any($1) "
+        "order by slot, tx_index, step, child",
+        [book.ata(name) for name in ("treasury", "redemption", "alice")],
+    )
+    assert narrow == general
+    assert [r["slot"] for r in narrow] == [10, 20, 25, 30, 50, 60, 70]
+    held = await book.db.fetch("select * from ledger.wallet_balances_known($1, 100, 1, $2, '{}')", [MINT], owners)
+    sums = await book.db.fetch("select * from ledger.balances_at($1, 100, 1) where owner = any($2)", MINT, owners)
+    assert {(r["account"], r["amount"]) for r in held} == {(r["account"], r["amount"]) for r in sums}
+    early = await book.db.fetch(f"{read} ledger.boundary_events_known($1, 24, 1, $2, '{{}}')", [MINT], owners)
+    assert [r["slot"] for r in early] == [10, 20]
+    assert await book.db.fetch(f"{read} ledger.boundary_events_known($1, 100, 0, $2, '{{}}')", [MINT], owners) == []

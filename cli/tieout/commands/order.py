@@ -1,6 +1,8 @@
 """``tieout order``: primary-market orders."""
 
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from tieout import settings
 from tieout.commands.options import Dsn, Json, group, run
@@ -11,14 +13,21 @@ APP = group("Primary-market orders: what was asked to be issued and redeemed.")
 
 
 @APP.command("import")
-def import_(paths: Files, dsn: Dsn = None, as_json: Json = False) -> None:
-    """Take in order files (CSV); each is taken whole or refused whole, and taken once."""
+def import_(
+    paths: Files,
+    file_format: Annotated[
+        str | None, typer.Option("--format", help="csv or alpaca-requests; told by the content when left out.")
+    ] = None,
+    dsn: Dsn = None,
+    as_json: Json = False,
+) -> None:
+    """Take in order files; each is taken whole or refused whole, and taken once."""
     from tieout_reconcile import import_orders
 
     where = settings.database_dsn(dsn)
 
     async def work() -> list[Any]:
-        return [await import_orders(where, path) for path in paths]
+        return [await import_orders(where, path, file_format=file_format) for path in paths]
 
     show_imported(run(work()))
 

@@ -123,6 +123,8 @@ def run_tables(done: Any) -> list[Any]:
     def line(title: str, cell: Any) -> tuple[Any, ...]:
         return (title, *(cell(i) for i in done.instruments))
 
+    lent = [sum((a.encumbered or Fraction(0) for a in i.accounts), Fraction(0)) for i in done.instruments]
+    encumbered = [("encumbered (not counted), shares", *map(shares, lent))] if any(lent) else []
     figures = table("", ("", *(f"{n}>" for n in names)), [
         line("supply, raw", lambda i: _raw(i.supply)),
         line("− inventory (treasury …), raw", lambda i: _raw(i.inventory)),
@@ -131,6 +133,7 @@ def run_tables(done: Any) -> list[Any]:
         line("+ returned, still owed, raw", lambda i: _raw(_sum(i.owed_returns, i.owed_forced))),
         line("× multiplier in force", lambda i: _multiplier(i.multiplier)),
         line("= liability, shares", lambda i: shares(i.liability)),
+        *encumbered,
         line("settled custody, shares", lambda i: shares(i.custody)),
         line("difference, shares", lambda i: shares(i.difference)),
         line("verdict", lambda i: verdict(i.verdict)),

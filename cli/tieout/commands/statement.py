@@ -1,36 +1,76 @@
 """``tieout statement``: custodian positions."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tieout import settings
+from tieout import exits, settings
 from tieout.commands.options import Dsn, Json, group, run
 from tieout.output import OUTPUT, table
 
 APP = group("Custodian statements: positions by account, ISIN, basis and cut-off.")
-Files = Annotated[list[Path], typer.Argument(help="Statement files (CSV).")]
+Files = Annotated[list[Path], typer.Argument(help="Files; several of one kind.")]
+FORMATS = "csv, alpaca-positions, ibkr-flex, mt535, semt002"
 
 
 @APP.command("import")
-def import_(paths: Files, dsn: Dsn = None, as_json: Json = False) -> None:
+def import_(
+    paths: Files,
+    file_format: Annotated[
+        str | None, typer.Option("--format", help=f"One of {FORMATS}; told by the content when left out.")
+    ] = None,
+    map_path: Annotated[
+        Path | None, typer.Option("--map", help="TOML: columns, number style, time zone, basis, custodian, account.")
+    ] = None,
+    custodian: Annotated[
+        str | None, typer.Option(help="The custodian, where the account's name is not enough.")
+    ] = None,
+    account: Annotated[str | None, typer.Option(help="The account, where the file names none.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="The instant with its zone (ISO 8601), where the file names none.")
+    ] = None,
+    dsn: Dsn = None,
+    as_json: Json = False,
+) -> None:
     """Take in statement files; each is taken whole or refused whole, and taken once."""
     from tieout_reconcile import import_statement
 
     where = settings.database_dsn(dsn)
+    at = None if as_of is None else instant(as_of)
 
     async def work() -> list[Any]:
-        return [await import_statement(where, path) for path in paths]
+        return [
+            await import_statement(
+                where, path, file_format=file_format, map_path=map_path, custodian=custodian, account=account, as_of=at
+            )
+            for path in paths
+        ]
 
     show_imported(run(work()))
+
+
+def instant(text: str) -> datetime:
+    """An instant with its zone. Raises UsageProblem."""
+    try:
+        found = datetime.fromisoformat(text)
+        found.astimezone(UTC)
+    except (ValueError, OverflowError) as bad:
+        raise exits.UsageProblem(f"--as-of {text!r} is no instant like 2026-11-23T16:00:00-05:00") from bad
+    if found.tzinfo is None:
+        raise exits.UsageProblem(f"--as-of {text!r} has no time zone: write 2026-11-23T16:00:00-05:00 or …Z")
+    return found
 
 
 def show_imported(taken: list[Any]) -> None:
     """Say what became of each file."""
     OUTPUT.result(
         {"imported": [i.to_json() for i in taken]},
-        *(f"{i.path}: {i.stored} of {i.rows} rows stored" if i.new else f"{i.path}: taken in before" for i in taken),
+        *(
+            f"{i.path}: {i.stored} of {i.rows} rows stored ({i.format})" if i.new else f"{i.path}: taken in before"
+            for i in taken
+        ),
     )
 
 
@@ -42,8 +82,8 @@ def list_(dsn: Dsn = None, as_json: Json = False) -> None:
     found = run(list_statements(settings.database_dsn(dsn)))
     OUTPUT.result(
         {"statements": [s.to_json() for s in found]},
-        table("", ("as of", "custodian", "account", "basis", "positions>", "file", "standing"), (
-            (f"{s.as_of:%Y-%m-%d %H:%M %Z}", s.custodian, s.account, s.basis, s.positions, s.name,
+        table("", ("as of", "custodian", "account", "basis", "positions>", "format", "file", "standing"), (
+            (f"{s.as_of:%Y-%m-%d %H:%M %Z}", s.custodian, s.account, s.basis, s.positions, s.format, s.name,
              "superseded" if s.superseded else "in force")
             for s in found
         )),

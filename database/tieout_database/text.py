@@ -1,4 +1,4 @@
-"""Text from outside, made storable: Postgres takes no NUL, and a terminal should take no escapes."""
+"""Text from outside, made storable: Postgres takes no NUL and no invalid UTF-8."""
 
 REPLACEMENT = "\ufffd"
 
@@ -12,8 +12,3 @@ def clean_text(raw: bytes | str, limit_characters: int) -> tuple[str, bool]:
     decoded = exact.decode("utf-8", "replace").replace("\x00", REPLACEMENT)
     text = decoded[:limit_characters]
     return text, text.encode() != exact
-
-
-def printable(text: str) -> str:
-    """Return the text with control characters shown as U+FFFD, safe to print on a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else REPLACEMENT for c in text)

@@ -6,8 +6,7 @@ Pure: the caller loads what earlier transactions left.
 
 from dataclasses import dataclass
 
-from tieout_indexer.decode import WHOLE
-from tieout_indexer.model import Doubt, Touch, TransactionResult
+from tieout_indexer.model import WHOLE, Doubt, Touch, TransactionResult
 
 Key = tuple[str, str]
 

@@ -20,8 +20,6 @@ from tieout_indexer.wire import WireTransaction, parse_transaction
 DECODER_VERSION = "1"
 """Recorded with each batch: rows of different versions may differ, evidence lets the newer one replace the older."""
 _PROGRAMS = TOKEN_PROGRAMS | MEMO_PROGRAMS
-WHOLE = Place(-1, -1, "")
-"""The place of a doubt that concerns a transaction as a whole."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,9 @@
 """The values that flow through the indexer, from decoded instruction to stored row."""
 
 from datetime import datetime
-from typing import Any, NewType
+from typing import Any
 
 import msgspec
-
-Slot = NewType("Slot", int)
-Pubkey = NewType("Pubkey", str)
 
 ISSUANCE = "issuance"
 WITHHELD = "withheld"
@@ -21,6 +18,10 @@ class Place(msgspec.Struct, frozen=True):
     step: int
     child: int
     path: str
+
+
+WHOLE = Place(-1, -1, "")
+"""The place of a doubt that concerns a transaction as a whole."""
 
 
 class Event(msgspec.Struct, frozen=True):

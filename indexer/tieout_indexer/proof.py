@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from msgspec.structs import replace
 
 from tieout_idl.programs import NATIVE_MINTS
-from tieout_indexer.model import PSEUDO_ACCOUNTS, Doubt, Event, Place, Touch, TransactionResult
+from tieout_indexer.model import PSEUDO_ACCOUNTS, WHOLE, Doubt, Event, Touch, TransactionResult
 from tieout_indexer.wire import TokenBalance, WireTransaction
 
-_WHOLE = Place(-1, -1, "")
 _U64_MAX = 2**64 - 1
 Key = tuple[str, str]
 
@@ -103,7 +102,7 @@ def _check(
         native = " (wrapped SOL moves lamports, which are outside the proof)" if mint in NATIVE_MINTS else ""
         result.doubts.append(
             Doubt(
-                _WHOLE,
+                WHOLE,
                 mint,
                 f"does not add up: the node says {account} changed by {change}, its instructions by {effect}{native}",
                 "",

@@ -1,4 +1,4 @@
-"""Queries are read by name from their files; text from outside is made storable and printable."""
+"""Queries are read by name from their files; text from outside is made storable."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tieout_database import Queries, clean_text
-from tieout_database.text import REPLACEMENT, printable
+from tieout_database.text import REPLACEMENT
 
 
 @pytest.fixture
@@ -79,12 +79,3 @@ def test_clean_text_can_always_be_stored(raw: bytes | str, limit: int) -> None:
     assert "\x00" not in text
     assert len(text) <= limit
     assert changed == (text.encode() != (raw if isinstance(raw, bytes) else raw.encode("utf-8", "surrogatepass")))
-
-
-@given(st.text(alphabet=st.characters()))
-def test_printable_text_steers_no_terminal(text: str) -> None:
-    shown = printable(text)
-    assert len(shown) == len(text)
-    assert all(c == "\n" or c.isprintable() for c in shown)
-    assert all(new in (old, REPLACEMENT) for old, new in zip(text, shown, strict=True))
-    assert not set("\x1b\x00\x07\x9b\r\u202e") & set(shown)

@@ -9,7 +9,7 @@ Errors::
 """
 
 from tieout_rpc.client import RpcClient
-from tieout_rpc.endpoint import Endpoint, redact_url, websocket_url
+from tieout_rpc.endpoint import Endpoint, Standing, redact_url, websocket_url
 from tieout_rpc.errors import (
     ERROR_TABLE,
     Action,
@@ -34,6 +34,7 @@ __all__ = [
     "RpcClient",
     "RpcError",
     "RpcLimits",
+    "Standing",
     "redact_url",
     "rule_for",
     "subscribe",

@@ -3,14 +3,14 @@
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import aiohttp
 import msgspec
 
-from tieout_rpc.endpoint import Endpoint
+from tieout_rpc.endpoint import Endpoint, Standing
 from tieout_rpc.errors import Action, MalformedAnswer, NodeRefused, NodeUnreachable, RpcError
 from tieout_rpc.limits import RpcLimits
 
@@ -18,6 +18,7 @@ T = TypeVar("T")
 _HTTP_TOO_MANY = 429
 _HTTP_SERVER_ERROR = 500
 _SILENCE_MIN_S = 0.1
+_HISTORY_REFUSALS = frozenset({"BlockCleanedUp", "TransactionHistoryNotAvailable", "NoSlotHistory"})
 
 
 class _ErrorBody(msgspec.Struct):
@@ -75,25 +76,35 @@ class RpcClient:
             raise MalformedAnswer(f"{endpoint} answered {method} in an unexpected form: {bad}") from bad
         return decoded
 
-    async def call_raw(self, method: str, params: Sequence[Any] = ()) -> tuple[bytes, str]:
-        """Return ``(exact result bytes, endpoint name)``, retrying until ``give_up_after_s``."""
+    async def call_raw(self, method: str, params: Sequence[Any] = (), avoid: Collection[str] = ()) -> tuple[bytes, str]:
+        """Return ``(exact result bytes, endpoint name)``, retrying until ``give_up_after_s``.
+
+        ``avoid`` names endpoints that are not to be asked; a lying one is asked only where all are.
+        """
+        asked = [e for e in self.endpoints if e.name not in avoid]
+        if not asked:
+            raise NodeUnreachable(f"no endpoint is left to ask for {method}: name another with --rpc-url")
+        asked = [e for e in asked if e.standing is not Standing.LYING] or asked
         give_up_at = time.monotonic() + self.limits.give_up_after_s
         wait_s = self.limits.backoff_initial_s
         while True:
             failures: list[RpcError] = []
-            for endpoint in sorted(self.endpoints, key=lambda e: e.failures_in_a_row):
+            for endpoint in sorted(asked, key=lambda e: e.rank):
                 # A silent node may use up its share of the time, not that of the nodes after it.
-                share_s = (give_up_at - time.monotonic()) / (len(self.endpoints) - len(failures))
+                share_s = (give_up_at - time.monotonic()) / (len(asked) - len(failures))
                 try:
                     return await self._call_once(endpoint, method, params, max(share_s, _SILENCE_MIN_S)), endpoint.name
                 except NodeRefused as refused:
-                    if refused.rule.action in {Action.STOP, Action.PARK}:
+                    if refused.rule.action is Action.STOP:
                         raise
                     failures.append(refused)
                 except RpcError as failed:
                     failures.append(failed)
             last = failures[-1]
-            hopeless = all(isinstance(f, NodeRefused) and f.rule.action is Action.FAIL_OVER for f in failures)
+            # Another node may have what one says was skipped; none settles it, and asking again does not either.
+            hopeless = all(
+                isinstance(f, NodeRefused) and f.rule.action in {Action.FAIL_OVER, Action.PARK} for f in failures
+            )
             pause_s = wait_s * random.uniform(0.5, 1.0)  # noqa: S311  jitter, no secret
             if isinstance(last, _Throttled) and last.wait_s is not None:
                 pause_s = max(last.wait_s, pause_s)
@@ -101,6 +112,35 @@ class RpcClient:
                 raise last if not isinstance(last, _Throttled) else NodeUnreachable(str(last)) from last
             await asyncio.sleep(pause_s)
             wait_s = min(wait_s * 2, self.limits.backoff_max_s)
+
+    async def ask_each(self, method: str, params: Sequence[Any] = ()) -> dict[str, bytes | RpcError]:
+        """Ask every endpoint once, at the same time: name → exact result bytes, or why there are none."""
+
+        async def ask(endpoint: Endpoint) -> bytes | RpcError:
+            try:
+                return await self._call_once(endpoint, method, params, self.limits.give_up_after_s)
+            except RpcError as failed:
+                return failed
+
+        answers = await asyncio.gather(*map(ask, self.endpoints))
+        return {endpoint.name: answer for endpoint, answer in zip(self.endpoints, answers, strict=True)}
+
+    async def probe(self) -> None:
+        """Ask every endpoint for its finalized slot and oldest block, and judge who lags behind."""
+        tips = await self.ask_each("getSlot", [{"commitment": "finalized"}])
+        firsts = await self.ask_each("getFirstAvailableBlock")
+        for endpoint in self.endpoints:
+            endpoint.finalized_slot = _slot(tips[endpoint.name])
+            endpoint.first_slot = _slot(firsts[endpoint.name])
+        best = max((e.finalized_slot for e in self.endpoints if e.finalized_slot is not None), default=0)
+        for endpoint in self.endpoints:
+            known = endpoint.finalized_slot
+            endpoint.lag_slots = None if known is None else best - known
+            endpoint.lagging = known is not None and best - known > self.limits.lag_slots_max
+
+    def endpoint(self, name: str) -> Endpoint:
+        """The endpoint of that name. Raises KeyError."""
+        return next(e for e in self.endpoints if e.name == name)
 
     async def _call_once(self, endpoint: Endpoint, method: str, params: Sequence[Any], silence_s: float) -> bytes:
         self._ids += 1
@@ -125,7 +165,12 @@ class RpcClient:
         endpoint.succeeded(time.monotonic() - started)
         if envelope.error is not None:
             error = envelope.error
-            raise NodeRefused(method, error.code, error.message, error.data, endpoint.name)
+            refused = NodeRefused(method, error.code, error.message, error.data, endpoint.name)
+            if refused.rule.name == "TooManyRequests":
+                endpoint.throttled()
+            elif refused.rule.name in _HISTORY_REFUSALS:
+                endpoint.refused_history()
+            raise refused
         return bytes(envelope.result)
 
     async def _post(self, endpoint: Endpoint, method: str, request: bytes, silence_s: float) -> tuple[int, bytes]:
@@ -140,6 +185,8 @@ class RpcClient:
             if answer.status == _HTTP_TOO_MANY or answer.status >= _HTTP_SERVER_ERROR:
                 wait = answer.headers.get("Retry-After", "")
                 wait_s = min(float(wait), self.limits.retry_after_max_s) if wait.isdecimal() else None
+                if answer.status == _HTTP_TOO_MANY:
+                    endpoint.throttled()
                 raise _Throttled(f"{endpoint.name} answered {method} with HTTP {answer.status}", wait_s)
             chunks, size = [], 0
             async for chunk in answer.content.iter_any():
@@ -150,6 +197,16 @@ class RpcClient:
                     )
                 chunks.append(chunk)
             return answer.status, b"".join(chunks)
+
+
+def _slot(answer: bytes | RpcError) -> int | None:
+    if isinstance(answer, RpcError):
+        return None
+    try:
+        slot: int = msgspec.json.decode(answer, type=int)
+    except _UNREADABLE:
+        return None
+    return slot
 
 
 def _reason(down: Exception) -> str:

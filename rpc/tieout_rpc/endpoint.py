@@ -1,6 +1,8 @@
 """Endpoints: where a node answers, how well it has done so far, and how to name it without its secrets."""
 
+import time
 from dataclasses import dataclass, field
+from enum import Enum
 from urllib.parse import urlsplit, urlunsplit
 
 _SMOOTHING = 0.2
@@ -35,15 +37,46 @@ def websocket_url(url: str) -> str:
     return urlunsplit((scheme, netloc, parts.path, parts.query, ""))
 
 
+class Standing(Enum):
+    """What an endpoint's answers say of it, the worst first."""
+
+    LYING = "lying"
+    """out-voted about a finalized block: it is asked only where no other is left"""
+    SILENT = "silent"
+    """its last answers were none"""
+    RATE_LIMITED = "rate_limited"
+    """it asked for patience a moment ago"""
+    LAGGING = "lagging"
+    """its finalized slot is far behind the others'"""
+    PRUNED = "pruned"
+    """it lately refused what it no longer keeps"""
+    GOOD = "good"
+
+
+_SILENT_AFTER = 3
+_REMEMBERED_S = 30.0
+
+
 @dataclass(slots=True)
 class Endpoint:
-    """One node's address and its score; the score only orders the endpoints."""
+    """One node's address and its score. The score orders the endpoints; a lying one comes last of all."""
 
     url: str
     requests: int = 0
     failures: int = 0
     failures_in_a_row: int = 0
+    rate_limited: int = 0
+    disagreements: int = 0
     latency_s: float = 0.0
+    finalized_slot: int | None = None
+    """its newest finalized slot, when last asked"""
+    lag_slots: int | None = None
+    """how far that was behind the best endpoint"""
+    first_slot: int | None = None
+    """the oldest block that it says it has"""
+    lagging: bool = False
+    limited_at_s: float | None = None
+    pruned_at_s: float | None = None
     name: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -62,8 +95,43 @@ class Endpoint:
         self.failures_in_a_row = 0
         self.latency_s += _SMOOTHING * (latency_s - self.latency_s)
 
+    @property
+    def standing(self) -> Standing:
+        """What its answers say of it now."""
+        if self.disagreements:
+            return Standing.LYING
+        if self.failures_in_a_row >= _SILENT_AFTER:
+            return Standing.SILENT
+        if _lately(self.limited_at_s):
+            return Standing.RATE_LIMITED
+        if self.lagging:
+            return Standing.LAGGING
+        return Standing.PRUNED if _lately(self.pruned_at_s) else Standing.GOOD
+
+    @property
+    def rank(self) -> tuple[bool, bool, int]:
+        """Sorts endpoints: whom to ask first."""
+        return self.disagreements > 0, self.lagging, self.failures_in_a_row
+
+    def throttled(self) -> None:
+        """Count a request that it asked to have later."""
+        self.rate_limited += 1
+        self.limited_at_s = time.monotonic()
+
+    def refused_history(self) -> None:
+        """Note that it no longer keeps what it was asked for."""
+        self.pruned_at_s = time.monotonic()
+
+    def outvoted(self) -> None:
+        """Note that most others say another thing of a finalized block."""
+        self.disagreements += 1
+
     def failed(self) -> None:
         """Count a request that got no usable answer."""
         self.requests += 1
         self.failures += 1
         self.failures_in_a_row += 1
+
+
+def _lately(when_s: float | None) -> bool:
+    return when_s is not None and time.monotonic() - when_s < _REMEMBERED_S

@@ -15,6 +15,8 @@ class RpcLimits:
     backoff_initial_s: float = 0.1
     backoff_max_s: float = 2.0
     retry_after_max_s: float = 30.0
+    lag_slots_max: int = 150
+    """Behind the best endpoint by more than this, one is lagging and asked after the others."""
     body_bytes_max: int = 256 * 1024 * 1024
     connections_max: int = 16
     websocket_message_bytes_max: int = 32 * 1024 * 1024

@@ -15,7 +15,8 @@ Errors::
     │   ├── WrongDecimals          the mint counts otherwise than the caller
     │   ├── InsufficientInventory  less is there than is asked for
     │   └── OverLimit              more than the desk's limit for an operation or a day
-    ├── ProgramRefused       a program said no, by name; the same bytes would fail again
+    ├── ProgramRefused       a program said no, by name, with a next step; the same bytes would fail again
+    │   └── PROGRAM_REFUSALS["MintPaused"], …   a class for each error of the programs that are called
     ├── AlreadyIssued        the chain knows the request: its guard account exists
     ├── Expired              the transaction is dead; doing it again is safe
     ├── OutcomeUnknown       sent, and no node could tell in time; look before doing it again
@@ -36,9 +37,11 @@ from tieout_client.amounts import (
     shares_to_raw,
     show_shares,
 )
+from tieout_client.bulk import BulkLine, BulkRow, parse_accounts
 from tieout_client.checks import AmountLimits, Scene
 from tieout_client.control import AUTHORITY_TYPES, MultiplierSet
 from tieout_client.errors import (
+    PROGRAM_REFUSALS,
     AccountFrozen,
     AccountMissing,
     AlreadyIssued,
@@ -56,16 +59,31 @@ from tieout_client.errors import (
 )
 from tieout_client.exactly_once import Desk, Requests
 from tieout_client.guard import CLUSTERS, GuardAccount, GuardMode, guard_address
+from tieout_client.holding import Holding, Portfolio
 from tieout_client.instructions import InstrumentSpec, token_account
 from tieout_client.instruments import AccountOpened, InstrumentCreated
 from tieout_client.issuer import Issuer, airdrop, connect
 from tieout_client.journal import Entry, Journal, Request
-from tieout_client.keys import Address, Authorities, Signer, load_keypair, write_keypair
+from tieout_client.keys import (
+    Address,
+    AddressOnly,
+    Authorities,
+    Signer,
+    keypair_from_environment,
+    load_keypair,
+    load_signer,
+    write_keypair,
+)
+from tieout_client.market import Transferred
 from tieout_client.memo import MemoKind, RequestMemo, parse_memo, request_memo
+from tieout_client.multisig import Multisig, MultisigSigner
+from tieout_client.nonce import Nonce
 from tieout_client.payouts import ROWS_PER_TRANSACTION, PayoutLine, PayoutRow, parse_payout
+from tieout_client.preparing import Captured
 from tieout_client.program import TokenInstructionCoder, build, token_program
 from tieout_client.reading import Balance, Instrument, Multiplier
 from tieout_client.refusal import Refusal, explain
+from tieout_client.remedies import REMEDIES
 from tieout_client.risks import Holder, Risk, differences, risks
 from tieout_client.sending import (
     LAND_FAILURES,
@@ -76,22 +94,30 @@ from tieout_client.sending import (
     sign,
 )
 from tieout_client.settling import SignatureStatus, SignedTransaction, is_dead, restore, simulate
+from tieout_client.transaction_file import TransactionFile, parse_transaction, read_transaction, write_transaction
+from tieout_client.words import Words
 
 __all__ = [
     "AUTHORITY_TYPES",
     "CLUSTERS",
     "LAND_FAILURES",
+    "PROGRAM_REFUSALS",
+    "REMEDIES",
     "ROWS_PER_TRANSACTION",
     "UNIT_MULTIPLIER",
     "AccountFrozen",
     "AccountMissing",
     "AccountOpened",
     "Address",
+    "AddressOnly",
     "AlreadyIssued",
     "AmountLimits",
     "Authorities",
     "BadInput",
     "Balance",
+    "BulkLine",
+    "BulkRow",
+    "Captured",
     "ClientError",
     "Commitment",
     "Desk",
@@ -100,6 +126,7 @@ __all__ = [
     "GuardAccount",
     "GuardMode",
     "Holder",
+    "Holding",
     "Instrument",
     "InstrumentCreated",
     "InstrumentPaused",
@@ -113,10 +140,14 @@ __all__ = [
     "MultiplierSet",
     "MultiplierStep",
     "MultiplierValue",
+    "Multisig",
+    "MultisigSigner",
+    "Nonce",
     "OutcomeUnknown",
     "OverLimit",
     "PayoutLine",
     "PayoutRow",
+    "Portfolio",
     "ProgramRefused",
     "RawAmount",
     "Receipt",
@@ -132,6 +163,9 @@ __all__ = [
     "SignedTransaction",
     "Signer",
     "TokenInstructionCoder",
+    "TransactionFile",
+    "Transferred",
+    "Words",
     "WrongAuthority",
     "WrongDecimals",
     "airdrop",
@@ -143,12 +177,17 @@ __all__ = [
     "explain",
     "guard_address",
     "is_dead",
+    "keypair_from_environment",
     "load_keypair",
+    "load_signer",
     "multiplier_bits_for",
+    "parse_accounts",
     "parse_memo",
     "parse_payout",
     "parse_raw",
     "parse_shares",
+    "parse_transaction",
+    "read_transaction",
     "request_memo",
     "restore",
     "risks",
@@ -160,4 +199,5 @@ __all__ = [
     "token_account",
     "token_program",
     "write_keypair",
+    "write_transaction",
 ]

@@ -26,17 +26,20 @@ from tieout_idl.table import TYPES, snake
 AUTHORITY_TYPES: Final = tuple(snake(variant["name"]) for variant in TYPES["AuthorityType"]["variants"])
 """What SetAuthority can hand over, ``mint_tokens`` to ``permissioned_burn``."""
 
-# Which of our roles holds an authority, on a mint of the live configuration.
-_HOLDERS: Final = {
+HOLDERS: Final = {
     "mint_tokens": "mint_authority",
     "freeze_account": "freeze_authority",
     "permanent_delegate": "permanent_delegate",
     "confidential_transfer_mint": "permanent_delegate",
     "transfer_hook_program_id": "permanent_delegate",
     "metadata_pointer": "permanent_delegate",
+    "metadata_update": "permanent_delegate",
+    "transfer_fee_config": "permanent_delegate",
+    "withheld_withdraw": "permanent_delegate",
     "scaled_ui_amount": "multiplier_authority",
     "pause": "pause_authority",
 }
+"""Authority → which of our roles holds it, on a mint of the live configuration."""
 
 
 class _FreezeStep(Protocol):
@@ -171,7 +174,7 @@ class Control(Session):
         """
         if authority_type not in AUTHORITY_TYPES:
             raise BadInput(f"{authority_type!r} is no authority: it is one of {', '.join(AUTHORITY_TYPES)}")
-        holder = current or getattr(self.authorities, _HOLDERS.get(authority_type, ""), None)
+        holder = current or getattr(self.authorities, HOLDERS.get(authority_type, ""), None)
         if holder is None:
             raise BadInput(f"no role of the issuer holds {authority_type}: give the current authority's key")
         args = {

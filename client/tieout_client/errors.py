@@ -1,8 +1,12 @@
 """The errors of this package; the tree is drawn in the package docstring."""
 
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
+from tieout_client.program_errors import OTHER_PROGRAM_ERRORS
 from tieout_client.refusal import Refusal
+from tieout_idl import PROGRAM_ERRORS
 
 
 class ClientError(Exception):
@@ -66,23 +70,43 @@ class AlreadyIssued(ClientError):
 class ProgramRefused(ClientError):
     """The chain ran the transaction, or its preflight, and a program said no; the same bytes fail again.
 
-    ``refusal`` names the instruction, the program and its error; ``signature`` is the
-    transaction's, None when it was only simulated before signing; ``landed`` says whether it is
-    on the chain (and cost its fee) or not; ``logs`` are the node's lines, for people.
+    ``refusal`` names the instruction, the program, its error and the next step; ``signature`` is
+    the transaction's, None when it was only simulated before signing; ``landed`` says whether it
+    is on the chain (and cost its fee) or not; ``logs`` are the node's lines, for people. What is
+    raised is the class of ``PROGRAM_REFUSALS`` for the error, where there is one.
     """
 
     def __init__(self, refusal: Refusal, signature: str | None, *, landed: bool, logs: tuple[str, ...] = ()) -> None:
         self.refusal, self.signature, self.landed, self.logs = refusal, signature, landed, logs
         where = "on chain" if landed else "in preflight, nothing was sent on"
-        if signature is None:
-            super().__init__(f"{refusal} (in simulation, nothing was signed or sent)")
-        else:
-            super().__init__(f"{refusal} ({where}; transaction {signature})")
+        how = "in simulation, nothing was signed or sent" if signature is None else f"{where}; transaction {signature}"
+        super().__init__(f"{refusal} ({how}); next: {refusal.next_step}")
 
     @property
     def error(self) -> Any:
         """The node's TransactionError, as its JSON."""
         return self.refusal.error
+
+    @property
+    def next_step(self) -> str:
+        """What to do about it, in one sentence."""
+        return self.refusal.next_step
+
+
+PROGRAM_REFUSALS: Final[Mapping[str, type[ProgramRefused]]] = MappingProxyType(
+    {
+        name: type(f"{name}Refused", (ProgramRefused,), {"__module__": __name__, "__doc__": f"Refused: {sentence}."})
+        for name, sentence in [*PROGRAM_ERRORS.values(), *OTHER_PROGRAM_ERRORS]
+    }
+)
+"""Error name → its own class: ``except PROGRAM_REFUSALS["MintPaused"]``."""
+
+
+def program_refused(
+    refusal: Refusal, signature: str | None, *, landed: bool, logs: tuple[str, ...] = ()
+) -> ProgramRefused:
+    """Return a refusal as the error of its own class."""
+    return PROGRAM_REFUSALS.get(refusal.name, ProgramRefused)(refusal, signature, landed=landed, logs=logs)
 
 
 class Expired(ClientError):

@@ -1,8 +1,8 @@
 """Making an instrument and opening accounts for it."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from tieout_client import instructions as ix
@@ -39,15 +39,19 @@ class Instruments(Session):
         *,
         multiplier: MultiplierValue = 1,
         mint: Signer | None = None,
+        **options: Any,
     ) -> InstrumentCreated:
-        """Make a mint with the live xStocks configuration, in one transaction.
+        """Make a mint in one transaction, with the live xStocks configuration unless ``options`` say otherwise.
 
         ``multiplier`` is the one it starts with; ``mint`` the key of the mint's address, a new
-        one by default. Raises BadInput, and ProgramRefused when the address is taken.
+        one by default; ``options`` the other fields of ``InstrumentSpec``. Raises BadInput, and
+        ProgramRefused when the address is taken.
         """
         first = float(exact_multiplier(multiplier_bits_for(multiplier)[0]))
-        spec = ix.InstrumentSpec(symbol=symbol, name=name, uri=uri, decimals=decimals, multiplier=first).checked()
-        key = mint or Keypair()
+        spec = ix.InstrumentSpec(
+            symbol=symbol, name=name, uri=uri, decimals=decimals, multiplier=first, **options
+        ).checked()
+        key = mint or self._new_key("the mint")
         rent: int = await self.rpc.call("getMinimumBalanceForRentExemption", [spec.final_space], int)
         created = ix.create_instrument(spec, key.pubkey(), self.signer.pubkey(), self._mint_keys(), rent)
         done = await self._send(created, key, self.authorities.mint_authority)

@@ -8,21 +8,24 @@ from contextlib import asynccontextmanager
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
+from tieout_client.bulk import Bulk
 from tieout_client.checks import AmountLimits
 from tieout_client.control import Control
 from tieout_client.errors import BadInput, ClientError, JournalUnavailable
 from tieout_client.exactly_once import Desk
 from tieout_client.guard import GuardMode
-from tieout_client.instruments import Instruments
+from tieout_client.holding import Holdings
 from tieout_client.journal import Entry, Journal
 from tieout_client.keys import Address, Authorities, Signer, address
 from tieout_client.market import Market
 from tieout_client.payouts import Payouts
+from tieout_client.preparing import Transactions
 from tieout_client.sending import Receipt, Sender, SendOptions
+from tieout_client.upkeep import Upkeep
 from tieout_rpc import RpcClient, RpcLimits
 
 
-class Issuer(Instruments, Market, Payouts, Control):
+class Issuer(Transactions, Market, Payouts, Control, Upkeep, Bulk, Holdings):
     """Drives instruments of one issuer. Made by ``connect``."""
 
     async def settle_open(self) -> list[tuple[Entry, Receipt | ClientError]]:
@@ -56,6 +59,7 @@ async def connect(
     journal: Journal | str | os.PathLike[str] | None = None,
     guard: GuardMode = "auto",
     amounts: AmountLimits | None = None,
+    members: Sequence[Signer] = (),
 ) -> AsyncIterator[Issuer]:
     """Connect to a cluster by one node's address or several: ``async with connect(url, signer) as issuer``.
 
@@ -63,14 +67,14 @@ async def connect(
     another key. Nothing is asked of the node yet. With a ``journal`` (a file, made when it is not
     there) operations under a request id happen exactly once on this desk; ``guard`` has the chain
     itself refuse the second issue, whatever desk it comes from; ``amounts`` limits what one
-    operation and one day may move. Raises BadInput for an address that is none, or a file that
-    is no journal, and JournalUnavailable.
+    operation and one day may move; ``members`` are keys that sign for multisigs. Raises BadInput
+    for an address that is none, or a file that is no journal, and JournalUnavailable.
     """
     opened = journal if journal is None or isinstance(journal, Journal) else Journal(journal)
     try:
         async with _rpc(url, limits) as rpc:
             desk = Desk(journal=opened, guard=guard, limits=amounts or AmountLimits())
-            yield Issuer(rpc, signer, authorities, Sender(rpc, signer, options), desk)
+            yield Issuer(rpc, signer, authorities, Sender(rpc, signer, options), desk, members)
     finally:
         if opened is not None and opened is not journal:
             opened.close()

@@ -15,7 +15,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +26,14 @@ import msgspec
 from tieout_client.errors import BadInput, JournalUnavailable, OverLimit
 from tieout_client.memo import MemoKind
 
+JournalKind = MemoKind | Literal["transaction"]
+"""What a request is; ``transaction``: none, but a transaction that was sent from a file."""
+
 State = Literal["signed", "sent", "landed", "failed", "dead"]
 
 _VERSION: Final = 1
 _BUSY_TIMEOUT_S: Final = 30.0
+_LOOK_AGAIN_S: Final = 0.01
 _DAY_S: Final = 86_400
 _SCHEMA: Final = """
 create table if not exists attempts (
@@ -62,11 +66,17 @@ _LATEST: Final = "select * from attempts where chain = ? and kind = ? and reques
 class Request:
     """What is asked for under an id; ``raw`` units, ``details`` whatever else makes it this request and no other."""
 
-    kind: MemoKind
+    kind: JournalKind
     request_id: str
     mint: str
     raw: int
     details: Mapping[str, str]
+
+    @property
+    def memo_kind(self) -> MemoKind:
+        """The kind as it stands in the memo; a transaction without a request has none."""
+        assert self.kind != "transaction", "it carries no memo of ours"
+        return self.kind
 
     @property
     def parameters(self) -> str:
@@ -80,7 +90,7 @@ class Entry:
     """One signed transaction of a request. Times are unix seconds, ``amount`` is raw."""
 
     chain: str
-    kind: MemoKind
+    kind: JournalKind
     request_id: str
     attempt: int
     parameters: str
@@ -109,7 +119,8 @@ class Journal:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._lock = threading.Lock()
+        # Re-entrant: several writes may be steps of one transaction.
+        self._lock = threading.RLock()
         _make_private(self.path)
         with self._named():
             self._db = sqlite3.connect(self.path, _BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
@@ -161,6 +172,15 @@ class Journal:
                 [state, slot, error, time.time(), entry.signature],
             )
 
+    def together(self, steps: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Run several ``record`` and ``mark`` calls in one transaction: one wait for the disk, not one each.
+
+        Returns each step's result, or the BadInput or OverLimit for which it wrote nothing. Raises
+        JournalUnavailable, and then nothing of any step is in the journal.
+        """
+        with self._lock, self._named(), self._transaction():
+            return [_outcome(step) for step in steps]
+
     def entries(self, chain: str | None = None, *, open_only: bool = False) -> list[Entry]:
         """Return all attempts, oldest first; ``open_only``: those whose outcome is not known yet."""
         wanted = "(? is null or chain = ?)" + (" and state in ('signed', 'sent')" if open_only else "")
@@ -196,7 +216,7 @@ class Journal:
             )
 
     def _prepare(self) -> None:
-        self._db.execute("pragma journal_mode = wal")
+        self._write_ahead()
         self._db.execute("pragma synchronous = full")
         version: int = self._db.execute("pragma user_version").fetchone()[0]
         if version not in {0, _VERSION}:
@@ -208,16 +228,35 @@ class Journal:
                 self._db.execute(_SCHEMA)
                 self._db.execute(f"pragma user_version = {_VERSION}")
 
+    def _write_ahead(self) -> None:
+        give_up_at = time.monotonic() + _BUSY_TIMEOUT_S
+        while True:
+            try:
+                self._db.execute("pragma journal_mode = wal")
+                return
+            except sqlite3.OperationalError:
+                # SQLite does not wait here by itself when two processes open a new file at once.
+                if time.monotonic() > give_up_at:
+                    raise
+                time.sleep(_LOOK_AGAIN_S)
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         # Immediate: the lock is taken before the look, so that nobody writes between look and insert.
-        self._db.execute("begin immediate")
+        begin, undo, keep = (
+            ("savepoint step", "rollback to step", "release step")
+            if self._db.in_transaction
+            else ("begin immediate", "rollback", "commit")
+        )
+        self._db.execute(begin)
         try:
             yield
+            self._db.execute(keep)
         except BaseException:
-            self._db.execute("rollback")
+            # A full disk makes SQLite roll back by itself.
+            if self._db.in_transaction:
+                self._db.execute(undo)
             raise
-        self._db.execute("commit")
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -230,6 +269,13 @@ class Journal:
             ) from bad
         except sqlite3.DatabaseError as bad:
             raise BadInput(f"{self.path} is no journal: {bad}") from bad
+
+
+def _outcome(step: Callable[[], Any]) -> Any:
+    try:
+        return step()
+    except BadInput as refused:
+        return refused
 
 
 def _entry(row: sqlite3.Row) -> Entry:

@@ -1,7 +1,9 @@
 """Signers, the authorities of an instrument, addresses, and key files as solana-keygen writes them."""
 
+import inspect
 import json
 import os
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
@@ -11,23 +13,62 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 from tieout_client.errors import BadInput
+from tieout_idl import base58
 
 Address = Pubkey | str
 """An address as solders' ``Pubkey`` or in base58."""
 
 _KEY_BYTES = 64
 _KEY_FILE_BYTES_MAX = 4096
+_ADDRESS_LENGTH_MAX = 44
 _WORLD = 0o007
 
 
 class Signer(Protocol):
-    """Whatever can sign: a solders ``Keypair`` is one, a key in a hardware module can be."""
+    """Whatever can sign: a solders ``Keypair`` is one; so is a key in a KMS or an HSM, asked over the network.
+
+    ``sign_message`` may be an ordinary method or an ``async`` one. What it returns is checked
+    against the message before it goes anywhere.
+    """
 
     def pubkey(self) -> Pubkey:
         """The address that it signs for."""
 
-    def sign_message(self, message: bytes) -> Signature:
+    def sign_message(self, message: bytes) -> Signature | Awaitable[Signature]:
         """The Ed25519 signature over a serialized message."""
+
+
+async def signature_of(signer: Signer, message: bytes) -> Signature:
+    """Return a signer's signature, asked for and checked. Raises BadInput when it is none of this key's."""
+    answer = signer.sign_message(message)
+    return checked_signature(signer.pubkey(), await answer if inspect.isawaitable(answer) else answer, message)
+
+
+def checked_signature(key: Pubkey, signature: object, message: bytes) -> Signature:
+    """Return a signature that belongs to the key and the message. Raises BadInput."""
+    if not isinstance(signature, Signature) or not signature.verify(key, message):
+        raise BadInput(
+            f"the signer of {key} gave what is no signature of that key over these bytes: look at the signer"
+        )
+    return signature
+
+
+@dataclass(frozen=True, slots=True)
+class AddressOnly:
+    """The address of a key that is elsewhere: it can be named in a transaction, not sign it."""
+
+    address: Pubkey
+
+    def pubkey(self) -> Pubkey:
+        """The address."""
+        return self.address
+
+    def sign_message(self, message: bytes) -> Signature:  # noqa: ARG002  the protocol's
+        """Raises BadInput."""
+        raise BadInput(
+            f"only the address of {self.address} is here, not its key: prepare the transaction in a file "
+            "(tieout tx prepare) and have it signed where the key is"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +136,47 @@ def load_keypair(path: str | os.PathLike[str]) -> Keypair:
             text = opened.read(_KEY_FILE_BYTES_MAX + 1)
     except OSError as bad:
         raise BadInput(f"cannot read the key file {file}: {bad.strerror or type(bad).__name__}") from None
-    raw = _key_bytes(text)
+    return _keypair(_key_bytes(text), f"the key file {file}")
+
+
+def load_signer(path: str | os.PathLike[str]) -> "Keypair | AddressOnly":
+    """Read a key file, or a file with an address alone, whose key is elsewhere. Raises BadInput."""
+    file = Path(path)
+    try:
+        with file.open("rb") as opened:
+            text = opened.read(_KEY_FILE_BYTES_MAX).strip()
+    except OSError as bad:
+        raise BadInput(f"cannot read the key file {file}: {bad.strerror or type(bad).__name__}") from None
+    # Anything longer may be a secret, and is not to be quoted in an error.
+    if text.isalnum() and len(text) <= _ADDRESS_LENGTH_MAX:
+        return AddressOnly(address(text.decode("ascii", "replace"), f"address, as it stands in {file}"))
+    return load_keypair(file)
+
+
+def keypair_from_environment(name: str) -> Keypair | None:
+    """Return the key of an environment variable, a JSON array or base58 of 64 bytes; None where it is not set.
+
+    Raises BadInput naming the variable, and never showing anything of what is in it.
+    """
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return None
+    if text.startswith("["):
+        return _keypair(_key_bytes(text.encode()), f"the variable {name}")
+    try:
+        raw = base58.decode(text)
+    except ValueError:
+        raw = b""
+    return _keypair(raw if len(raw) == _KEY_BYTES else None, f"the variable {name}")
+
+
+def _keypair(raw: bytes | None, what: str) -> Keypair:
     if raw is None:
         # No cause is chained: a parser's message would quote the secret.
-        raise BadInput(f"{file} is no key file: solana-keygen writes a JSON array of {_KEY_BYTES} numbers, 0 to 255")
+        raise BadInput(f"{what} is no key: solana-keygen writes a JSON array of {_KEY_BYTES} numbers, 0 to 255")
     keypair = Keypair.from_seed(raw[:32])
     if bytes(keypair.pubkey()) != raw[32:]:
-        raise BadInput(f"the key file {file} is damaged: its public half does not belong to its secret half")
+        raise BadInput(f"{what} is damaged: its public half does not belong to its secret half")
     return keypair
 
 

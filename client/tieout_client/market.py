@@ -5,20 +5,34 @@ to the redemption wallet that is then swept back. Each carries its request id in
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
 from tieout_client import instructions as ix
 from tieout_client.amounts import check_raw
-from tieout_client.checks import Scene
+from tieout_client.checks import Scene, look
+from tieout_client.errors import BadInput
 from tieout_client.exactly_once import Plan
+from tieout_client.fees import transfer_fee
 from tieout_client.journal import Request
 from tieout_client.keys import Address, Signer, address
 from tieout_client.memo import MemoKind, memo_instruction, request_memo
 from tieout_client.program import build
+from tieout_client.reading import Instrument
 from tieout_client.sending import Receipt
 from tieout_client.session import Session
+
+_PLAIN_MEMO = "transfer"
+"""What stands in a memo that the receiver's account requires and the sender did not write."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transferred(Receipt):
+    """The receipt of a transfer; ``fee`` raw units of it were withheld for the issuer, the receiver got the rest."""
+
+    fee: int
 
 
 class Market(Session):
@@ -94,7 +108,7 @@ class Market(Session):
             if self._checking:
                 self._check_issue(scene, source, destination, None if mint_first else amount)
             steps.append(ix.transfer(at, source, destination, treasury.pubkey(), raw=amount, decimals=counted))
-            return self._plan(scene, steps, *signers)
+            return self._plan(scene, steps, *signers, to=destination)
 
         asked = _asked("issue", request_id, at, amount, to=str(who), mint_first=str(mint_first).lower())
         return await self.requests.perform(asked, prepare)
@@ -104,28 +118,42 @@ class Market(Session):
         mint: Address,
         raw: int,
         holder: Signer,
-        destination_owner: Address,
+        destination_owner: Address | None = None,
         *,
         memo: str | None = None,
         source: Address | None = None,
-    ) -> Receipt:
+        destination: Address | None = None,
+    ) -> Transferred:
         """Move tokens from the holder to another owner, whose account is opened when it is not.
 
-        ``source`` is another token account that the holder owns or may spend from; its own
-        associated account by default.
+        ``destination`` is a token account instead of an owner; ``source`` another token account
+        that the holder owns or may spend from, its own associated account by default. Where the
+        mint bears a fee the transfer names it, and fails if it changes meanwhile; where the
+        receiver requires a memo and none is given, one is put there.
         """
-        at, who, owner = address(mint, "mint"), address(destination_owner, "owner"), holder.pubkey()
+        if (destination_owner is None) == (destination is None):
+            raise BadInput("name the owner who is paid, or a token account, and not both")
+        at, owner, amount = address(mint, "mint"), holder.pubkey(), check_raw(raw)
         origin = ix.token_account(at, owner) if source is None else address(source, "token account")
-        moving = ix.transfer(
-            at,
-            origin,
-            ix.token_account(at, who),
-            owner,
-            raw=check_raw(raw),
-            decimals=await self._decimals_of(at),
-        )
-        note = [] if memo is None else [memo_instruction(memo)]
-        return await self._send([*note, self._open(at, who), moving], holder)
+        if destination is None:
+            who = address(destination_owner or "", "owner")
+            to, opening = ix.token_account(at, who), [self._open(at, who)]
+        else:
+            to, opening = address(destination, "token account"), []
+        scene = await look(self.rpc, at, [to], "confirmed")
+        found = scene.accounts[to] if destination is None else scene.usable(to, thawed=False)
+        fee = await self._fee(scene.instrument, amount)
+        note = memo or (_PLAIN_MEMO if found is not None and found.wants_memo else None)
+        moving = ix.transfer(at, origin, to, owner, raw=amount, decimals=scene.instrument.decimals, fee=fee)
+        steps = [*opening, *([] if note is None else [memo_instruction(note)]), moving]
+        done = await self._send(steps, holder)
+        return Transferred(signature=done.signature, slot=done.slot, refusal=done.refusal, fee=fee or 0)
+
+    async def _fee(self, instrument: Instrument, raw: int) -> int | None:
+        if instrument.mint.extension("transfer_fee_config") is None:
+            return None
+        info: dict[str, int] = await self.rpc.call("getEpochInfo", [{"commitment": "confirmed"}])
+        return transfer_fee(instrument, raw, info["epoch"])
 
     async def redeem(
         self, mint: Address, raw: int, holder: Signer, request_id: str, *, decimals: int | None = None
@@ -202,7 +230,7 @@ class Market(Session):
                 scene.debit(origin, amount)
                 scene.credit(destination)
             moving = ix.transfer(at, origin, destination, owner, raw=amount, decimals=scene.instrument.decimals)
-            return self._plan(scene, [self._open(at, destination_owner), moving], source)
+            return self._plan(scene, [self._open(at, destination_owner), moving], source, to=destination)
 
         asked = _asked(kind, request_id, at, amount, of=str(owner), to=str(destination_owner))
         return await self.requests.perform(asked, prepare)
@@ -215,8 +243,12 @@ class Market(Session):
             scene.debit(source, from_inventory)
         scene.credit(destination)
 
-    def _plan(self, scene: Scene, steps: Sequence[Instruction], *signers: Signer) -> Plan:
-        return Plan(steps=steps, signers=signers, day_max=scene.raw_limit(self.desk.limits.day_shares_max))
+    def _plan(self, scene: Scene, steps: Sequence[Instruction], *signers: Signer, to: Pubkey | None = None) -> Plan:
+        found = None if to is None else scene.accounts.get(to)
+        # The transfer is the last step, and the receiver wants the memo right before it.
+        before = len(steps) - 1 if found is not None and found.wants_memo else 0
+        day_max = scene.raw_limit(self.desk.limits.day_shares_max)
+        return Plan(steps=steps, signers=signers, day_max=day_max, memo_before=before)
 
     def _open(self, mint: Pubkey, owner: Pubkey) -> Instruction:
         # Idempotent, so that no look-up and no race comes before it.

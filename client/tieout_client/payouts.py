@@ -8,8 +8,9 @@ import asyncio
 import csv
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from solders.instruction import Instruction
@@ -21,7 +22,9 @@ from tieout_client.errors import BadInput, ClientError, JournalUnavailable
 from tieout_client.exactly_once import Plan, Requests
 from tieout_client.journal import Request
 from tieout_client.keys import Address, Signer, address
-from tieout_client.memo import request_memo
+from tieout_client.memo import memo_instruction, request_memo
+from tieout_client.multisig import MultisigSigner
+from tieout_client.reading import parse_balance, read_accounts
 from tieout_client.session import Session
 
 ROWS_PER_TRANSACTION: Final = 7
@@ -29,6 +32,7 @@ ROWS_PER_TRANSACTION: Final = 7
 
 PAYOUT_ROWS_MAX: Final = 100_000
 _AT_ONCE: Final = 48
+_READ_AT_ONCE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,12 @@ def parse_payout(text: str, *, decimals: int, bits: bytes | None = None) -> list
     return rows
 
 
+def _rows_per_transaction(holder: Signer) -> int:
+    # Each member of a multisig takes the room of about one row: its key and its signature.
+    members = len(holder.members) if isinstance(holder, MultisigSigner) else 0
+    return max(ROWS_PER_TRANSACTION - members, 1)
+
+
 class Payouts(Session):
     """Paying many holders from one account."""
 
@@ -106,17 +116,20 @@ class Payouts(Session):
         if journal is None:
             raise BadInput("a payout is taken up again from its journal: name one")
         requests = self._paying()
-        chunks = [rows[n : n + ROWS_PER_TRANSACTION] for n in range(0, len(rows), ROWS_PER_TRANSACTION)]
+        size = _rows_per_transaction(holder)
+        chunks = [rows[n : n + size] for n in range(0, len(rows), size)]
         asked = [self._chunk(at, chunk, holder, payout_id, n) for n, chunk in enumerate(chunks)]
         chain = await requests.chain()
         known = [await asyncio.to_thread(journal.find, chain, request) for request in asked]
         missing = sum(r.raw for r, entry in zip(asked, known, strict=True) if entry is None)
         await self._check_payout(at, holder, sum(r.raw for r in rows), missing, fresh=not any(known))
+        wanting = await self._wanting_memos(at, [c for c, entry in zip(chunks, known, strict=True) if entry is None])
         decimals, free = await self._decimals_of(at), asyncio.Semaphore(_AT_ONCE)
 
         async def pay(chunk: Sequence[PayoutRow], request: Request) -> list[PayoutLine]:
             async with free:
-                lines = await self._pay(requests, at, chunk, request, holder, decimals)
+                steps = partial(self._steps, at, chunk, holder.pubkey(), decimals, wanting)
+                lines = await self._pay(requests, chunk, request, holder, steps)
             if progress is not None:
                 progress(len(chunk))
             return lines
@@ -128,14 +141,13 @@ class Payouts(Session):
     async def _pay(
         self,
         requests: Requests,
-        mint: Pubkey,
         chunk: Sequence[PayoutRow],
         request: Request,
         holder: Signer,
-        decimals: int,
+        steps: Callable[[], list[Instruction]],
     ) -> list[PayoutLine]:
         async def prepare() -> Plan:
-            return Plan(steps=self._steps(mint, chunk, holder.pubkey(), decimals), signers=[holder])
+            return Plan(steps=steps(), signers=[holder])
 
         try:
             done = await requests.perform(request, prepare)
@@ -145,14 +157,37 @@ class Payouts(Session):
             return [PayoutLine(row, None, None, str(failed)) for row in chunk]
         return [PayoutLine(row, done.signature, done.slot, None) for row in chunk]
 
-    def _steps(self, mint: Pubkey, chunk: Sequence[PayoutRow], owner: Pubkey, decimals: int) -> list[Instruction]:
+    def _steps(
+        self,
+        mint: Pubkey,
+        chunk: Sequence[PayoutRow],
+        owner: Pubkey,
+        decimals: int,
+        wanting: Container[Pubkey] = frozenset(),
+    ) -> list[Instruction]:
         source, payer = ix.token_account(mint, owner), self.signer.pubkey()
         steps: list[Instruction] = []
         for row in chunk:
             to = Pubkey.from_string(row.owner)
-            moving = ix.transfer(mint, source, ix.token_account(mint, to), owner, raw=row.raw, decimals=decimals)
-            steps += [ix.open_account(mint, to, payer), moving]
+            account = ix.token_account(mint, to)
+            steps.append(ix.open_account(mint, to, payer))
+            if account in wanting:
+                # Right before the transfer: the request's own memo stands too far off.
+                steps.append(memo_instruction("payout"))
+            steps.append(ix.transfer(mint, source, account, owner, raw=row.raw, decimals=decimals))
         return steps
+
+    async def _wanting_memos(self, mint: Pubkey, chunks: Sequence[Sequence[PayoutRow]]) -> set[Pubkey]:
+        """Return the receiving accounts that take transfers only right behind a memo."""
+        accounts = [ix.token_account(mint, Pubkey.from_string(row.owner)) for chunk in chunks for row in chunk]
+        wanting = set()
+        for first in range(0, len(accounts), _READ_AT_ONCE):
+            part = accounts[first : first + _READ_AT_ONCE]
+            slot, found = await read_accounts(self.rpc, part, "confirmed")
+            for at, account in zip(part, found, strict=True):
+                if account is not None and parse_balance(at, slot, account).wants_memo:
+                    wanting.add(at)
+        return wanting
 
     async def _check_payout(self, mint: Pubkey, holder: Signer, total: int, missing: int, *, fresh: bool) -> None:
         source = ix.token_account(mint, holder.pubkey())
@@ -164,7 +199,13 @@ class Payouts(Session):
     def _paying(self) -> Requests:
         # Checked as a whole, so not simulated one by one; the chain refuses what has changed since.
         options = replace(
-            self.sender.options, skip_preflight=True, accept_failure=False, blockhash_reuse_s=1.0, poll_first_s=0.15
+            self.sender.options,
+            skip_preflight=True,
+            accept_failure=False,
+            blockhash_reuse_s=1.0,
+            poll_first_s=0.15,
+            # Many are asked for at once: a WebSocket for each would only cost more.
+            websocket_after_s=self.sender.options.give_up_after_s,
         )
         return Requests(self.sender.using(options), self.desk)
 

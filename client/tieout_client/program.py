@@ -90,7 +90,7 @@ def build(
 ) -> Instruction:
     """Return one Token-2022 instruction, by AnchorPy, from accounts and arguments by name.
 
-    An optional account left out stands as the program's own address. With ``multisig_signers``
+    An optional account left out is left out of the list, as this program wants it. With ``multisig_signers``
     the authority account is a multisig: it does not sign, they do. ``remaining`` follows last
     (a hook's accounts, withheld-fee sources). Raises BadInput naming what is missing or wrong.
     """
@@ -119,14 +119,14 @@ def build(
 
 
 def _as_given(built: Instruction, layout: InstructionLayout, given: Any, multisig: bool) -> Instruction:
-    # AnchorPy knows neither optional accounts nor multisigs: their flags are put right afterwards.
-    metas = list(built.accounts)
-    for position, account in enumerate(layout.accounts):
-        if account.is_optional and account.name not in given:
-            metas[position] = AccountMeta(TOKEN_2022, False, False)
-        elif account.is_multisig and multisig:
-            metas[position] = AccountMeta(metas[position].pubkey, False, metas[position].is_writable)
-    return Instruction(built.program_id, bytes(built.data), metas)
+    # AnchorPy knows neither optional accounts nor multisigs: their places are put right afterwards.
+    metas: list[AccountMeta] = []
+    for meta, account in zip(built.accounts, layout.accounts, strict=False):
+        if account.is_multisig and multisig:
+            metas.append(AccountMeta(meta.pubkey, False, meta.is_writable))
+        elif not account.is_optional or account.name in given:
+            metas.append(meta)
+    return Instruction(built.program_id, bytes(built.data), [*metas, *built.accounts[len(layout.accounts) :]])
 
 
 def _to_idl(kind: Any, value: Any) -> Any:

@@ -89,6 +89,11 @@ class Instrument:
         return self.mint.decimals
 
     @property
+    def starts_frozen(self) -> bool:
+        """True while new accounts start frozen: there is an allowlist."""
+        return _fields(self.mint, "default_account_state").get("state") == "frozen"
+
+    @property
     def supply(self) -> int:
         """Raw units in existence, treasury included: not the liability."""
         return self.mint.supply
@@ -110,6 +115,12 @@ class Balance:
     def frozen(self) -> bool:
         """True while the account is frozen."""
         return self.state == "frozen"
+
+    @property
+    def wants_memo(self) -> bool:
+        """True while the account takes transfers only right behind a memo."""
+        found = next((e for e in self.account.extensions if e.name == "memo_transfer"), None)
+        return found is not None and bool(found.fields["require_incoming_transfer_memos"])
 
 
 async def read_accounts(
@@ -134,16 +145,22 @@ def parse_instrument(
 ) -> Instrument:
     """Return a mint's account, read together with the clock's, as an Instrument. Raises BadInput."""
     data = _owned_by_token_2022(mint, account, "mint")
-    if clock is None:
-        raise BadInput(f"the node has no clock account {CLOCK}: it is no Solana chain that can be driven")
+    now = chain_time(clock)
     try:
         parsed = parse_mint(data)
     except TokenFormatError as bad:
         raise BadInput(f"{mint} is no mint: {bad}") from bad
     if not parsed.is_initialized:
         raise BadInput(f"{mint} is a mint that was never initialized")
-    now: int = struct.unpack_from("<q", clock[1], _CLOCK_UNIX_TIMESTAMP_OFFSET)[0]
     return describe_mint(str(mint), slot, now, len(data), parsed)
+
+
+def chain_time(clock: tuple[str, bytes] | None) -> int:
+    """Return the unix second of the clock's account. Raises BadInput where there is none."""
+    if clock is None:
+        raise BadInput(f"the node has no clock account {CLOCK}: it is no Solana chain that can be driven")
+    now: int = struct.unpack_from("<q", clock[1], _CLOCK_UNIX_TIMESTAMP_OFFSET)[0]
+    return now
 
 
 def describe_mint(address: str, slot: int, now: int, space: int, mint: Mint) -> Instrument:
@@ -225,6 +242,9 @@ _AUTHORITY_FIELDS = (
     ("pause", "pausable_config", "authority"),
     ("confidential_transfer_mint", "confidential_transfer_mint", "authority"),
     ("transfer_hook_program_id", "transfer_hook", "authority"),
+    ("transfer_fee_config", "transfer_fee_config", "transfer_fee_config_authority"),
+    ("withheld_withdraw", "transfer_fee_config", "withdraw_withheld_authority"),
+    ("close_mint", "mint_close_authority", "close_authority"),
 )
 
 

@@ -12,10 +12,11 @@ from typing import Any
 
 from solders.instruction import Instruction
 
+from tieout_client.program_errors import custom_error
+from tieout_client.remedies import next_step
 from tieout_idl import (
     ASSOCIATED_TOKEN_PROGRAM,
     MEMO_PROGRAMS,
-    PROGRAM_ERRORS,
     SYSTEM_PROGRAM,
     TOKEN_2022_PROGRAM,
     TOKEN_PROGRAM,
@@ -33,19 +34,6 @@ _PROGRAM_NAMES = {
     "ComputeBudget111111111111111111111111111111": "Compute Budget",
     **dict.fromkeys(MEMO_PROGRAMS, "Memo"),
 }
-# solana-system-interface, SystemError, in order.
-_SYSTEM_ERRORS = (
-    ("AccountAlreadyInUse", "an account with this address exists already"),
-    ("ResultWithNegativeLamports", "the paying account has too few lamports"),
-    ("InvalidProgramId", "cannot assign an account to this program id"),
-    ("InvalidAccountDataLength", "cannot allocate account data of this length"),
-    ("MaxSeedLengthExceeded", "the requested seed is too long"),
-    ("AddressWithSeedMismatch", "the address does not match the derived seed"),
-    ("NonceNoRecentBlockhashes", "advancing a nonce needs recent blockhashes"),
-    ("NonceBlockhashNotExpired", "the stored nonce is still in recent blockhashes"),
-    ("NonceUnexpectedBlockhashValue", "the nonce in the instruction is not the stored one"),
-)
-_ASSOCIATED_TOKEN_ERRORS = (("InvalidOwner", "the associated account is not owned by this wallet"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +51,11 @@ class Refusal:
     program: str | None = None
     instruction: str | None = None
     code: int | None = None
+
+    @property
+    def next_step(self) -> str:
+        """What to do about it, in one sentence."""
+        return next_step(self.name.split(" ")[0])
 
     def __str__(self) -> str:
         what = f"{self.name}: {self.sentence}" if self.sentence else self.name
@@ -91,21 +84,9 @@ def _explain_instruction(error: Any, index: int, detail: Any, instruction: Instr
     where = (index, _PROGRAM_NAMES.get(address, address), _instruction_name(address, bytes(instruction.data)))
     if isinstance(detail, dict) and isinstance(detail.get("Custom"), int):
         code = detail["Custom"]
-        name, sentence = _custom(address, code)
+        name, sentence = custom_error(address, where[2], code)
         return Refusal(error, name, sentence, *where, code)
     return Refusal(error, _plain(detail), _words(detail) if isinstance(detail, str) else "", *where)
-
-
-def _custom(program: str, code: int) -> tuple[str, str]:
-    known: tuple[str, str] | None = None
-    if program in TOKEN_PROGRAMS:
-        known = PROGRAM_ERRORS.get(code)
-    elif program == SYSTEM_PROGRAM and code < len(_SYSTEM_ERRORS):
-        known = _SYSTEM_ERRORS[code]
-    elif program == ASSOCIATED_TOKEN_PROGRAM and code < len(_ASSOCIATED_TOKEN_ERRORS):
-        # A refusal inside the programs that it calls comes out under their own numbers.
-        known = _ASSOCIATED_TOKEN_ERRORS[code]
-    return known or ("UnknownError", "a code that is in no table of ours for this program")
 
 
 def _instruction_name(program: str, data: bytes) -> str | None:

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from solders.pubkey import Pubkey
 
+from tieout_client.multisig import parse_multisig
 from tieout_client.reading import Instrument, read_accounts
 from tieout_client.sending import Commitment
-from tieout_idl import SYSTEM_PROGRAM, TOKEN_2022_PROGRAM
+from tieout_idl import SYSTEM_PROGRAM
 from tieout_rpc import RpcClient
 
-_MULTISIG_BYTES: Final = 355
 _ONE_KEY: Final = {
     "mint_tokens": "can mint without limit",
     "permanent_delegate": "can take or destroy the tokens of any account",
@@ -23,6 +23,7 @@ _ONE_KEY: Final = {
     "pause": "can stop every movement",
     "scaled_ui_amount": "can change how many shares every balance stands for, at once",
     "transfer_hook_program_id": "can put a program of its choice before every transfer",
+    "transfer_fee_config": "can put a fee on every transfer",
     "metadata_update": "can change name, symbol and document",
     "close_mint": "can close the mint when its supply is zero",
 }
@@ -61,8 +62,9 @@ async def read_holders(
 
 def describe_holder(address: str, account: tuple[str, bytes] | None) -> Holder:
     """Return what an address is, from its account as ``(owning program, data)`` or None."""
-    if account is not None and account[0] == TOKEN_2022_PROGRAM and len(account[1]) == _MULTISIG_BYTES:
-        return Holder("multisig", address, f"a multisig, {account[1][0]} of {account[1][1]} keys")
+    multisig = parse_multisig(address, account)
+    if multisig is not None:
+        return Holder("multisig", address, f"a multisig, {multisig.needed} of {len(multisig.members)} keys")
     if not Pubkey.from_string(address).is_on_curve():
         return Holder("program", address, "a program's address: what it takes to sign is in that program")
     if account is not None and account[0] != SYSTEM_PROGRAM:
@@ -101,6 +103,9 @@ def _states(instrument: Instrument) -> list[Risk]:
         found.append(Risk("allowlist", "new accounts start frozen: each must be thawed before it can be paid"))
     if _field(instrument, "confidential_transfer_mint", "auto_approve_new_accounts"):
         found.append(Risk("confidential", "any account may turn to confidential balances, which nobody can add up"))
+    fee = _field(instrument, "transfer_fee_config", "newer_transfer_fee")
+    if fee and fee["transfer_fee_basis_points"]:
+        found.append(Risk("fee", f"a transfer bears a fee of {fee['transfer_fee_basis_points']} basis points"))
     if instrument.paused:
         found.append(Risk("paused", "the instrument is paused: nothing moves"))
     if instrument.pending is not None:

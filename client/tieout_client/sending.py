@@ -10,28 +10,31 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 from solders.hash import Hash
 from solders.instruction import Instruction
-from solders.message import to_bytes_versioned
+from solders.keypair import Keypair
+from solders.message import Message, MessageV0, to_bytes_versioned
 from solders.pubkey import Pubkey
+from solders.signature import Signature
 from solders.transaction import VersionedTransaction
 
-from tieout_client.errors import BadInput, Expired, OutcomeUnknown, ProgramRefused
+from tieout_client.errors import BadInput, Expired, OutcomeUnknown, program_refused
 from tieout_client.guard import GuardAccount
 from tieout_client.hints import pause, settled_hint
-from tieout_client.keys import Signer
+from tieout_client.keys import Signer, checked_signature, signature_of
+from tieout_client.multisig import resolve
 from tieout_client.refusal import Refusal, explain
 from tieout_client.settling import (
     Context,
     SignatureStatus,
     SignedTransaction,
-    StatusAnswer,
     compile_message,
     is_dead,
 )
+from tieout_client.statuses import Statuses
 from tieout_rpc import Action, NodeRefused, RpcClient, RpcError
 
 Commitment = Literal["processed", "confirmed", "finalized"]
@@ -99,7 +102,9 @@ class _Blockhash(msgspec.Struct):
     last_valid_block_height: int = msgspec.field(name="lastValidBlockHeight")
 
 
-class _BlockhashAnswer(msgspec.Struct):
+class BlockhashAnswer(msgspec.Struct):
+    """The result of getLatestBlockhash."""
+
     value: _Blockhash
     context: Context = msgspec.field(default_factory=Context)
 
@@ -112,15 +117,19 @@ class _Simulation(msgspec.Struct):
 class Sender:
     """Signs and sends through one ``RpcClient``; the fee payer signs first."""
 
+    keeps: ClassVar[bool] = False
+    """True for one that keeps what it is given instead of signing it."""
+
     def __init__(self, rpc: RpcClient, payer: Signer, options: SendOptions | None = None) -> None:
         self.rpc, self.payer, self.options = rpc, payer, options or SendOptions()
         self._signed: deque[str] = deque(maxlen=_REMEMBERED_SIGNATURES)
-        self._blockhash: tuple[float, _BlockhashAnswer] | None = None
+        self._blockhash: tuple[float, BlockhashAnswer] | None = None
+        self._statuses = Statuses(rpc)
 
     def using(self, options: SendOptions) -> "Sender":
         """Return a sender with other options that shares the connection and the memory of what was signed."""
-        other = Sender(self.rpc, self.payer, options)
-        other._signed = self._signed
+        other = type(self)(self.rpc, self.payer, options)
+        other._signed, other._statuses = self._signed, self._statuses
         return other
 
     async def send(self, instructions: Sequence[Instruction], signers: Sequence[Signer] = ()) -> Receipt:
@@ -132,16 +141,14 @@ class Sender:
 
         Raises BadInput when it is too large, or a signer is missing.
         """
+        steps, keys = resolve(instructions, signers)
         while True:
-            answer = await self._recent_blockhash()
-            signed = sign(
-                instructions,
-                [self.payer, *signers],
-                answer.value.blockhash,
-                answer.value.last_valid_block_height,
-                legacy=self.options.legacy,
-                fetched_slot=answer.context.slot,
-            )
+            answer = await self.recent_blockhash()
+            message = _message(steps, self.payer.pubkey(), answer.value.blockhash, legacy=self.options.legacy)
+            by_key, body = _needed(message, [self.payer, *keys]), to_bytes_versioned(message)
+            signatures = await asyncio.gather(*(signature_of(signer, body) for signer in by_key.values()))
+            lasts = (answer.value.last_valid_block_height, answer.context.slot)
+            signed = _signed(message, list(signatures), steps, lasts)
             if signed.signature not in self._signed:
                 self._signed.append(signed.signature)
                 return signed
@@ -150,13 +157,14 @@ class Sender:
             # runs it once: the second of two equal payments needs a later blockhash.
             await asyncio.sleep(self.options.poll_first_s)
 
-    async def _recent_blockhash(self) -> _BlockhashAnswer:
+    async def recent_blockhash(self) -> BlockhashAnswer:
+        """Return a blockhash to sign over, asked for or, within ``blockhash_reuse_s``, kept."""
         kept = self._blockhash
         if kept is not None and time.monotonic() - kept[0] < self.options.blockhash_reuse_s:
             return kept[1]
         asked = time.monotonic()
-        answer: _BlockhashAnswer = await self.rpc.call(
-            "getLatestBlockhash", [{"commitment": "confirmed"}], _BlockhashAnswer
+        answer: BlockhashAnswer = await self.rpc.call(
+            "getLatestBlockhash", [{"commitment": "confirmed"}], BlockhashAnswer
         )
         self._blockhash = (asked, answer)
         return answer
@@ -201,9 +209,7 @@ class Sender:
 
     async def status(self, signature: str, *, search_history: bool = True) -> SignatureStatus | None:
         """Return the node's status of a signature, None when it knows none."""
-        options = {"searchTransactionHistory": search_history}
-        answer: StatusAnswer = await self.rpc.call("getSignatureStatuses", [[signature], options], StatusAnswer)
-        return answer.value[0]
+        return await self._statuses.of(signature, search_history=search_history)
 
     async def airdrop(self, to: Pubkey, lamports: int) -> Receipt:
         """Ask the node's faucet for lamports and wait until they are there. Raises what the node answers."""
@@ -223,8 +229,17 @@ class Sender:
             "skipPreflight": self.options.skip_preflight or not first,
             "preflightCommitment": "confirmed",
         }
+        query = [base64.b64encode(signed.raw).decode(), config]
         try:
-            await self.rpc.call("sendTransaction", [base64.b64encode(signed.raw).decode(), config])
+            if first or len(self.rpc.endpoints) == 1:
+                await self.rpc.call("sendTransaction", query)
+                return
+            # Whichever node reaches the leader: one that takes a transaction may still lose it.
+            async with asyncio.timeout(self.options.resend_every_s):
+                await self.rpc.ask_each("sendTransaction", query)
+        except TimeoutError:
+            # A slow node holds up nothing: the others have it.
+            return
         except NodeRefused as refused:
             if first and refused.code == _PREFLIGHT_FAILURE:
                 _raise_if_conclusive(refused, signed)
@@ -250,39 +265,58 @@ class Sender:
             return Receipt(signature=signed.signature, slot=status.slot)
         refusal = explain(status.err, signed.instructions)
         if not self.options.accept_failure:
-            raise ProgramRefused(refusal, signed.signature, landed=True)
+            raise program_refused(refusal, signed.signature, landed=True)
         return Receipt(signature=signed.signature, slot=status.slot, refusal=refusal)
 
 
 def sign(
     instructions: Sequence[Instruction],
-    signers: Sequence[Signer],
+    signers: Sequence[Keypair],
     blockhash: str,
     last_valid_block_height: int,
     *,
     legacy: bool = False,
     fetched_slot: int = 0,
 ) -> SignedTransaction:
-    """Return the instructions signed; the first signer pays. Raises BadInput. Pure but for the keys."""
-    message = compile_message(instructions, signers[0].pubkey(), Hash.from_string(blockhash), legacy=legacy)
+    """Return the instructions signed by keys at hand; the first signer pays. Raises BadInput. Pure."""
+    message = _message(instructions, signers[0].pubkey(), blockhash, legacy=legacy)
+    by_key, body = _needed(message, signers), to_bytes_versioned(message)
+    signatures = [checked_signature(key, signer.sign_message(body), body) for key, signer in by_key.items()]
+    return _signed(message, signatures, instructions, (last_valid_block_height, fetched_slot))
+
+
+def _message(steps: Sequence[Instruction], payer: Pubkey, blockhash: str, *, legacy: bool) -> Message | MessageV0:
+    return compile_message(steps, payer, Hash.from_string(blockhash), legacy=legacy)
+
+
+def _needed(message: Message | MessageV0, signers: Sequence[Signer]) -> dict[Pubkey, Signer]:
+    """Return the signers that a message asks for, in its order."""
     needed = message.account_keys[: message.header.num_required_signatures]
     by_key: dict[Pubkey, Signer] = {signer.pubkey(): signer for signer in signers}
     missing = [str(key) for key in needed if key not in by_key]
     if missing:
         raise BadInput(f"the transaction needs the signatures of {', '.join(missing)}: give their keys")
-    body = to_bytes_versioned(message)
-    raw = bytes(VersionedTransaction.populate(message, [by_key[key].sign_message(body) for key in needed]))
+    return {key: by_key[key] for key in needed}
+
+
+def _signed(
+    message: Message | MessageV0,
+    signatures: list[Signature],
+    instructions: Sequence[Instruction],
+    lasts: tuple[int, int],
+) -> SignedTransaction:
+    raw = bytes(VersionedTransaction.populate(message, signatures))
     if len(raw) > TRANSACTION_BYTES_MAX:
         raise BadInput(
             f"the transaction has {len(raw)} bytes and {TRANSACTION_BYTES_MAX} fit: shorten texts or split it"
         )
     return SignedTransaction(
         raw=raw,
-        signature=str(VersionedTransaction.from_bytes(raw).signatures[0]),
-        blockhash=blockhash,
-        last_valid_block_height=last_valid_block_height,
+        signature=str(signatures[0]),
+        blockhash=str(message.recent_blockhash),
+        last_valid_block_height=lasts[0],
         instructions=tuple(instructions),
-        fetched_slot=fetched_slot,
+        fetched_slot=lasts[1],
     )
 
 
@@ -295,4 +329,4 @@ def _raise_if_conclusive(refused: NodeRefused, signed: SignedTransaction) -> Non
     if isinstance(found.err, str) and found.err in _INCONCLUSIVE:
         return
     refusal = explain(found.err, signed.instructions)
-    raise ProgramRefused(refusal, signed.signature, landed=False, logs=tuple(found.logs or ())) from refused
+    raise program_refused(refusal, signed.signature, landed=False, logs=tuple(found.logs or ())) from refused

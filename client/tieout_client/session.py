@@ -1,17 +1,20 @@
 """What every operation stands on: one connection, one fee payer, the authorities, the way to send."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Self
 
 from solders.instruction import Instruction
+from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from tieout_client.checks import Scene, look
 from tieout_client.errors import BadInput
 from tieout_client.exactly_once import Desk, Requests
 from tieout_client.instructions import token_account
-from tieout_client.keys import Address, Authorities, Signer, address
-from tieout_client.reading import Balance, Instrument, read_balance, read_instrument
+from tieout_client.keys import Address, AddressOnly, Authorities, Signer, address
+from tieout_client.multisig import parse_multisig, signer_for
+from tieout_client.reading import Balance, Instrument, read_accounts, read_balance, read_instrument
 from tieout_client.risks import Holder, read_holders
 from tieout_client.sending import Receipt, Sender, SendOptions
 from tieout_rpc import RpcClient
@@ -27,6 +30,7 @@ class Session:
         authorities: Authorities | None = None,
         sender: Sender | None = None,
         desk: Desk | None = None,
+        members: Sequence[Signer] = (),
     ) -> None:
         self.rpc = rpc
         self.signer = signer
@@ -34,14 +38,33 @@ class Session:
         self.sender = sender or Sender(rpc, signer)
         self.desk = desk or Desk()
         self.requests = Requests(self.sender, self.desk)
+        self.members = tuple(members)
         self._decimals: dict[Pubkey, int] = {}
 
     def using(self, *, options: SendOptions | None = None, authorities: Authorities | None = None) -> Self:
         """Return the same session with other send options or other authorities, over the same connection."""
         sender = self.sender if options is None else self.sender.using(options)
-        other = type(self)(self.rpc, self.signer, authorities or self.authorities, sender, self.desk)
+        other = type(self)(self.rpc, self.signer, authorities or self.authorities, sender, self.desk, self.members)
+        other.requests = type(self.requests)(other.sender, self.requests.desk)
         other._decimals = self._decimals
         return other
+
+    async def acting(self, signer: Signer) -> Signer:
+        """Return a signer as one that acts: for a multisig's address, the multisig with members that we have.
+
+        Raises BadInput when it is a multisig and too few of its members are among ours.
+        """
+        if not isinstance(signer, AddressOnly):
+            return signer
+        _, (found,) = await read_accounts(self.rpc, [signer.address], "confirmed")
+        multisig = parse_multisig(str(signer.address), found)
+        return signer if multisig is None else signer_for(multisig, self.members)
+
+    async def with_multisigs(self) -> Self:
+        """Return the same session, the authorities that are multisigs acting by our member keys. Raises BadInput."""
+        roles = {field.name: getattr(self.authorities, field.name) for field in fields(self.authorities)}
+        acting = {name: await self.acting(signer) for name, signer in roles.items()}
+        return self.using(authorities=Authorities(**acting))
 
     async def show(self, mint: Address) -> Instrument:
         """Return the mint as it is: extensions, authorities, multiplier in force and pending. Raises BadInput."""
@@ -62,6 +85,11 @@ class Session:
     def account_address(self, mint: Address, owner: Address) -> str:
         """Return the base58 address of an owner's associated token account; nothing is asked of the node."""
         return str(token_account(address(mint, "mint"), address(owner, "owner")))
+
+    def _new_key(self, what: str) -> Keypair:
+        if self.sender.keeps:
+            raise BadInput(f"a key made for {what} now would be lost before the transaction is signed: name one")
+        return Keypair()
 
     async def _decimals_of(self, mint: Pubkey) -> int:
         # Decimals never change, so they are read once a mint.

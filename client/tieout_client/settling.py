@@ -13,7 +13,8 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.transaction import VersionedTransaction
 
-from tieout_client.errors import OutcomeUnknown, ProgramRefused
+from tieout_client.errors import BadInput, OutcomeUnknown, program_refused
+from tieout_client.nonce import nonce_of, parse_nonce
 from tieout_client.refusal import explain
 from tieout_rpc import RpcClient
 
@@ -25,6 +26,7 @@ class SignedTransaction:
     """A transaction as it will be sent, any number of times: nothing in it changes any more.
 
     ``fetched_slot`` is the slot at which its blockhash was read: it cannot have landed before.
+    Over a durable nonce, ``blockhash`` is the nonce's value and no block height ends it.
     """
 
     raw: bytes
@@ -33,6 +35,12 @@ class SignedTransaction:
     last_valid_block_height: int
     instructions: tuple[Instruction, ...]
     fetched_slot: int = 0
+
+    @property
+    def nonce(self) -> Pubkey | None:
+        """The nonce account that it is signed over, or None."""
+        found = nonce_of(self.instructions)
+        return None if found is None else found[0]
 
 
 class SignatureStatus(msgspec.Struct, frozen=True):
@@ -56,6 +64,16 @@ class StatusAnswer(msgspec.Struct):
     context: Context = msgspec.field(default_factory=Context)
 
 
+class _Account(msgspec.Struct):
+    data: tuple[str, str]
+    owner: str
+
+
+class _AccountAnswer(msgspec.Struct):
+    value: _Account | None
+    context: Context = msgspec.field(default_factory=Context)
+
+
 class _EpochInfo(msgspec.Struct):
     absolute_slot: int = msgspec.field(name="absoluteSlot")
     block_height: int = msgspec.field(name="blockHeight")
@@ -74,23 +92,42 @@ class _SimulationAnswer(msgspec.Struct):
 async def is_dead(rpc: RpcClient, signed: SignedTransaction) -> bool:
     """Return True when the transaction can provably never land any more.
 
-    One node must say all of it: its finalized block height is past the last valid one, it has
-    processed that finalized slot, its history reaches back to when the blockhash was read, and it
-    knows no status. Raises OutcomeUnknown when its history begins too late to tell.
+    One node must say all of it: its finalized block height is past the last valid one (or the
+    nonce it is signed over has another value, finalized), it has processed that finalized slot,
+    its history reaches back to when the blockhash was read, and it knows no status. Raises
+    OutcomeUnknown when its history begins too late to tell.
     """
-    # Height first, status after it: the other way round it could land in between.
-    info, node = await _ask(rpc, "getEpochInfo", [{"commitment": "finalized"}], _EpochInfo)
-    if info.block_height <= signed.last_valid_block_height:
+    # Height or nonce first, status after it: the other way round it could land in between.
+    over = await _over(rpc, signed)
+    if over is None:
         return False
+    since, node = over
     first, historian = await _ask(rpc, "getFirstAvailableBlock", [], int)
     query = [[signed.signature], {"searchTransactionHistory": True}]
     answer, witness = await _ask(rpc, "getSignatureStatuses", query, StatusAnswer)
-    if answer.value[0] is not None or not node == historian == witness or answer.context.slot < info.absolute_slot:
+    if answer.value[0] is not None or not node == historian == witness or answer.context.slot < since:
         return False
     if first > signed.fetched_slot:
         why = f"{node} keeps blocks from slot {first} only, it was signed at slot {signed.fetched_slot}"
         raise OutcomeUnknown(signed.signature, signed.last_valid_block_height, why)
     return True
+
+
+async def _over(rpc: RpcClient, signed: SignedTransaction) -> tuple[int, str] | None:
+    """Return the finalized slot at which a node no longer takes the transaction, and the node; None while it does."""
+    if signed.nonce is None:
+        info, node = await _ask(rpc, "getEpochInfo", [{"commitment": "finalized"}], _EpochInfo)
+        return (info.absolute_slot, node) if info.block_height > signed.last_valid_block_height else None
+    config = {"encoding": "base64", "commitment": "finalized"}
+    answer, node = await _ask(rpc, "getAccountInfo", [str(signed.nonce), config], _AccountAnswer)
+    if answer.value is None:
+        # Closed, and a new one at its address would have another value; or too new for this level.
+        return (answer.context.slot, node) if answer.context.slot > signed.fetched_slot else None
+    try:
+        found = parse_nonce(signed.nonce, (answer.value.owner, base64.b64decode(answer.value.data[0])))
+    except BadInput:
+        return answer.context.slot, node
+    return None if found.value == signed.blockhash else (answer.context.slot, node)
 
 
 async def simulate(
@@ -108,8 +145,18 @@ async def simulate(
     found = answer.value
     if found.err is not None:
         refusal = explain(found.err, instructions)
-        raise ProgramRefused(refusal, None, landed=False, logs=tuple(found.logs or ()))
+        raise program_refused(refusal, None, landed=False, logs=tuple(found.logs or ()))
     return found.units
+
+
+async def simulate_signed(rpc: RpcClient, signed: SignedTransaction) -> None:
+    """Run signed bytes on a node without sending them. Raises ProgramRefused with the program's error by name."""
+    body = base64.b64encode(signed.raw).decode()
+    config = {"encoding": "base64", "commitment": "confirmed", "sigVerify": True}
+    answer: _SimulationAnswer = await rpc.call("simulateTransaction", [body, config], _SimulationAnswer)
+    if answer.value.err is not None:
+        refusal = explain(answer.value.err, signed.instructions)
+        raise program_refused(refusal, signed.signature, landed=False, logs=tuple(answer.value.logs or ()))
 
 
 def compile_message(
@@ -124,7 +171,22 @@ def compile_message(
 def restore(raw: bytes, last_valid_block_height: int, fetched_slot: int) -> SignedTransaction:
     """Return a signed transaction from its bytes, its instructions taken from them too."""
     transaction = VersionedTransaction.from_bytes(raw)
-    message = transaction.message
+    steps = instructions_of(transaction.message)
+    return SignedTransaction(
+        raw=raw,
+        signature=str(transaction.signatures[0]),
+        blockhash=str(transaction.message.recent_blockhash),
+        last_valid_block_height=last_valid_block_height,
+        instructions=tuple(step or _OUT_OF_A_TABLE for step in steps),
+        fetched_slot=fetched_slot,
+    )
+
+
+_OUT_OF_A_TABLE = Instruction(Pubkey.default(), b"", [])
+
+
+def instructions_of(message: Message | MessageV0) -> list[Instruction | None]:
+    """Return a message's instructions; None for one whose accounts or program come from an address table."""
     keys, header = list(message.account_keys), message.header
     signers, fixed = header.num_required_signatures, header.num_readonly_unsigned_accounts
     metas = [
@@ -135,17 +197,12 @@ def restore(raw: bytes, last_valid_block_height: int, fetched_slot: int) -> Sign
         )
         for n, key in enumerate(keys)
     ]
-    return SignedTransaction(
-        raw=raw,
-        signature=str(transaction.signatures[0]),
-        blockhash=str(message.recent_blockhash),
-        last_valid_block_height=last_valid_block_height,
-        instructions=tuple(
-            Instruction(keys[step.program_id_index], step.data, [metas[n] for n in step.accounts])
-            for step in message.instructions
-        ),
-        fetched_slot=fetched_slot,
-    )
+    return [
+        Instruction(keys[step.program_id_index], step.data, [metas[n] for n in step.accounts])
+        if max([step.program_id_index, *step.accounts]) < len(keys)
+        else None
+        for step in message.instructions
+    ]
 
 
 async def _ask(rpc: RpcClient, method: str, params: list[Any], result_type: type[T]) -> tuple[T, str]:

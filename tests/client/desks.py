@@ -2,7 +2,10 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from solders.keypair import Keypair
 
@@ -21,7 +24,7 @@ class House:
     roles: Authorities
     mint: str
 
-    def desk(self, journal=None, **more):
+    def desk(self, journal: Path | None = None, **more: Any) -> AbstractAsyncContextManager[Issuer]:
         return connect(more.pop("url", self.chain), self.payer, self.roles, options=QUICK, journal=journal, **more)
 
 

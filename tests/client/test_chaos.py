@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 from solders.keypair import Keypair
 
@@ -73,7 +74,9 @@ async def run_seed(house: House, other: House, seed: int, directory, counts: Cou
 async def verify(house: House, seed: int, owner: str, journals, outcomes, counts: Counter) -> None:
     async with house.desk() as issuer:
         account = issuer.account_address(house.mint, owner)
-        found = await issuer.rpc.call("getSignaturesForAddress", [account, {"commitment": "confirmed"}])
+        found: list[dict[str, Any]] = await issuer.rpc.call(
+            "getSignaturesForAddress", [account, {"commitment": "confirmed"}]
+        )
         assert (await issuer.balance(account)).raw == 1 + seed, outcomes
     (landed,) = [f["signature"] for f in found if f["err"] is None]
     assert {o.split()[-1] for o in outcomes} == {landed}, outcomes

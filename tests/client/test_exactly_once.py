@@ -83,13 +83,13 @@ async def test_what_was_signed_and_never_sent_is_sent_after_a_restart(chain, tmp
             assert await restarted.settle_open() == []
 
 
-async def test_a_dead_transaction_is_signed_again_and_a_living_one_never(chain, tmp_path, monkeypatch):
+async def test_a_dead_transaction_is_signed_again_and_a_living_one_never(localnet, tmp_path, monkeypatch):
     alice = Keypair().pubkey()
 
     async def swallow(self, signed, *, first):
         return None
 
-    async with house_on(chain, inventory=10) as house, house.desk(tmp_path / "j") as issuer:
+    async with house_on(localnet, inventory=10) as house, house.desk(tmp_path / "j") as issuer:
         with monkeypatch.context() as patch:
             patch.setattr(Sender, "_broadcast", swallow)
             impatient = issuer.using(options=replace(QUICK, give_up_after_s=0.5))

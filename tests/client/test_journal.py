@@ -1,12 +1,15 @@
 """The journal alone: what it keeps, what it refuses, and who was first."""
 
+import asyncio
 import multiprocessing
 import os
 import sqlite3
+from functools import partial
 
 import pytest
 
 from tieout_client import BadInput, Journal, JournalUnavailable, OverLimit, Request
+from tieout_client.grouping import GroupedWrites
 
 CHAIN = "genesis"
 
@@ -128,3 +131,66 @@ def test_processes_that_race_agree_on_each_request(tmp_path):
         racer.join(30)
     assert all(answer == answers[0] for answer in answers)
     assert len(Journal(tmp_path / "j").entries()) == 20
+
+
+def _open(path, barrier, found):
+    barrier.wait()
+    try:
+        found.put(Journal(path).entries())
+    except JournalUnavailable as broken:
+        found.put(str(broken))
+
+
+def test_processes_that_make_the_file_at_once_all_get_it(tmp_path):
+    context = multiprocessing.get_context("fork")
+    found, barrier = context.Queue(), context.Barrier(4)
+    for number in range(10):
+        racers = [context.Process(target=_open, args=(tmp_path / f"j{number}", barrier, found)) for _ in range(4)]
+        for racer in racers:
+            racer.start()
+        assert [found.get(timeout=30) for _ in racers] == [[]] * 4
+        for racer in racers:
+            racer.join(30)
+
+
+def commits(journal):
+    counted = []
+    journal._db.set_trace_callback(lambda sql: counted.append(sql) if sql == "commit" else None)
+    return counted
+
+
+async def test_writes_of_many_tasks_go_down_in_a_few_commits_and_a_refused_one_takes_no_other_along(tmp_path):
+    journal = Journal(tmp_path / "j")
+    grouped, counted = GroupedWrites(journal), commits(journal)
+
+    async def write(number):
+        raw = 1000 if number == 7 else 1
+        made = await grouped.do(partial(record, journal, request(f"r{number}", raw), f"s{number}", day_max=500))
+        # On disk when it is told: another connection sees it.
+        assert f"s{number}" in {e.signature for e in Journal(tmp_path / "j").entries()}
+        await grouped.do(partial(journal.mark, made, "sent"))
+        return made.signature
+
+    outcomes = await asyncio.gather(*(write(n) for n in range(40)), return_exceptions=True)
+    assert [n for n, o in enumerate(outcomes) if isinstance(o, OverLimit)] == [7]
+    assert {e.request_id for e in journal.entries() if e.state == "sent"} == {f"r{n}" for n in range(40) if n != 7}
+    assert 2 <= len(counted) < 20
+
+
+async def test_a_disk_that_fills_up_loses_the_whole_group_and_says_so(tmp_path):
+    journal = Journal(tmp_path / "j")
+    pages = journal._db.execute("pragma page_count").fetchone()[0]
+    journal._db.execute(f"pragma max_page_count = {pages + 4}")
+    grouped = GroupedWrites(journal)
+    large = {**signed("s0"), "transaction_bytes": bytes(1232)}
+
+    def write(number):
+        columns = {**large, "signature": f"s{number}"}
+        return partial(journal.record, CHAIN, request(f"r{number}"), columns, after=0, day_max=None)
+
+    outcomes = await asyncio.gather(*(grouped.do(write(n)) for n in range(60)), return_exceptions=True)
+    assert {type(o) for o in outcomes} == {JournalUnavailable}
+    assert "full" in str(outcomes[0])
+    assert journal.entries() == []
+    journal._db.execute("pragma max_page_count = 100000")
+    assert (await grouped.do(write(0))).signature == "s0"

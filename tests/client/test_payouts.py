@@ -1,14 +1,30 @@
-"""Payouts: the file is read whole or refused, and each row is paid once however often it is killed."""
+"""Payouts: the file is read whole or refused, and each row is paid once however often it is killed.
+
+``TIEOUT_PAYOUT_ROWS`` is how many rows the killed command pays, 600 by default.
+"""
 
 import asyncio
+import os
 
 import pytest
 from solders.keypair import Keypair
+from solders.pubkey import Pubkey
 
 from client.desks import house_on, raw_of
 from support.command import start_tieout, tieout
-from tieout_client import BadInput, InsufficientInventory, Journal, PayoutRow, parse_payout, write_keypair
+from tieout_client import (
+    ROWS_PER_TRANSACTION,
+    BadInput,
+    InsufficientInventory,
+    Journal,
+    PayoutRow,
+    parse_payout,
+    write_keypair,
+)
+from tieout_client.reading import read_accounts
+from tieout_idl import parse_account
 
+ROWS = int(os.environ.get("TIEOUT_PAYOUT_ROWS", "600"))
 ONE = bytes.fromhex("000000000000f03f")
 A, B = (str(Keypair.from_seed(bytes([n]) * 32).pubkey()) for n in (1, 2))
 
@@ -88,29 +104,47 @@ async def test_a_payout_is_checked_as_a_whole_and_a_refused_part_is_told(chain, 
                 await forgetful.payout(house.mint, rows, holder, "p-3")
 
 
-async def test_the_command_is_killed_and_run_again(chain, tmp_path):
-    rows = rows_of(400)
-    journal = tmp_path / "j.sqlite"
+async def test_the_command_is_killed_twice_and_pays_each_row_once(chain, tmp_path):
+    rows, journal, result = rows_of(ROWS), tmp_path / "j.sqlite", tmp_path / "result.csv"
     (tmp_path / "rows.csv").write_text("owner,amount\n" + "".join(f"{r.owner},{r.raw}\n" for r in rows))
-    async with house_on(chain, inventory=10_000) as house, house.desk() as issuer:
+    async with house_on(chain, inventory=10 * ROWS) as house, house.desk() as issuer:
         write_keypair(tmp_path / "payer.json", house.payer)
         write_keypair(tmp_path / "treasury.json", house.roles.treasury)
         command = (
             "payout", house.mint, str(tmp_path / "rows.csv"), "--holder", str(tmp_path / "treasury.json"), "--raw",
             "--request", "DIV-1", "--keypair", str(tmp_path / "payer.json"), "--journal", str(journal),
-            "--rpc-url", chain, "--result", str(tmp_path / "result.csv"), "--json",
+            "--rpc-url", chain, "--result", str(result), "--json",
         )  # fmt: skip
-        first = await start_tieout(*command)
-        while first.returncode is None and not (journal.exists() and signed(journal) > 5):
-            await asyncio.sleep(0.01)
-        first.kill()
-        await first.communicate()
+        transactions = -(-ROWS // ROWS_PER_TRANSACTION)
+        for part in (4, 2):
+            running = await start_tieout(*command)
+            while running.returncode is None and not (journal.exists() and signed(journal) > transactions // part):
+                await asyncio.sleep(0.005)
+            running.kill()
+            assert await running.wait() == -9
+            assert 0 < signed(journal) < transactions
         done = await tieout(*command)
-        assert (done.code, done.json["paid"], done.json["unpaid"]) == (0, 400, []), done.err
-        assert await raw_of(issuer, house.mint, house.roles.treasury.pubkey()) == 10_000 - sum(r.raw for r in rows)
-    result = (tmp_path / "result.csv").read_text().splitlines()
-    assert len(result) == 401
-    assert all(",paid," in line for line in result[1:])
+        assert (done.code, done.json["paid"], done.json["unpaid"]) == (0, ROWS, []), done.err
+        assert await raw_of(issuer, house.mint, house.roles.treasury.pubkey()) == 10 * ROWS - sum(r.raw for r in rows)
+        assert await balances(issuer, house.mint, rows) == [row.raw for row in rows]
+    lines = result.read_text().splitlines()
+    assert len(lines) == ROWS + 1
+    assert all(",paid," in line for line in lines[1:])
+    kept = Journal(journal).entries()
+    # What a killed run signed and did not send may have died meanwhile, and then was signed once more.
+    assert {e.state for e in kept} <= {"landed", "dead"}
+    assert sorted(e.request_id for e in kept if e.state == "landed") == sorted(
+        f"DIV-1/{n}" for n in range(transactions)
+    )
+
+
+async def balances(issuer, mint, rows):
+    at = [Pubkey.from_string(issuer.account_address(mint, row.owner)) for row in rows]
+    found = []
+    for first in range(0, len(at), 100):
+        _, accounts = await read_accounts(issuer.rpc, at[first : first + 100], "confirmed")
+        found += [parse_account(account[1]).amount for account in accounts]
+    return found
 
 
 def signed(journal):

@@ -108,7 +108,8 @@ def test_each_of_the_hundred_builds_and_parses_back(name):
     args = {f.name: sample(f.type, f.zeroable) for f in layout.fields}
     names = {a.name: A for a in layout.accounts if not a.is_optional}
     built = build(name, names, args)
-    assert len(built.accounts) == len(layout.accounts)
+    assert len(built.accounts) == len(names)
+    assert len(build(name, {a.name: A for a in layout.accounts}, args).accounts) == len(layout.accounts)
     coder = token_program().coder.instruction
     parsed = coder.parse(bytes(built.data))
     assert (parsed.name, parsed.data) == (name, args)
@@ -150,9 +151,13 @@ def test_a_multisig_does_not_sign_its_signers_do():
     ]
 
 
-def test_an_optional_account_left_out_is_the_program_itself():
-    built = build("sync_native", {"account": A})
-    assert list(built.accounts)[1] == AccountMeta(Pubkey.from_string(TOKEN_2022_PROGRAM), False, False)
+def test_an_optional_account_left_out_is_not_in_the_list():
+    """As the official description says: ``optionalAccountStrategy`` is ``omitted``."""
+    assert [m.pubkey for m in build("sync_native", {"account": A}).accounts] == [A]
+    args = {"amount": 1, "decimals": 8, "new_decryptable_available_balance": bytes(36)}
+    args |= {"equality_proof_instruction_offset": 1, "range_proof_instruction_offset": 2}
+    names = {"token": A, "mint": B, "instructions_sysvar": C, "authority": D}
+    assert [m.pubkey for m in build("confidential_withdraw", names, args).accounts] == [A, B, C, D]
 
 
 def test_hook_accounts_follow_last():

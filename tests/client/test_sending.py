@@ -36,6 +36,8 @@ def epoch(height):
 class ScriptedNode:
     """Answers each method with the next of its script, the last one for ever; an exception is raised."""
 
+    endpoints = ("the one node",)
+
     def __init__(self, **script):
         self.script = {
             "getLatestBlockhash": [{"value": {"blockhash": str(Hash.default()), "lastValidBlockHeight": 150}}],

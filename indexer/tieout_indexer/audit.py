@@ -1,53 +1,57 @@
-"""Audits of the ledger: its hash chain, its identities, and its figures against the node's.
+"""Audits of the ledger by itself: its hash chain, its evidence, its identities.
 
-Each difference is a Finding with both values; none is an exception.
+Each difference is a finding with both values; none is an exception.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 
 from tieout_database import Queries, check_schema, connect
-from tieout_indexer.errors import IndexerError
-from tieout_indexer.redecode import check_evidence
+from tieout_indexer.errors import BadEvidence
+from tieout_indexer.evidence import stored_body
+from tieout_indexer.findings import AuditFinding
 from tieout_indexer.rows import COLUMNS, GENESIS_PREV_HASH, chain_hash, content_hash, from_database
-from tieout_rpc import RpcClient, RpcLimits
 
 _SQL = Queries("tieout_indexer", "audit.sql")
 
 
 @dataclass(frozen=True, slots=True)
-class AuditFinding:
-    """Something that does not hold: where, what was expected, what was found."""
+class ChainMark:
+    """How far the hash chain was verified: the last batch, and its hash."""
 
-    check: str
-    subject: str
-    expected: str
-    found: str
+    batch: int = 0
+    hash: bytes = GENESIS_PREV_HASH
 
 
 async def verify_chain(dsn: str) -> tuple[int, list[AuditFinding]]:
     """Recompute every batch's hashes and evidence from the stored rows. Returns (batches, findings)."""
+    mark, findings = await verify_chain_after(dsn, ChainMark())
+    return mark.batch, findings
+
+
+async def verify_chain_after(dsn: str, mark: ChainMark) -> tuple[ChainMark, list[AuditFinding]]:
+    """Verify the batches after a mark, each with its evidence. Returns how far it is verified now."""
     connection = await connect(dsn)
     try:
         await check_schema(connection)
         findings: list[AuditFinding] = []
-        prev_hash, expected_batch = GENESIS_PREV_HASH, 1
-        for row in await connection.fetch(_SQL["batches"]):
+        prev_hash, expected_batch = mark.hash, mark.batch + 1
+        for row in await connection.fetch(_SQL["batches"], mark.batch):
             batch = row["batch"]
+            subject = f"batch {batch}"
             if batch != expected_batch:
-                findings.append(AuditFinding("gapless", f"batch {batch}", str(expected_batch), str(batch)))
+                findings.append(AuditFinding("gapless", subject, str(expected_batch), str(batch)))
             content = content_hash(await _batch_rows(connection, batch))
             if content != row["content_hash"]:
-                findings.append(AuditFinding("content", f"batch {batch}", row["content_hash"].hex(), content.hex()))
+                findings.append(AuditFinding("content", subject, row["content_hash"].hex(), content.hex()))
             linked = chain_hash(prev_hash, batch, row["decoder_version"], row["content_hash"])
             if linked != row["hash"] or prev_hash != row["prev_hash"]:
-                findings.append(AuditFinding("chain", f"batch {batch}", row["hash"].hex(), linked.hex()))
+                findings.append(AuditFinding("chain", subject, row["hash"].hex(), linked.hex()))
+            findings += await _evidence_findings(connection, batch)
             prev_hash, expected_batch = row["hash"], batch + 1
-        findings += await _evidence_findings(connection)
-        return expected_batch - 1, findings
+        return ChainMark(expected_batch - 1, prev_hash), findings
     finally:
         await connection.close()
 
@@ -60,52 +64,26 @@ async def _batch_rows(connection: asyncpg.Connection, batch: int) -> dict[str, l
     return tables
 
 
-async def _evidence_findings(connection: asyncpg.Connection) -> list[AuditFinding]:
+async def _evidence_findings(connection: asyncpg.Connection, batch: int) -> list[AuditFinding]:
+    """Evidence that is not what was hashed; what a later row of the same transaction made good is no finding."""
     findings = []
-    async with connection.transaction():
-        async for row in connection.cursor(_SQL["evidence"]):
-            try:
-                check_evidence(row["body"], row["sha256"])
-            except IndexerError as bad:
-                subject = f"slot {row['slot']} transaction {row['tx_index']}"
-                findings.append(AuditFinding("evidence", subject, row["sha256"].hex(), str(bad)))
+    for row in await connection.fetch(_SQL["evidence"], batch):
+        try:
+            stored_body(row["body"], row["sha256"])
+        except BadEvidence as bad:
+            subject = f"slot {row['slot']} transaction {row['tx_index']} of batch {batch}"
+            findings.append(AuditFinding("evidence", subject, row["sha256"].hex(), str(bad), slot=row["slot"]))
     return findings
 
 
-async def verify_supply(
-    urls: Sequence[str], dsn: str, mints: Sequence[str], rpc_limits: RpcLimits | None = None
-) -> list[AuditFinding]:
-    """Check supply = Σ balances + withheld + hidden for each mint, and supply against the node at its slot."""
-    connection = await connect(dsn)
-    try:
-        await check_schema(connection)
-        findings: list[AuditFinding] = []
-        async with RpcClient(urls, rpc_limits) as rpc:
-            for row in await connection.fetch(_SQL["supplies"], list(mints)):
-                if row["supply"] is None:
-                    findings.append(
-                        AuditFinding("supply", row["mint"], "a known supply", "unknown: the mint is unproven")
-                    )
-                    continue
-                findings += await _identity(connection, row["mint"], int(row["supply"]))
-                findings += await _against_node(connection, rpc, row["mint"])
-        return findings
-    finally:
-        await connection.close()
-
-
-async def _identity(connection: asyncpg.Connection, mint: str, supply: int) -> list[AuditFinding]:
+async def identity_findings(connection: asyncpg.Connection, mint: str) -> list[AuditFinding]:
+    """Supply = Σ balances + withheld + hidden, over the ledger's own current figures; nothing where unknown."""
+    supply = await connection.fetchval(_SQL["supply"], mint)
+    if supply is None:
+        return []
     visible = int(await connection.fetchval(_SQL["balance_sum"], mint) or 0)
-    rest = await connection.fetchrow(_SQL["hidden"], mint)
-    assert rest is not None, "an aggregate always has a row"
-    total = visible + int(rest["hidden"] or 0) + int(rest["withheld"] or 0)
-    return [] if total == supply else [AuditFinding("identity", mint, str(supply), str(total))]
-
-
-async def _against_node(connection: asyncpg.Connection, rpc: RpcClient, mint: str) -> list[AuditFinding]:
-    answer: Any = await rpc.call("getTokenSupply", [mint, {"commitment": "finalized"}])
-    slot, amount = answer["context"]["slot"], answer["value"]["amount"]
-    ours = await connection.fetchval(_SQL["supply_at"], mint, slot)
-    if ours is None:
-        return [AuditFinding("supply", mint, f"{amount} at slot {slot}", "the ledger is not proven up to that slot")]
-    return [] if int(ours) == int(amount) else [AuditFinding("supply", mint, f"{amount} at slot {slot}", str(ours))]
+    rest = {r["account"]: int(r["total"]) for r in await connection.fetch(_SQL["pseudo_sums"], mint)}
+    total = visible + rest.get("withheld", 0) + rest.get("confidential", 0)
+    if total == supply:
+        return []
+    return [AuditFinding("identity", mint, str(int(supply)), str(total), mint)]

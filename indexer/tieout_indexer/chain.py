@@ -92,6 +92,14 @@ def missing(wanted: tuple[int, int], have: Sequence[tuple[int, int]]) -> list[tu
     return holes
 
 
+def reach(slot: int, holes: Sequence[tuple[int, int]]) -> int:
+    """The last slot that needs no reading after ``slot``: holes given up that begin right after it are passed over."""
+    for start, end in merge(holes):
+        if start <= slot + 1 <= end:
+            slot = end
+    return slot
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A run of slots to be read for one set of mints."""

@@ -1,149 +1,30 @@
-"""Backfill a range, or follow the chain: the indexer's two ways of working.
+"""Follow the chain: the daemon of many mints.
 
-One TaskGroup owns the tasks of following: the loop itself, and a listener whose notifications
-only wake it up. Polling goes on without them.
+One TaskGroup owns the tasks: the loop itself; a listener whose notifications only wake it up, polling
+goes on without them; a probe of the endpoints; the audits. A mint added while it runs is read up
+beside the others, which do not wait for it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
-from tieout_idl import base58
-from tieout_idl.programs import NATIVE_MINTS, TOKEN_PROGRAMS
-from tieout_indexer.errors import NotAMint
+from tieout_database import DatabaseError
+from tieout_indexer.audit import ChainMark, verify_chain_after
+from tieout_indexer.audit_node import audit_against_node
+from tieout_indexer.backfilling import Progress, Say, check_mint_address, check_mints
+from tieout_indexer.chain import reach
+from tieout_indexer.errors import NotAMint, WriterBusy
+from tieout_indexer.findings import Audited, store_findings
 from tieout_indexer.limits import IndexerLimits
-from tieout_indexer.mint_state import epoch_function
-from tieout_indexer.pipeline import Pipeline, SegmentOutcome
+from tieout_indexer.metrics import Metrics
+from tieout_indexer.pipeline import SegmentOutcome
 from tieout_indexer.provisional import Provisional
-from tieout_indexer.source import BlockSource, Parked
-from tieout_indexer.writer import LedgerWriter
-from tieout_rpc import (
-    MalformedAnswer,
-    NodeRefused,
-    NodeUnreachable,
-    RpcClient,
-    RpcError,
-    RpcLimits,
-    subscribe,
-    websocket_url,
-)
-
-Say = Callable[[str], None]
-Progress = Callable[[SegmentOutcome], None]
-
-
-@dataclass(frozen=True, slots=True)
-class BackfillResult:
-    """What a backfill achieved: ``unproven`` maps a mint to the ranges not proven, ``parked`` stopped it."""
-
-    from_slot: int
-    to_slot: int
-    mints: tuple[str, ...]
-    events: int
-    parked: Parked | None
-    unproven: dict[str, list[tuple[int, int]]]
-    quarantined: tuple[tuple[int, str, str, str], ...]
-    """(slot, signature, mint, reason)"""
-
-    @property
-    def complete(self) -> bool:
-        """Whether the whole range is committed and proven for every mint."""
-        return self.parked is None and not self.unproven
-
-
-@dataclass(frozen=True, slots=True)
-class _Session:
-    rpc: RpcClient
-    source: BlockSource
-    writer: LedgerWriter
-    pipeline: Pipeline
-
-
-def check_mint_address(mint: str) -> str:
-    """Return the address, or raise ValueError saying what is wrong with it."""
-    base58.public_key(mint)
-    if mint in NATIVE_MINTS:
-        raise ValueError(f"{mint} is wrapped SOL: its balances move with lamports, which tieout does not prove")
-    return mint
-
-
-@asynccontextmanager
-async def _session(
-    urls: Sequence[str], dsn: str, limits: IndexerLimits, rpc_limits: RpcLimits
-) -> AsyncIterator[_Session]:
-    async with RpcClient(urls, rpc_limits) as rpc:
-        source = BlockSource(rpc, limits)
-        genesis_hash = await source.genesis_hash()
-        schedule = await source.epoch_schedule()
-        async with await LedgerWriter.open(dsn, limits) as writer:
-            epoch_of = epoch_function(await writer.bind_cluster(genesis_hash, schedule))
-            yield _Session(rpc, source, writer, Pipeline(source, writer, epoch_of, limits))
-
-
-async def _check_mints(rpc: RpcClient, mints: Sequence[str], known: Sequence[str]) -> None:
-    """Refuse addresses that are no mint now; what the ledger tracks already needs no question."""
-    for mint in mints:
-        if mint in known:
-            continue
-        try:
-            answer: Any = await rpc.call("getAccountInfo", [mint, {"encoding": "base64", "commitment": "finalized"}])
-        except (NodeRefused, MalformedAnswer):
-            continue  # a node that serves blocks only cannot say
-        if not isinstance(answer, dict) or "value" not in answer:
-            continue
-        account = answer["value"]
-        if account is None:
-            raise NotAMint(
-                f"there is no account {mint} on this chain: check the mint's address, and the node's cluster"
-            )
-        if account.get("owner") not in TOKEN_PROGRAMS:
-            raise NotAMint(f"{mint} is no mint: its account belongs to the program {account.get('owner')}")
-
-
-async def backfill(
-    urls: Sequence[str],
-    dsn: str,
-    mints: Sequence[str],
-    from_slot: int,
-    to_slot: int,
-    *,
-    say: Say = lambda _: None,
-    progress: Progress = lambda _: None,
-    limits: IndexerLimits | None = None,
-    rpc_limits: RpcLimits | None = None,
-) -> BackfillResult:
-    """Read, prove and commit a range for each mint, resuming what an earlier run left.
-
-    Raises IndexerError, RpcError, DatabaseError; findings come back in the result.
-    """
-    limits = limits or IndexerLimits()
-    mints = [check_mint_address(mint) for mint in dict.fromkeys(mints)]
-    async with _session(urls, dsn, limits, rpc_limits or RpcLimits()) as session:
-        await _check_mints(session.rpc, mints, list(await session.writer.tracked()))
-        await _wait_for_tip(session.source, to_slot, limits, say)
-        events = 0
-
-        def count(outcome: SegmentOutcome) -> None:
-            nonlocal events
-            events += outcome.events
-            progress(outcome)
-
-        parked = await session.pipeline.index(mints, from_slot, to_slot, count)
-        unproven = await session.pipeline.unproven(mints, from_slot, to_slot)
-        doubts = await session.writer.open_quarantine(mints, to_slot)
-        quarantined = tuple((r["slot"], r["signature"], r["mint"], r["reason"]) for r in doubts)
-        return BackfillResult(from_slot, to_slot, tuple(mints), events, parked, unproven, quarantined)
-
-
-async def _wait_for_tip(source: BlockSource, to_slot: int, limits: IndexerLimits, say: Say) -> None:
-    said = False
-    while (tip := await source.finalized_slot()) < to_slot:
-        if not said:
-            say(f"slot {to_slot} is not finalized yet (the finalized tip is {tip}): waiting")
-            said = True
-        await asyncio.sleep(limits.poll_interval_s)
+from tieout_indexer.session import Session, open_session
+from tieout_indexer.source import Parked
+from tieout_indexer.writer import DATABASE_OUTAGES
+from tieout_rpc import MalformedAnswer, NodeUnreachable, RpcError, RpcLimits, subscribe, websocket_url
 
 
 async def follow(
@@ -153,7 +34,7 @@ async def follow(
     stop: asyncio.Event,
     *,
     from_slot: int | None = None,
-    say: Say = lambda _: None,
+    say: Say = lambda *_, **__: None,
     progress: Progress = lambda _: None,
     limits: IndexerLimits | None = None,
     rpc_limits: RpcLimits | None = None,
@@ -165,22 +46,152 @@ async def follow(
     """
     limits = limits or IndexerLimits()
     new = [check_mint_address(mint) for mint in dict.fromkeys(mints)]
-    async with _session(urls, dsn, limits, rpc_limits or RpcLimits()) as session:
-        tracked = await session.writer.tracked()
-        await _check_mints(session.rpc, new, list(tracked))
-        all_mints = sorted({*tracked, *new})
-        if not all_mints:
-            raise NotAMint("no mint is tracked yet: name one with --mint")
-        say(f"following {', '.join(all_mints)}; SIGTERM ends it")
-        start = from_slot if from_slot is not None else await session.source.finalized_slot()
+    daemon = _Daemon(urls, dsn, new, from_slot, stop, say, progress, limits, rpc_limits or RpcLimits())
+    async with daemon.metrics.served(limits.metrics_host, limits.metrics_port):
+        await daemon.run()
+
+
+class _Daemon:
+    """Holds a session with node and ledger, and finds it again when either goes away."""
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        dsn: str,
+        new: list[str],
+        from_slot: int | None,
+        stop: asyncio.Event,
+        say: Say,
+        progress: Progress,
+        limits: IndexerLimits,
+        rpc_limits: RpcLimits,
+    ) -> None:
+        self.metrics = Metrics()
+        self._urls, self._dsn, self._new, self._from_slot = urls, dsn, new, from_slot
+        self._stop, self._say, self._progress = stop, say, progress
+        self._limits, self._rpc_limits = limits, rpc_limits
+        self._attached = self._ever_attached = False
+        self._mark = ChainMark()
+
+    async def run(self) -> None:
+        while True:
+            self._attached = False
+            try:
+                await _unless_stopped(self._attach(), self._stop, lambda: self._attached)
+                return
+            except BaseException as lost:
+                # A daemon outlives its database too; what was committed stays. The first time round it is a
+                # mistake in the command line, and after SIGTERM there is nothing left to do.
+                if not self._ever_attached or self._stop.is_set() or not _is_outage(lost):
+                    raise
+                self._say(f"the database or every node is away, waiting: {_first(lost)}", event="outage")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), self._limits.reconnect_interval_s)
+            if self._stop.is_set():
+                return
+
+    async def _attach(self) -> None:
+        async with open_session(self._urls, self._dsn, self._limits, self._rpc_limits) as session:
+            self._attached = self._ever_attached = True
+            tracked = await session.writer.tracked()
+            await check_mints(session.rpc, self._new, list(tracked))
+            mints = sorted({*tracked, *self._new})
+            if not mints:
+                raise NotAMint("no mint is tracked yet: name one with --mint")
+            self._say(f"following {', '.join(mints)}; SIGTERM ends it", event="following", mints=mints)
+            start = self._from_slot if self._from_slot is not None else await session.source.finalized_slot()
+            await self._attend(
+                session,
+                _Follower(session, {m: tracked.get(m, start) for m in mints}, self._limits, self._tell, self.metrics),
+            )
+
+    async def _attend(self, session: Session, follower: "_Follower") -> None:
         wake = asyncio.Event()
-        loop = _Follower(session, all_mints, start, limits, say, progress)
         async with asyncio.TaskGroup() as tasks:
-            listener = tasks.create_task(_listen(websocket_url(urls[0]), wake))
-            stopper = tasks.create_task(_wake_on(stop, wake))
-            await loop.run(stop, wake)
-            listener.cancel()
-            stopper.cancel()
+            beside = [
+                tasks.create_task(_listen(websocket_url(self._urls[0]), wake)),
+                tasks.create_task(_wake_on(self._stop, wake)),
+                tasks.create_task(self._probe(session)),
+            ]
+            if self._limits.audit_interval_s:
+                beside.append(tasks.create_task(self._audit(follower)))
+            await follower.run(self._stop, wake, self._progress)
+            await _cancel(beside)
+
+    def _tell(self, text: str, **values: Any) -> None:
+        self._say(text, **values)
+
+    async def _probe(self, session: Session) -> None:
+        """Ask each endpoint now and then how far it is; what comes of it orders them, and is reported."""
+        while True:
+            await session.rpc.probe()
+            self.metrics.endpoints(session.rpc.endpoints)
+            await asyncio.sleep(self._limits.endpoint_report_interval_s)
+
+    async def _audit(self, follower: "_Follower") -> None:
+        """Audit the ledger against itself and the node; a difference becomes a stored finding."""
+        while True:
+            await asyncio.sleep(self._limits.audit_interval_s)
+            try:
+                await self._audit_once(follower)
+            except (RpcError, DatabaseError, WriterBusy, *DATABASE_OUTAGES) as failed:
+                self._say(f"an audit could not be carried out: {failed}", event="audit_failed")
+
+    async def _audit_once(self, follower: "_Follower") -> None:
+        mark, found = await verify_chain_after(self._dsn, self._mark)
+        if not found:
+            self._mark = mark
+            self.metrics.chain_verified()
+        node = await audit_against_node(
+            self._urls, self._dsn, follower.leading, limits=self._limits, rpc_limits=self._rpc_limits
+        )
+        whole = [*node.audited]
+        if self._mark == mark:
+            whole += [Audited(check) for check in ("gapless", "content", "chain", "evidence")]
+        stored = [finding for finding in (*found, *node.findings) if finding.stored]
+        self.metrics.findings(stored)
+        if await store_findings(self._dsn, stored, whole, self._limits) is not None:
+            for finding in stored:
+                values = f"expected {finding.expected}, found {finding.found}"
+                self._say(
+                    f"finding: {finding.check} of {finding.subject}: {values}",
+                    event="finding", audit=finding.check, subject=finding.subject, expected=finding.expected,
+                    found=finding.found,
+                )  # fmt: skip
+
+
+async def _unless_stopped(work: Coroutine[Any, Any, None], stop: asyncio.Event, attached: Callable[[], bool]) -> None:
+    """Run the work to its end; where ``stop`` comes while it still waits for node or lock, give it up."""
+    task, stopper = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, stopper}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done() and not attached():
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    finally:
+        stopper.cancel()
+
+
+async def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they are done: a library that times out in that very moment takes it for its own time-out."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, pending = await asyncio.wait(tasks, timeout=1.0)
+        tasks = list(pending)
+
+
+def _is_outage(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_outage, error.exceptions))
+    return isinstance(error, (*DATABASE_OUTAGES, NodeUnreachable, MalformedAnswer))
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _listen(url: str, wake: asyncio.Event) -> None:
@@ -197,69 +208,115 @@ class _Follower:
     """The following loop and what it remembers between rounds."""
 
     def __init__(
-        self, session: _Session, mints: list[str], start: int, limits: IndexerLimits, say: Say, progress: Progress
+        self, session: Session, starts: dict[str, int], limits: IndexerLimits, say: Say, metrics: Metrics
     ) -> None:
         self._session = session
-        self._mints = mints
-        self._start = start
+        self._starts = starts
         self._limits = limits
         self._say = say
-        self._progress = progress
+        self._metrics = metrics
         self._provisional = Provisional(session.source, session.writer, session.pipeline, limits)
-        self._parked: Parked | None = None
+        self._parked: dict[str, Parked] = {}
         self._outage = False
+        self._reported_s = 0.0
+        self._wake = asyncio.Event()
+        self.leading: list[str] = []
+        """The mints that are read up to the others."""
 
-    async def run(self, stop: asyncio.Event, wake: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, wake: asyncio.Event, progress: Progress) -> None:
+        self._wake = wake
+
+        def done(outcome: SegmentOutcome) -> None:
+            self._metrics.segment(outcome)
+            progress(outcome)
+
         while not stop.is_set():
             wake.clear()
             try:
-                moved = await self._round()
+                moved = await self._round(done)
                 self._tell_outage(None)
             except (NodeUnreachable, MalformedAnswer) as down:
                 # A daemon outlives its nodes; what was committed stays, the rest comes when one answers.
                 moved = False
                 self._tell_outage(down)
+            await self._report()
             if moved:
                 continue
             in_doubt = self._parked or self._outage
             wait_s = self._limits.parked_retry_interval_s if in_doubt else self._limits.poll_interval_s
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(wake.wait(), wait_s)
-            except TimeoutError:
-                continue
 
-    async def _round(self) -> bool:
+    async def _round(self, done: Progress) -> bool:
         """Read the next window of finalized slots; whether there may be more at once."""
-        frontier = await self._frontier()
+        await self._adopt()
+        frontiers = await self._frontiers()
         tip = await self._session.source.finalized_slot()
+        self._metrics.reached(frontiers, tip)
+        front = max(frontiers.values())
+        self.leading = sorted(m for m, f in frontiers.items() if front - f <= self._limits.window_slots_max)
+        more = await self._advance("", self.leading, min(frontiers[m] for m in self.leading), tip, done)
+        behind = sorted(set(frontiers) - set(self.leading))
+        if behind:
+            # One window of those that catch up, then the others' turn again.
+            last = min(frontiers[mint] for mint in behind)
+            more |= await self._advance(
+                "catching up: ", behind, last, min(last + self._limits.window_slots_max, front), done
+            )
+        frontier = min((await self._frontiers(self.leading)).values())
+        if tip - frontier < self._limits.provisional_slots_max:
+            await self._provisional.refresh(self.leading, frontier, self._wake.is_set)
+        return more
+
+    async def _advance(self, who: str, mints: list[str], frontier: int, tip: int, done: Progress) -> bool:
+        """Read one window after a frontier for some mints; whether there is more at once."""
         to_slot = min(frontier + self._limits.window_slots_max, tip)
         listed = await self._session.source.listed_slots(frontier + 1, to_slot) if to_slot > frontier else []
-        if listed:
-            parked = await self._session.pipeline.index(
-                self._mints, frontier + 1, listed[-1], self._progress, self._start
-            )
-            self._tell(parked)
-            frontier = await self._frontier()
-        behind = tip - frontier
-        if behind < self._limits.provisional_slots_max:
-            await self._provisional.refresh(self._mints, frontier)
-        return bool(listed) and self._parked is None and behind > self._limits.window_slots_max
+        if not listed:
+            return False
+        last = listed[-1] if to_slot == tip and not who else to_slot
+        parked = await self._session.pipeline.index(mints, frontier + 1, last, done, self._starts)
+        self._tell_parked(who, parked)
+        return parked is None and (bool(who) or tip - last > 0 or last == to_slot < tip)
+
+    async def _adopt(self) -> None:
+        """Take up mints that were added to the ledger's list since."""
+        for mint, from_slot in (await self._session.writer.tracked()).items():
+            if mint not in self._starts:
+                self._starts[mint] = from_slot
+                self._say(f"following {mint} too, from slot {from_slot}", event="adopted", mint=mint, slot=from_slot)
+
+    async def _frontiers(self, mints: Sequence[str] | None = None) -> dict[str, int]:
+        """For each mint the last slot that it needs no reading of, holes given up counted as read."""
+        wanted = list(self._starts if mints is None else mints)
+        holes = await self._session.writer.holes()
+        ranges = await self._session.writer.read_ranges(wanted)
+        return {m: reach(r[-1][1] if r else self._starts[m] - 1, holes) for m, r in ranges.items()}
+
+    async def _report(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._reported_s >= self._limits.endpoint_report_interval_s:
+            self._reported_s = now
+            await self._session.writer.report_endpoints(self._session.rpc.endpoints)
 
     def _tell_outage(self, down: RpcError | None) -> None:
         if down and not self._outage:
-            self._say(f"no node answers, waiting: {down}")
+            self._say(f"no node answers, waiting: {down}", event="outage")
         if self._outage and down is None:
-            self._say("a node answers again")
+            self._say("a node answers again", event="outage_over")
         self._outage = down is not None
 
-    def _tell(self, parked: Parked | None) -> None:
-        if parked and parked != self._parked:
-            self._say(f"slot {parked.slot} is parked: {parked.reason}")
-        if self._parked and parked is None:
-            self._say(f"slot {self._parked.slot} is no longer parked")
-        self._parked = parked
-
-    async def _frontier(self) -> int:
-        """The slot before the first one that some mint still lacks."""
-        ranges = await self._session.writer.read_ranges(self._mints)
-        return min((r[-1][1] if r else self._start - 1) for r in ranges.values())
+    def _tell_parked(self, who: str, parked: Parked | None) -> None:
+        before = self._parked.get(who)
+        if parked and parked != before:
+            self._say(
+                f"{who}slot {parked.slot} is parked: {parked.reason}",
+                event="parked", slot=parked.slot, reason=parked.reason,
+            )  # fmt: skip
+        if before and parked is None:
+            self._say(f"{who}slot {before.slot} is no longer parked", event="unparked", slot=before.slot)
+        if parked:
+            self._parked[who] = parked
+        else:
+            self._parked.pop(who, None)
+        self._metrics.parked(len(self._parked))

@@ -17,7 +17,7 @@ from tieout_indexer.model import PSEUDO_ACCOUNTS, Control, Doubt, Event, Place, 
 from tieout_indexer.steps import Step, account_keys, batch_children, execution_steps
 from tieout_indexer.wire import WireTransaction, parse_transaction
 
-DECODER_VERSION = "1"
+DECODER_VERSION = "2"
 """Recorded with each batch: rows of different versions may differ, evidence lets the newer one replace the older."""
 _PROGRAMS = TOKEN_PROGRAMS | MEMO_PROGRAMS
 

@@ -7,7 +7,10 @@ Tree::
     ├── Fenced               another indexer has taken over: this one must stop
     ├── AnotherChain         the node is of another cluster than the database
     ├── NotAMint             an address that is no mint on this chain
-    └── ChangedBlock         a finalized block differs from the one in the ledger: a person must look
+    ├── ChangedBlock         a finalized block differs from the one in the ledger: a person must look
+    ├── NotParked            a slot that nobody doubts cannot be given up
+    ├── BadEvidence          stored or detached evidence is not what was hashed
+    └── NoSnapshot           the node's accounts do not make a consistent picture of the mint
 """
 
 
@@ -33,3 +36,15 @@ class NotAMint(IndexerError):
 
 class ChangedBlock(IndexerError):
     """A finalized block has changed under us."""
+
+
+class NotParked(IndexerError):
+    """The slot is not parked."""
+
+
+class BadEvidence(IndexerError):
+    """Evidence does not have the hash recorded with it."""
+
+
+class NoSnapshot(IndexerError):
+    """The accounts of a mint could not be read as one consistent state."""

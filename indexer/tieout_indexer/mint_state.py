@@ -49,6 +49,8 @@ def after(state: MintState, kind: str, details: Mapping[str, Any], epoch: int) -
     """The state after one control of the mint."""
     if kind == "mint_open":
         return replace(state, known=True)
+    if kind == "snapshot":
+        return _at_snapshot(details)
     if kind == "permanent_delegate":
         return replace(state, permanent_delegate=details["delegate"])
     if kind == "authority" and details["type"] == "permanent_delegate":
@@ -61,6 +63,15 @@ def after(state: MintState, kind: str, details: Mapping[str, Any], epoch: int) -
     if kind == "transfer_fee":
         return _scheduled_fee(state, details, epoch)
     return state
+
+
+def _at_snapshot(details: Mapping[str, Any]) -> MintState:
+    fees = details["transfer_fee"]
+    older, newer = (
+        TransferFee(fees[age]["epoch"], int(fees[age]["maximum_fee"]), fees[age]["basis_points"]) if fees else None
+        for age in ("older", "newer")
+    )
+    return MintState(True, details["permanent_delegate"], details["default_state"] == "frozen", older, newer)
 
 
 def _scheduled_fee(state: MintState, details: Mapping[str, Any], epoch: int) -> MintState:

@@ -10,9 +10,11 @@ WITHHELD = "withheld"
 CONFIDENTIAL = "confidential"
 PSEUDO_ACCOUNTS = frozenset({ISSUANCE, WITHHELD, CONFIDENTIAL})
 """The other side of a mint, a fee, a hidden balance: every stored movement has two sides."""
+SNAPSHOT_INDEX = 2**31 - 1
+"""tx_index of what a snapshot says of a slot: after every transaction of it."""
 
 
-class Place(msgspec.Struct, frozen=True):
+class Place(msgspec.Struct, frozen=True, gc=False):
     """Where in a transaction: execution step, ordinal in a Batch (or -1), and the path for people."""
 
     step: int
@@ -24,7 +26,7 @@ WHOLE = Place(-1, -1, "")
 """The place of a doubt that concerns a transaction as a whole."""
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """One movement of a visible balance or the supply. Amounts raw; ``fee`` is part of ``amount``."""
 
     place: Place
@@ -41,7 +43,7 @@ class Event(msgspec.Struct, frozen=True):
     fee: int
 
 
-class Control(msgspec.Struct, frozen=True):
+class Control(msgspec.Struct, frozen=True, gc=False):
     """A change of who may do what, or of how amounts are displayed."""
 
     place: Place
@@ -52,7 +54,7 @@ class Control(msgspec.Struct, frozen=True):
     details: dict[str, Any]
 
 
-class Touch(msgspec.Struct, frozen=True):
+class Touch(msgspec.Struct, frozen=True, gc=False):
     """The node's own figures for one account of a mint around a transaction; None: it did not exist."""
 
     mint: str
@@ -64,7 +66,7 @@ class Touch(msgspec.Struct, frozen=True):
     post_owner: str | None
 
 
-class Doubt(msgspec.Struct, frozen=True):
+class Doubt(msgspec.Struct, frozen=True, gc=False):
     """Why a transaction is quarantined for a mint."""
 
     place: Place

@@ -5,9 +5,11 @@ and progress commit together, so a crash anywhere leaves the ledger as it was be
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -17,16 +19,19 @@ from tieout_indexer import mint_state
 from tieout_indexer.chain import Anchor, Segment, missing, plan
 from tieout_indexer.continuity import Continuity
 from tieout_indexer.decode import Scope, decode_transaction
+from tieout_indexer.differing import RELATIONS, differences
 from tieout_indexer.errors import ChangedBlock
+from tieout_indexer.findings import AuditFinding, finding_rows
 from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.mint_state import EpochOf, MintState
 from tieout_indexer.model import BlockHeader, DecodedBlock, Doubt, TransactionResult
-from tieout_indexer.rows import RowSet, add_block
+from tieout_indexer.rows import COLUMNS, RowSet, add_block
 from tieout_indexer.source import BlockSource, Fetched, Parked, naming
 from tieout_indexer.wire import UNREADABLE
 from tieout_indexer.writer import LedgerWriter
 
-Report = Callable[[str], None]
+_EVENT_MINT, _EVENT_KIND = (COLUMNS["event_row"].index(name) for name in ("mint", "kind"))
+_DOUBT_MINT = COLUMNS["quarantine_row"].index("mint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,12 @@ class SegmentOutcome:
     proven_to: int | None
     events: int
     parked: Parked | None
+    kinds: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """(mint, kind) → events written"""
+    doubts: Mapping[str, int] = field(default_factory=dict)
+    """mint → quarantined places"""
+    last_block_time: datetime | None = None
+    commit_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -75,7 +86,7 @@ class _Reading:
         """Decode the next block; the reason to stop, where it cannot be taken. Raises ChangedBlock."""
         if isinstance(found, Parked):
             return found
-        _same_block(found, self.known)
+        refuse_changed(found, self.known)
         decoded = decode_block(self.scope, found)
         if isinstance(decoded, Parked):
             return decoded
@@ -118,8 +129,9 @@ class _InOrder:
         self._pending = asyncio.create_task(self._run(rows, outcome))
 
     async def _run(self, rows: RowSet, outcome: SegmentOutcome) -> None:
+        started = time.perf_counter()
         await self._commit(rows)
-        self._done(outcome)
+        self._done(replace(outcome, commit_s=time.perf_counter() - started))
 
 
 class Pipeline:
@@ -137,16 +149,22 @@ class Pipeline:
         from_slot: int,
         to_slot: int,
         done: Callable[[SegmentOutcome], None],
-        start: int = 0,
+        starts: Mapping[str, int] | None = None,
+        *,
+        into_holes: bool = False,
     ) -> Parked | None:
         """Read and commit what of the range each mint lacks, in slot order. Returns the slot that stopped it.
 
-        A mint of which nothing was read yet begins at ``start``, if that is later than the range.
+        A mint of which nothing was read yet begins at its slot in ``starts``, if that is later than the range.
+        Slots given up for good are passed over, except ``into_holes``.
         """
         have = await self._writer.read_ranges(list(mints))
-        for ranges in have.values():
+        holes = [] if into_holes else await self._writer.holes()
+        for mint, ranges in have.items():
+            start = (starts or {}).get(mint, 0)
             if not ranges and start > from_slot:
                 ranges.append((from_slot, start - 1))
+            ranges.extend(holes)
         for segment in plan((from_slot, to_slot), have, self._limits.window_slots_max):
             parked = await self.read_segment(segment, done)
             if parked:
@@ -207,29 +225,24 @@ class Pipeline:
         await self._park_rows(rows, part, proven_to, parked)
         if proven_to >= reading.from_slot:
             await self._ledger_rows(rows, reading, proven_to)
+        await self._disagreements(rows)
+        last_time = reading.last.block_time if reading.blocks else None
         reading.from_slot, reading.blocks, reading.rows = proven_to + 1, [], 0
         reached = proven_to if proven_to >= part.from_slot else None
-        return rows, SegmentOutcome(part, reached, len(rows["event_row"]), parked)
+        kinds = Counter((row[_EVENT_MINT], row[_EVENT_KIND]) for row in rows["event_row"])
+        doubts = Counter(row[_DOUBT_MINT] for row in rows["quarantine_row"])
+        return rows, SegmentOutcome(part, reached, len(rows["event_row"]), parked, kinds, doubts, last_time)
+
+    async def _disagreements(self, rows: RowSet) -> None:
+        """Write down who was out-voted about a block: a finding with both hashes."""
+        told, self._source.disagreements[:] = list(self._source.disagreements), []
+        found = [AuditFinding("quorum", d.endpoint, f"slot {d.slot}: {d.majority}", d.said, None, d.slot) for d in told]
+        if found:
+            rows["finding_row"].extend(await finding_rows(self._writer, found, (), self._limits.text_characters_max))
 
     async def context(self, segment: Segment) -> Context:
-        """What is known from before a segment: states, and how far back they hold without a gap."""
-        mints = sorted(segment.mints)
-        ranges = await self._writer.read_ranges(mints)
-        since = {
-            mint: next(
-                (start for start, end in ranges[mint] if start <= segment.from_slot - 1 <= end), segment.from_slot
-            )
-            for mint in mints
-        }
-        controls = await self._writer.mint_controls(mints, segment.from_slot)
-        states, complete = {}, set()
-        for mint in mints:
-            relevant = [c for c in controls[mint] if c[0] >= since[mint]]
-            states[mint] = mint_state.fold(relevant, self.epoch_of)
-            if states[mint].known:
-                complete.add(mint)
-        following = {mint: end for mint in mints for start, end in ranges[mint] if start <= segment.to_slot + 1 <= end}
-        return Context(since, states, complete, following)
+        """What is known from before a segment."""
+        return await read_context(self._writer, segment, self.epoch_of)
 
     async def _ledger_rows(self, rows: RowSet, reading: _Reading, last: int) -> None:
         if reading.blocks:
@@ -239,12 +252,26 @@ class Pipeline:
             for result in block.results:
                 quarantine(result, reading.continuity.check(result))
             add_block(rows, block, block.header.slot in reading.known, reading.evidence)
+        await self._replace_listed(rows, reading.segment.mints, reading.from_slot, last)
         rows["tracked_row"].extend((mint, reading.from_slot) for mint in reading.new_mints)
         reading.new_mints = []
         for mint in sorted(reading.segment.mints):
             rows["coverage_row"].append((mint, reading.from_slot, last))
             if last == reading.segment.to_slot and mint in reading.context.following:
                 await self._check_join(rows, reading, mint, last)
+
+    async def _replace_listed(self, rows: RowSet, mints: frozenset[str], first: int, last: int) -> None:
+        """Where a mint was read by its signatures before, only what the blocks say otherwise is written."""
+        listed = await self._writer.listed(sorted(mints), first, last)
+        if not listed:
+            return
+        read = RowSet()
+        for relation in RELATIONS:
+            table = f"{relation}_row"
+            at = COLUMNS[table].index("mint")
+            read[table].extend(row for row in rows[table] if row[at] in listed)
+            rows[table][:] = [row for row in rows[table] if row[at] not in listed]
+        await differences(self._writer, listed, first, last, read, rows)
 
     async def _learn(self, reading: _Reading) -> None:
         """Look up what the accounts met for the first time were left with before the segment."""
@@ -277,6 +304,29 @@ class Pipeline:
             rows["park_row"].append((parked.slot, "park", reason, now))
 
 
+async def read_context(writer: LedgerWriter, segment: Segment, epoch_of: EpochOf) -> Context:
+    """What is known from before a segment: states, and how far back they hold without a gap."""
+    mints = sorted(segment.mints)
+    ranges = await writer.read_ranges(mints)
+    openings = await writer.openings(mints)
+    since = {
+        mint: next((start for start, end in ranges[mint] if start <= segment.from_slot - 1 <= end), segment.from_slot)
+        for mint in mints
+    }
+    for mint in mints:
+        # A snapshot right before a range begins it.
+        since[mint] = min([since[mint], *(slot for slot in openings[mint] if slot + 1 == since[mint])])
+    controls = await writer.mint_controls(mints, segment.from_slot)
+    states, complete = {}, set()
+    for mint in mints:
+        relevant = [c for c in controls[mint] if c[0] >= since[mint]]
+        states[mint] = mint_state.fold(relevant, epoch_of)
+        if states[mint].known:
+            complete.add(mint)
+    following = {mint: end for mint in mints for start, end in ranges[mint] if start <= segment.to_slot + 1 <= end}
+    return Context(since, states, complete, following)
+
+
 def decode_block(scope: Scope, found: Fetched) -> DecodedBlock | Parked:
     """Decode the transactions of a block that may matter; a shape not understood parks the slot."""
     results = []
@@ -300,7 +350,8 @@ def quarantine(result: TransactionResult, doubts: Sequence[Doubt]) -> None:
             result.doubts.append(doubt)
 
 
-def _same_block(found: Fetched, known: dict[int, str]) -> None:
+def refuse_changed(found: Fetched, known: dict[int, str]) -> None:
+    """Raise ChangedBlock where the ledger has another block in this slot."""
     slot, blockhash = found.header.slot, found.header.blockhash
     if known.get(slot, blockhash) != blockhash:
         raise ChangedBlock(

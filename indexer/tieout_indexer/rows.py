@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 import zstandard
 
-from tieout_indexer.model import DecodedBlock, Place, TransactionResult
+from tieout_indexer.model import BlockHeader, DecodedBlock, Place, TransactionResult
 
 Row = tuple[Any, ...]
 
@@ -38,9 +38,15 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "park_row": ("slot", "action", "reason", "at"),
     "evidence_row": ("slot", "tx_index", "encoding", "endpoint", "sha256", "body"),
     "retraction_row": ("relation", "slot", "tx_index", "step", "child", "mint", "account", "row_batch"),
+    "hole_row": ("from_slot", "to_slot", "reason", "accepted_by", "at"),
+    "finding_row": ("audit", "subject", "mint", "slot", "action", "expected", "found", "evidence", "at"),
+    "opening_row": ("mint", "slot", "decimals", "supply", "withheld", "hidden", "accounts"),
+    "listed_row": ("mint", "from_slot", "to_slot"),
+    "detachment_row": ("before_slot", "files", "bytes", "manifest_sha256", "at"),
 }  # fmt: skip
 """Stored table → its columns in the order of a row here; each table has ``batch`` after them."""
 
+_AMOUNTS: Final = frozenset({"amount", "fee", "pre_amount", "post_amount", "supply", "withheld", "hidden"})
 _DETACHABLE: Final = {"evidence_row": ("body",)}
 """Last columns outside the batch's hash: evidence may move to files, its own sha256 stays."""
 _ENCODER = msgspec.json.Encoder(order="deterministic")
@@ -67,22 +73,28 @@ def add_block(rows: RowSet, block: DecodedBlock, slot_known: bool, evidence_know
     """Add a block's rows; what the ledger has of it already (read for another mint) is not written again."""
     header = block.header
     if not slot_known:
-        rows["slot_row"].append(
-            (
-                header.slot,
-                header.parent_slot,
-                header.blockhash,
-                header.previous_blockhash,
-                header.block_time,
-                header.transactions,
-            )
-        )
+        rows["slot_row"].append(slot_row(header))
     for result in block.results:
         add_result(rows, header.slot, header.block_time, result)
         if (header.slot, result.tx_index) not in evidence_known:
-            digest = hashlib.sha256(result.body).digest()
-            body = _COMPRESSOR.compress(result.body)
-            rows["evidence_row"].append((header.slot, result.tx_index, "json", block.endpoint, digest, body))
+            rows["evidence_row"].append(evidence_row(header.slot, result.tx_index, "json", block.endpoint, result.body))
+
+
+def slot_row(header: BlockHeader) -> Row:
+    """A block's own row."""
+    return (
+        header.slot,
+        header.parent_slot,
+        header.blockhash,
+        header.previous_blockhash,
+        header.block_time,
+        header.transactions,
+    )
+
+
+def evidence_row(slot: int, tx_index: int, encoding: str, endpoint: str, body: bytes) -> Row:
+    """A node's exact bytes as they are stored: compressed, with the hash of what they were."""
+    return slot, tx_index, encoding, endpoint, hashlib.sha256(body).digest(), _COMPRESSOR.compress(body)
 
 
 def add_result(rows: RowSet, slot: int, block_time: datetime | None, result: TransactionResult) -> None:
@@ -145,7 +157,7 @@ GENESIS_PREV_HASH: Final = bytes(32)
 
 def for_copy(table: str, rows: Iterable[Row], batch: int) -> list[Row]:
     """Rows as COPY takes them: amounts as Decimal, details as they are, the batch at the end."""
-    positions = [i for i, c in enumerate(COLUMNS[table]) if c in {"amount", "fee", "pre_amount", "post_amount"}]
+    positions = [i for i, c in enumerate(COLUMNS[table]) if c in _AMOUNTS]
     if not positions:
         return [(*row, batch) for row in rows]
     out = []

@@ -65,9 +65,12 @@ MOVES: Final[dict[str, Move]] = {
 
 
 def _multiplier(args: Mapping[str, Any]) -> dict[str, Any]:
+    # The first one also says who may announce others.
+    authority = {"authority": args["authority"]} if "authority" in args else {}
     return {
         "bits": multiplier_bits(args["multiplier"]).hex(),
         "effective_timestamp": args.get("effective_timestamp", 0),
+        **authority,
     }
 
 

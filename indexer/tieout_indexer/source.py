@@ -5,7 +5,8 @@ with a Parked value; nothing is skipped on an error's word.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,13 +28,14 @@ from tieout_indexer.wire import (
     parse_block,
     parse_heads,
 )
-from tieout_rpc import Action, MalformedAnswer, NodeRefused, RpcClient
+from tieout_rpc import Action, MalformedAnswer, NodeRefused, RpcClient, RpcError
 
 TRANSACTION_VERSION_MAX = 255
 """Asked of the node: a block with a version we do not know must reach us, not be refused."""
 
 
 _NEEDLES_MAX = 4
+_WIDTH_FIRST = 2
 Relevance = Callable[[bytes | msgspec.Raw], bool]
 """Whether these bytes, of a block or of one transaction, may concern what is tracked."""
 
@@ -61,12 +63,36 @@ class Parked:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """An endpoint that says another thing of a finalized block than most do."""
+
+    endpoint: str
+    slot: int
+    majority: str
+    said: str
+
+
+def outcome(votes: Mapping[str, str]) -> str | None:
+    """What more than half of the voters say; None where there is no such thing."""
+    said, count = Counter(votes.values()).most_common(1)[0]
+    return said if 2 * count > len(votes) else None
+
+
 class BlockSource:
     """Finalized blocks of one cluster, through an RpcClient."""
 
     def __init__(self, rpc: RpcClient, limits: IndexerLimits) -> None:
         self._rpc = rpc
         self._limits = limits
+        self._listing: tuple[int, int, list[int]] | None = None
+        self.disagreements: list[Disagreement] = []
+        """Who was out-voted, until somebody writes it down."""
+
+    @property
+    def throttled(self) -> int:
+        """How often nodes have asked for patience."""
+        return sum(endpoint.rate_limited for endpoint in self._rpc.endpoints)
 
     async def genesis_hash(self) -> str:
         """The cluster's identity."""
@@ -89,7 +115,18 @@ class BlockSource:
         for start in range(from_slot, to_slot + 1, self._limits.getblocks_slots_max):
             end = min(start + self._limits.getblocks_slots_max - 1, to_slot)
             slots += await self._rpc.call("getBlocks", [start, end, {"commitment": "finalized"}], list[int])
-        return sorted({slot for slot in slots if from_slot <= slot <= to_slot})
+        listed = sorted({slot for slot in slots if from_slot <= slot <= to_slot})
+        self._listing = (from_slot, to_slot, listed)
+        return listed
+
+    async def _listed_once(self, from_slot: int, to_slot: int) -> list[int]:
+        """As ``listed_slots``; a list just asked for serves once more: it is a hint, the links prove."""
+        known, self._listing = self._listing, None
+        if known is not None and known[0] <= from_slot and to_slot <= known[1]:
+            return [slot for slot in known[2] if from_slot <= slot <= to_slot]
+        found = await self.listed_slots(from_slot, to_slot)
+        self._listing = None
+        return found
 
     async def confirmed_slots(self, after_slot: int, slots_max: int) -> list[int]:
         """Slots after ``after_slot`` with a confirmed block; they may yet lose."""
@@ -109,7 +146,25 @@ class BlockSource:
         return found[0] if found else None
 
     async def fetch(self, slot: int, relevant: Relevance, commitment: str = "finalized") -> Fetched | Parked:
-        """Fetch one block whole. Raises NodeUnreachable, and NodeRefused where a person is needed."""
+        """Fetch one block whole, from the first node whose answer can be verified.
+
+        Raises NodeUnreachable, and NodeRefused where a person is needed.
+        """
+        avoid: set[str] = set()
+        while True:
+            found, endpoint = await self._fetch_once(slot, relevant, commitment, avoid)
+            if not (isinstance(found, Parked) and endpoint and len(avoid) + 1 < len(self._rpc.endpoints)):
+                break
+            avoid.add(endpoint)
+        sampled = self._limits.quorum_every_slots and slot % self._limits.quorum_every_slots == 0
+        if isinstance(found, Parked) or commitment != "finalized" or not sampled:
+            return found
+        return await self.put_to_the_vote(found, relevant)
+
+    async def _fetch_once(
+        self, slot: int, relevant: Relevance, commitment: str, avoid: Collection[str]
+    ) -> tuple[Fetched | Parked, str | None]:
+        """One answer, and whose it was; None: nobody's, so that asking another is no use."""
         config = {
             "encoding": "json",
             "transactionDetails": "full",
@@ -118,14 +173,64 @@ class BlockSource:
             "maxSupportedTransactionVersion": TRANSACTION_VERSION_MAX,
         }
         try:
-            body, endpoint = await self._rpc.call_raw("getBlock", [slot, config])
+            body, endpoint = await self._rpc.call_raw("getBlock", [slot, config], avoid)
         except NodeRefused as refused:
             if refused.rule.action is Action.STOP:
                 raise
-            return Parked(slot, f"no node has the block: {refused}")
+            return Parked(slot, f"no node has the block: {refused}"), None
         except MalformedAnswer as garbled:
-            return Parked(slot, f"no node gives a readable block: {garbled}")
-        return verifiable(slot, body, endpoint, relevant)
+            return Parked(slot, f"no node gives a readable block: {garbled}"), None
+        return verifiable(slot, body, endpoint, relevant), endpoint
+
+    async def put_to_the_vote(self, found: Fetched, relevant: Relevance) -> Fetched | Parked:
+        """Ask every endpoint for the block's hash and parent: what most say counts, and who says otherwise is named.
+
+        A single endpoint has nobody to contradict it. Where no side has most votes, the slot is parked.
+        """
+        if len(self._rpc.endpoints) == 1:
+            return found
+        slot = found.header.slot
+        votes = await self._votes(slot)
+        votes[found.endpoint] = _links(found.header)
+        winner = outcome(votes)
+        if winner is None:
+            words = ", ".join(f"{endpoint} says {said}" for endpoint, said in sorted(votes.items()))
+            return Parked(slot, f"the endpoints disagree about the block, and none has most of them: {words}")
+        for endpoint, said in sorted(votes.items()):
+            if said != winner:
+                self._rpc.endpoint(endpoint).outvoted()
+                self.disagreements.append(Disagreement(endpoint, slot, winner, said))
+        if _links(found.header) == winner:
+            return found
+        wrong = {endpoint for endpoint, said in votes.items() if said != winner}
+        again, _ = await self._fetch_once(slot, relevant, "finalized", wrong)
+        if isinstance(again, Fetched) and _links(again.header) != winner:
+            return Parked(slot, f"{again.endpoint} says two things of the block: {winner} and {_links(again.header)}")
+        return again
+
+    async def _votes(self, slot: int) -> dict[str, str]:
+        config = {"transactionDetails": "none", "rewards": False, "commitment": "finalized"}
+        votes = {}
+        for endpoint, answer in (await self._rpc.ask_each("getBlock", [slot, config])).items():
+            if isinstance(answer, RpcError):
+                continue  # it abstains
+            try:
+                block = parse_heads(answer)
+            except UNREADABLE:
+                continue
+            if block is not None and is_plain(block.blockhash, block.previous_blockhash):
+                votes[endpoint] = _links(_header(slot, block))
+        return votes
+
+    async def header(self, slot: int, commitment: str) -> BlockHeader | None:
+        """What links a block, without its transactions: a few hundred bytes. None where the node cannot say."""
+        config = {"transactionDetails": "none", "rewards": False, "commitment": commitment}
+        try:
+            body, _ = await self._rpc.call_raw("getBlock", [slot, config])
+            block = parse_heads(body)
+        except (NodeRefused, MalformedAnswer, *UNREADABLE):
+            return None
+        return _header(slot, block) if block is not None and is_plain(block.blockhash) else None
 
     async def blocks(
         self, from_slot: int, to_slot: int, previous: Anchor | None, relevant: Relevance
@@ -135,9 +240,10 @@ class BlockSource:
         The tail is proven too: where ``to_slot`` has no block, the first block beyond it must link
         across; the caller sees to it that the range is finalized.
         """
-        pending = await self.listed_slots(from_slot, to_slot)
+        pending = await self._listed_once(from_slot, to_slot)
         if not pending or pending[-1] != to_slot:
             pending.append(await self._first_beyond(to_slot))
+        doubted: set[int] = set()
         prefetch = _Prefetch(self, relevant, self._limits.fetches_in_flight_max)
         try:
             while pending:
@@ -152,6 +258,11 @@ class BlockSource:
                         continue
                     verdict = Unlinked(slot, _no_parent(found.header))
                 if isinstance(verdict, Unlinked):
+                    if slot not in doubted and len(self._rpc.endpoints) > 1:
+                        # It may be the node's lie: let the others say, once.
+                        doubted.add(slot)
+                        prefetch.replace(slot, await self.put_to_the_vote(found, relevant))
+                        continue
                     yield Parked(verdict.slot, verdict.reason)
                     return
                 if slot > to_slot:
@@ -173,6 +284,11 @@ class BlockSource:
             return False
         pending.insert(0, parent_slot)
         return True
+
+
+def _links(header: BlockHeader) -> str:
+    """What is voted on: a block's hash, and what it says of its parent."""
+    return f"{header.blockhash} after {header.previous_blockhash} of slot {header.parent_slot}"
 
 
 def _no_parent(header: BlockHeader) -> str:
@@ -228,12 +344,16 @@ def naming(mints: Collection[str]) -> Relevance:
 
 
 class _Prefetch:
-    """Blocks fetched ahead of their turn, a bounded number at a time."""
+    """Blocks fetched ahead of their turn: more at a time as long as all goes well, half as many when a node
+    asks for patience, never more than ``in_flight_max``.
+    """
 
     def __init__(self, source: BlockSource, relevant: Relevance, in_flight_max: int) -> None:
         self._source = source
         self._relevant = relevant
         self._in_flight_max = in_flight_max
+        self._width = min(_WIDTH_FIRST, in_flight_max)
+        self._throttled = source.throttled
         self._tasks: dict[int, asyncio.Task[Fetched | Parked]] = {}
 
     async def get(self, slots: Sequence[int]) -> Fetched | Parked:
@@ -241,10 +361,26 @@ class _Prefetch:
 
         It is kept until ``done``: a missing parent brings us back to the same block.
         """
-        for slot in slots[: self._in_flight_max]:
+        self._adapt()
+        for slot in slots[: self._width]:
             if slot not in self._tasks:
                 self._tasks[slot] = asyncio.create_task(self._source.fetch(slot, self._relevant))
         return await self._tasks[slots[0]]
+
+    def _adapt(self) -> None:
+        throttled = self._source.throttled
+        if throttled > self._throttled:
+            self._throttled, self._width = throttled, max(1, self._width // 2)
+        elif self._width < self._in_flight_max:
+            self._width += 1
+
+    def replace(self, slot: int, found: Fetched | Parked) -> None:
+        """Put another answer in the place of a block's."""
+
+        async def same() -> Fetched | Parked:
+            return found
+
+        self._tasks[slot] = asyncio.create_task(same())
 
     def done(self, slot: int) -> None:
         """Forget a block that was linked."""

@@ -13,7 +13,7 @@ from tieout_indexer.model import Place
 from tieout_indexer.wire import WireInstruction, WireTransaction
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """One instruction as executed: its program, its accounts by address, its data still in base58."""
 
     place: Place

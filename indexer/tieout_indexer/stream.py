@@ -119,7 +119,8 @@ async def events(
                 for change in await _provisional_changes(connection, mint, shown):
                     yield change
             try:
-                await asyncio.wait_for(wake.wait(), poll_interval_s)
+                async with asyncio.timeout(poll_interval_s):
+                    await wake.wait()
             except TimeoutError:
                 continue
     finally:

@@ -1,7 +1,8 @@
 """The node's JSON, split into blocks and transactions; exact bytes kept until they matter.
 
 Shapes: ``getBlock`` with encoding ``json``, transactionDetails ``full``. ``null`` and absent are
-told apart from empty: a list that is not there is unknown, never empty.
+told apart from empty: a list that is not there is unknown, never empty. ``gc=False``: values of a tree have no
+cycles, and a block has tens of thousands of them for the collector to walk.
 """
 
 from typing import Annotated, Any
@@ -19,14 +20,14 @@ UnixSeconds = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]
 RawAmount = Annotated[str, msgspec.Meta(pattern="^(0|[1-9][0-9]{0,19})$")]
 
 
-class TokenAmount(msgspec.Struct, frozen=True):
+class TokenAmount(msgspec.Struct, frozen=True, gc=False):
     """Only the raw amount: the ui figures are scaled or not depending on the call."""
 
     amount: RawAmount
     decimals: Decimals
 
 
-class TokenBalance(msgspec.Struct, frozen=True, rename="camel"):
+class TokenBalance(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """One row of pre- or postTokenBalances; owner is absent in old blocks."""
 
     account_index: Index
@@ -35,7 +36,7 @@ class TokenBalance(msgspec.Struct, frozen=True, rename="camel"):
     owner: str | None = None
 
 
-class WireInstruction(msgspec.Struct, frozen=True, rename="camel"):
+class WireInstruction(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """One compiled instruction; stackHeight is 1 or null at the top, from 2 within."""
 
     program_id_index: Index
@@ -44,21 +45,21 @@ class WireInstruction(msgspec.Struct, frozen=True, rename="camel"):
     stack_height: StackHeight | None = None
 
 
-class InnerInstructions(msgspec.Struct, frozen=True):
+class InnerInstructions(msgspec.Struct, frozen=True, gc=False):
     """The instructions that a top-level one invoked, in execution order."""
 
     index: Index
     instructions: list[WireInstruction]
 
 
-class LoadedAddresses(msgspec.Struct, frozen=True):
+class LoadedAddresses(msgspec.Struct, frozen=True, gc=False):
     """What lookup tables added to the account keys: writable ones first."""
 
     writable: list[str] = []
     readonly: list[str] = []
 
 
-class Meta(msgspec.Struct, frozen=True, rename="camel"):
+class Meta(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """The outcome of a transaction, whole."""
 
     err: Any
@@ -68,21 +69,21 @@ class Meta(msgspec.Struct, frozen=True, rename="camel"):
     loaded_addresses: LoadedAddresses | None = None
 
 
-class Message(msgspec.Struct, frozen=True, rename="camel"):
+class Message(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """The signed message."""
 
     account_keys: list[str]
     instructions: list[WireInstruction]
 
 
-class SignedTransaction(msgspec.Struct, frozen=True):
+class SignedTransaction(msgspec.Struct, frozen=True, gc=False):
     """Signatures and message."""
 
     signatures: list[str]
     message: Message
 
 
-class WireTransaction(msgspec.Struct, frozen=True):
+class WireTransaction(msgspec.Struct, frozen=True, gc=False):
     """One transaction of a block, decoded in full."""
 
     transaction: SignedTransaction
@@ -90,20 +91,20 @@ class WireTransaction(msgspec.Struct, frozen=True):
     version: int | str | None = None
 
 
-class _MetaHead(msgspec.Struct, frozen=True, rename="camel"):
+class _MetaHead(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     err: Raw | UnsetType = UNSET
     inner_instructions: Raw | UnsetType = UNSET
     pre_token_balances: Raw | UnsetType = UNSET
     post_token_balances: Raw | UnsetType = UNSET
 
 
-class TransactionHead(msgspec.Struct, frozen=True):
+class TransactionHead(msgspec.Struct, frozen=True, gc=False):
     """A transaction of which only its verifiability is read."""
 
     meta: _MetaHead | None = None
 
 
-class Block(msgspec.Struct, frozen=True, rename="camel"):
+class Block(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """A block as fetched; its transactions stay bytes until one of them matters."""
 
     blockhash: str
@@ -113,7 +114,7 @@ class Block(msgspec.Struct, frozen=True, rename="camel"):
     transactions: list[Raw] | None = None
 
 
-class Heads(msgspec.Struct, frozen=True, rename="camel"):
+class Heads(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """A block of which only the links and the transactions' verifiability are read."""
 
     blockhash: str
@@ -166,7 +167,7 @@ def parse_transaction(body: bytes) -> WireTransaction:
     return transaction
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """Of one transaction: why it cannot be verified (None: it can), and whether it failed on chain."""
 
     problem: str | None

@@ -8,6 +8,7 @@ import asyncio
 import os
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from types import TracebackType
@@ -15,17 +16,27 @@ from typing import Any, Self
 
 import asyncpg
 
-from tieout_database import Queries, check_schema, connect
+from tieout_database import DatabaseUnreachable, Queries, check_schema, connect
 from tieout_indexer.continuity import Left
 from tieout_indexer.decode import DECODER_VERSION
 from tieout_indexer.errors import AnotherChain, ChangedBlock, Fenced, WriterBusy
 from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.model import Touch
 from tieout_indexer.rows import COLUMNS, GENESIS_PREV_HASH, RowSet, chain_hash, content_hash, for_copy
+from tieout_rpc import Endpoint
 
 _SQL = Queries("tieout_indexer", "writer.sql")
 _LOCK_KEY = 7_401_685_301
+_BESIDE_LOCK_KEY = 7_401_685_302
 _LOCK_POLL_S = 0.2
+DATABASE_OUTAGES = (
+    DatabaseUnreachable,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,
+    ConnectionError,
+)
+"""What a server that goes away raises, here or there; the same work may succeed when it is back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +60,25 @@ class LedgerWriter:
     under way; a reader sees a batch once its commit has returned.
     """
 
-    def __init__(self, connection: asyncpg.Connection, reader: asyncpg.Connection, epoch: int) -> None:
+    def __init__(self, connection: asyncpg.Connection, reader: asyncpg.Connection, epoch: int | None) -> None:
         self._connection = connection
         self._reader = reader
         self.epoch = epoch
+        """None: beside the indexer, under whatever epoch is in force."""
 
     @classmethod
-    async def open(cls, dsn: str, limits: IndexerLimits) -> Self:
-        """Connect, check the schema, take the lock and the next epoch. Raises WriterBusy, DatabaseError."""
+    async def open(cls, dsn: str, limits: IndexerLimits, *, beside: bool = False) -> Self:
+        """Connect, check the schema, take the lock and the next epoch. Raises WriterBusy, DatabaseError.
+
+        ``beside`` a running indexer: for corrections and findings, which touch no slot that it is
+        still to read. Commits are serialised with its own; those who work beside it exclude each other.
+        """
         connection = await connect(dsn)
         try:
             await check_schema(connection)
-            await _take_lock(connection, limits.writer_lock_wait_s)
+            await _take_lock(connection, _BESIDE_LOCK_KEY if beside else _LOCK_KEY, limits.writer_lock_wait_s)
             holder = f"{socket.gethostname()} process {os.getpid()}"
-            epoch = await connection.fetchval(_SQL["take_epoch"], holder)
+            epoch = None if beside else await connection.fetchval(_SQL["take_epoch"], holder)
             return cls(connection, await connect(dsn), epoch)
         except BaseException:
             await connection.close()
@@ -95,6 +111,11 @@ class LedgerWriter:
         row = await self._reader.fetchrow(_SQL["cluster"])
         schedule: dict[str, Any] | None = row["epoch_schedule"] if row else None
         return schedule
+
+    async def genesis_hash(self) -> str | None:
+        """The chain of this ledger, once it is recorded."""
+        row = await self._reader.fetchrow(_SQL["cluster"])
+        return row["genesis_hash"] if row else None
 
     async def fetch_rows(self, query: str, *args: Any) -> list[asyncpg.Record]:
         """Run a reading query of a sibling module on the writer's connection."""
@@ -177,6 +198,25 @@ class LedgerWriter:
             for r in rows
         ]
 
+    async def openings(self, mints: list[str]) -> dict[str, list[int]]:
+        """The slots at which each mint was read whole."""
+        slots: dict[str, list[int]] = {mint: [] for mint in mints}
+        for row in await self._reader.fetch(_SQL["openings"], mints):
+            slots[row["mint"]].append(row["slot"])
+        return slots
+
+    async def listed(self, mints: list[str], from_slot: int, to_slot: int) -> set[str]:
+        """Which of the mints were read by their signatures somewhere in the range."""
+        return {r["mint"] for r in await self._reader.fetch(_SQL["listed"], mints, from_slot, to_slot)}
+
+    async def listed_ranges(self, mint: str) -> list[tuple[int, int]]:
+        """What of a mint was read by its signatures."""
+        return [(r["from_slot"], r["to_slot"]) for r in await self._reader.fetch(_SQL["listed_ranges"], mint)]
+
+    async def holes(self) -> list[tuple[int, int]]:
+        """Slots given up for good, as merged inclusive ranges."""
+        return [(r["from_slot"], r["to_slot"]) for r in await self._reader.fetch(_SQL["holes"])]
+
     async def parked(self, from_slot: int, to_slot: int) -> dict[int, str]:
         """Parked slots of the range with their reasons."""
         rows = await self._reader.fetch(_SQL["parked_slots"], from_slot, to_slot)
@@ -194,12 +234,15 @@ class LedgerWriter:
             ranges[row["mint"]].append((row["from_slot"], row["to_slot"]))
         return ranges
 
-    async def commit(self, rows: RowSet) -> int | None:
-        """Write all rows as the next batch, in one transaction; None when there are none. Raises Fenced."""
+    async def commit(self, rows: RowSet, also: tuple[Any, ...] | None = None) -> int | None:
+        """Write all rows as the next batch, in one transaction; None when there are none. Raises Fenced.
+
+        ``also``: a query and its arguments that belong in the same transaction.
+        """
         if rows.empty:
             return None
         async with self._connection.transaction():
-            await self._check_epoch()
+            epoch = await self._check_epoch()
             await self._partitions(rows)
             last = await self._connection.fetchrow(_SQL["last_batch"])
             batch, prev_hash = (last["batch"] + 1, last["hash"]) if last else (1, GENESIS_PREV_HASH)
@@ -207,7 +250,7 @@ class LedgerWriter:
             await self._connection.execute(
                 _SQL["insert_batch"],
                 batch,
-                self.epoch,
+                epoch,
                 DECODER_VERSION,
                 prev_hash,
                 content,
@@ -221,6 +264,8 @@ class LedgerWriter:
                         columns=[*COLUMNS[table], "batch"],
                         records=for_copy(table, table_rows, batch),
                     )
+            if also is not None:
+                await self._connection.execute(*also)
             await self._connection.execute(_SQL["notify"], str(batch))
         return int(batch)
 
@@ -234,10 +279,25 @@ class LedgerWriter:
                     "provisional_row", schema_name="ledger", columns=list(columns), records=records
                 )
 
-    async def _check_epoch(self) -> None:
-        current = await self._connection.fetchval(_SQL["lock_epoch"])
-        if current != self.epoch:
+    async def report_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
+        """Replace what is known of the endpoints: how they do now, no ledger rows."""
+        records = [
+            (
+                e.name, e.standing.value, e.requests, e.failures, e.rate_limited, e.disagreements, e.latency_s,
+                e.finalized_slot, e.lag_slots, e.first_slot,
+            )
+            for e in {e.name: e for e in endpoints}.values()
+        ]  # fmt: skip
+        async with self._connection.transaction():
+            await self._check_epoch()
+            await self._connection.execute(_SQL["forget_endpoints"])
+            await self._connection.executemany(_SQL["report_endpoint"], records)
+
+    async def _check_epoch(self) -> int:
+        current: int = await self._connection.fetchval(_SQL["lock_epoch"])
+        if self.epoch is not None and current != self.epoch:
             raise Fenced(f"another indexer took over (epoch {current}, ours was {self.epoch}): this one stops")
+        return current
 
     async def _partitions(self, rows: RowSet) -> None:
         slots = [
@@ -249,10 +309,12 @@ class LedgerWriter:
             await self._connection.execute(_SQL["ensure_partitions"], min(slots), max(slots))
 
 
-async def _take_lock(connection: asyncpg.Connection, wait_s: float) -> None:
+async def _take_lock(connection: asyncpg.Connection, key: int, wait_s: float) -> None:
     give_up_at = time.monotonic() + wait_s
-    while not await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK_KEY):
+    while not await connection.fetchval("select pg_try_advisory_lock($1)", key):
         if time.monotonic() > give_up_at:
+            if key == _BESIDE_LOCK_KEY:
+                raise WriterBusy("another correction or audit of this database is under way: wait for it to end")
             row = await connection.fetchrow(_SQL["holder"])
             who = f"{row['holder']}, since {row['acquired_at']:%Y-%m-%d %H:%M:%S} UTC" if row else "unknown"
             raise WriterBusy(f"another indexer writes to this database ({who}): stop it first, or wait for it to end")

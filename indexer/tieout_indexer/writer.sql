@@ -48,7 +48,7 @@ select slot, tx_index from ledger.evidence_row where slot between $1 and $2
 select c.mint, c.slot, c.kind, c.details
 from ledger.controls c
 where c.mint = any($1) and c.slot < $2
-  and c.kind in ('mint_open', 'permanent_delegate', 'authority', 'default_state', 'transfer_fee')
+  and c.kind in ('mint_open', 'permanent_delegate', 'authority', 'default_state', 'transfer_fee', 'snapshot')
 order by c.slot, c.tx_index, c.step, c.child
 
 -- name: last_touches
@@ -75,12 +75,34 @@ order by t.account, t.slot, t.tx_index
 -- name: parked_slots
 select slot, reason, since from ledger.parked where slot between $1 and $2 order by slot
 
+-- name: holes
+select lower(range)::bigint as from_slot, upper(range)::bigint - 1 as to_slot
+from (select unnest(range_agg(int8range(from_slot, to_slot, '[]'))) as range from ledger.hole_row) merged
+order by 1
+
+-- name: listed
+select distinct mint from ledger.listed_row where mint = any($1) and from_slot <= $3 and to_slot >= $2
+
+-- name: listed_ranges
+select from_slot, to_slot from ledger.listed_row where mint = $1 order by from_slot
+
+-- name: openings
+select mint, slot from ledger.opening_row where mint = any($1) order by mint, slot
+
 -- name: coverage
 select mint, from_slot, to_slot from ledger.coverage where mint = any($1) order by mint, from_slot
 
 -- name: open_quarantine
 select slot, signature, path, mint, reason from ledger.quarantine
 where mint = any($1) and slot <= $2 order by slot, tx_index, step, child
+
+-- name: forget_endpoints
+delete from ledger.endpoint_standing
+
+-- name: report_endpoint
+insert into ledger.endpoint_standing (endpoint, standing, requests, failures, rate_limited, disagreements, latency_s,
+    finalized_slot, lag_slots, first_slot)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 
 -- name: notify
 select pg_notify('tieout_ledger', $1)

@@ -1,5 +1,6 @@
 """``make bench``: what the indexer costs, beside a yardstick measured in the same run.
 
+A table for people; with ``--json FILE`` the same figures as one JSON object.
 Runs are interleaved, medians are compared, ratio and spread are printed. The block is mainnet
 254170887 (602 transactions, encoding json). Needs the shared data beside the repository.
 """
@@ -21,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from solders.rpc.responses import GetBlockResp
 
+from bench import following
 from support.database import fresh_database, make_template, running_server
 from support.paths import SHARED
 from support.replay import ReplayNode
@@ -35,6 +37,7 @@ from tieout_indexer.source import Fetched, naming, verifiable
 from tieout_indexer.writer import LedgerWriter
 
 ROUNDS = 15
+RESULTS: list[dict[str, Any]] = []
 SLOT = 254_170_887
 WRAPPED_SOL = "So11111111111111111111111111111111111111112"
 
@@ -62,6 +65,18 @@ def show(title: str, times: list[float], yardstick: list[float] | None = None, b
     if budget is not None:
         line += f" (budget {budget} x)"
     print(line)
+    RESULTS.append(
+        {
+            "what": title, "median_ms": median * 1000, "spread": spread, "budget_x": budget,
+            "times_yardstick": statistics.median(yardstick) / median if yardstick is not None else None,
+        }
+    )  # fmt: skip
+
+
+def report(what: str, value: float, unit: str, budget: str | None) -> None:
+    """One line: a figure by itself, and its budget."""
+    print(f"{what:<58} {value:9.1f} {unit}" + (f"  (budget {budget})" if budget else ""))
+    RESULTS.append({"what": what, "value": value, "unit": unit, "budget": budget})
 
 
 def block_json() -> dict[str, Any]:
@@ -198,7 +213,7 @@ async def backfilling(dsn: str, result: dict[str, Any]) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     doubts = len(done.quarantined)
     print(f"\nbackfill of that block, {count} times over, all its {len(mints)} mints tracked, into Postgres")
-    print(f"{'blocks a second':<58} {count / took:9.1f}     (budget 30)")
+    report("blocks a second", count / took, "/s", "at least 30")
     print(
         f"{done.events:,} events, {doubts} quarantined; "
         f"the indexer's CPU {cpu / took:.0%} of a core; this process's peak {peak:.0f} MB"
@@ -215,6 +230,10 @@ async def main() -> None:
         for work in works:
             async with fresh_database(server, template) as dsn:
                 await work(dsn)
+    await following.run(result, report)
+    if "--json" in sys.argv:
+        text = json.dumps({"schema": "tieout/bench/1", "results": RESULTS}, indent=1)
+        Path(sys.argv[sys.argv.index("--json") + 1]).write_text(text + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,110 @@
+"""Backfill a range: read, prove and commit what each mint lacks of it, resuming what an earlier run left."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tieout_idl import base58
+from tieout_idl.programs import NATIVE_MINTS, TOKEN_PROGRAMS
+from tieout_indexer.errors import NotAMint
+from tieout_indexer.limits import IndexerLimits
+from tieout_indexer.pipeline import SegmentOutcome
+from tieout_indexer.session import open_session
+from tieout_indexer.source import BlockSource, Parked
+from tieout_rpc import MalformedAnswer, NodeRefused, RpcClient, RpcLimits
+
+Say = Callable[..., None]
+"""Called with a sentence for a person, and with the values in it by name for a program."""
+Progress = Callable[[SegmentOutcome], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillResult:
+    """What a backfill achieved: ``unproven`` maps a mint to the ranges not proven, ``parked`` stopped it."""
+
+    from_slot: int
+    to_slot: int
+    mints: tuple[str, ...]
+    events: int
+    parked: Parked | None
+    unproven: dict[str, list[tuple[int, int]]]
+    quarantined: tuple[tuple[int, str, str, str], ...]
+    """(slot, signature, mint, reason)"""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole range is committed and proven for every mint."""
+        return self.parked is None and not self.unproven
+
+
+def check_mint_address(mint: str) -> str:
+    """Return the address, or raise ValueError saying what is wrong with it."""
+    base58.public_key(mint)
+    if mint in NATIVE_MINTS:
+        raise ValueError(f"{mint} is wrapped SOL: its balances move with lamports, which tieout does not prove")
+    return mint
+
+
+async def check_mints(rpc: RpcClient, mints: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse addresses that are no mint now; what the ledger tracks already needs no question."""
+    for mint in mints:
+        if mint in known:
+            continue
+        try:
+            answer: Any = await rpc.call("getAccountInfo", [mint, {"encoding": "base64", "commitment": "finalized"}])
+        except (NodeRefused, MalformedAnswer):
+            continue  # a node that serves blocks only cannot say
+        if not isinstance(answer, dict) or "value" not in answer:
+            continue
+        account = answer["value"]
+        if account is None:
+            raise NotAMint(
+                f"there is no account {mint} on this chain: check the mint's address, and the node's cluster"
+            )
+        if account.get("owner") not in TOKEN_PROGRAMS:
+            raise NotAMint(f"{mint} is no mint: its account belongs to the program {account.get('owner')}")
+
+
+async def backfill(
+    urls: Sequence[str],
+    dsn: str,
+    mints: Sequence[str],
+    from_slot: int,
+    to_slot: int,
+    *,
+    say: Say = lambda _: None,
+    progress: Progress = lambda _: None,
+    limits: IndexerLimits | None = None,
+    rpc_limits: RpcLimits | None = None,
+) -> BackfillResult:
+    """Read, prove and commit a range for each mint, resuming what an earlier run left.
+
+    Raises IndexerError, RpcError, DatabaseError; findings come back in the result.
+    """
+    limits = limits or IndexerLimits()
+    mints = [check_mint_address(mint) for mint in dict.fromkeys(mints)]
+    async with open_session(urls, dsn, limits, rpc_limits or RpcLimits()) as session:
+        await check_mints(session.rpc, mints, list(await session.writer.tracked()))
+        await _wait_for_tip(session.source, to_slot, limits, say)
+        events = 0
+
+        def count(outcome: SegmentOutcome) -> None:
+            nonlocal events
+            events += outcome.events
+            progress(outcome)
+
+        parked = await session.pipeline.index(mints, from_slot, to_slot, count)
+        unproven = await session.pipeline.unproven(mints, from_slot, to_slot)
+        doubts = await session.writer.open_quarantine(mints, to_slot)
+        quarantined = tuple((r["slot"], r["signature"], r["mint"], r["reason"]) for r in doubts)
+        return BackfillResult(from_slot, to_slot, tuple(mints), events, parked, unproven, quarantined)
+
+
+async def _wait_for_tip(source: BlockSource, to_slot: int, limits: IndexerLimits, say: Say) -> None:
+    said = False
+    while (tip := await source.finalized_slot()) < to_slot:
+        if not said:
+            say(f"slot {to_slot} is not finalized yet (the finalized tip is {tip}): waiting")
+            said = True
+        await asyncio.sleep(limits.poll_interval_s)

@@ -1,0 +1,33 @@
+-- name: tracked
+select t.mint, t.opening, s.decimals, s.supply
+from ledger.tracked t join ledger.supply s using (mint) order by t.mint
+
+-- name: coverage
+select mint, from_slot, to_slot from ledger.coverage order by mint, from_slot
+
+-- name: listed
+select mint, from_slot, to_slot from ledger.listed order by mint, from_slot
+
+-- name: parked
+select slot, reason, since from ledger.parked order by slot
+
+-- name: holes
+select from_slot, to_slot, reason, accepted_by, accepted_at from ledger.holes order by from_slot, batch
+
+-- name: quarantine
+select slot, signature, mint, path, reason from ledger.quarantine order by slot, tx_index, step, child
+
+-- name: findings
+select audit, subject, mint, slot, expected, found, opened_at, opened_batch from ledger.findings
+where closed_at is null order by opened_batch, audit, subject
+
+-- name: endpoints
+select endpoint, standing, requests, failures, rate_limited, disagreements, latency_s, finalized_slot, lag_slots,
+       first_slot, seen_at
+from ledger.endpoints order by endpoint
+
+-- name: rates
+select c.mint, sum(c.to_slot - c.from_slot + 1)::double precision / $1::double precision as slots_per_s
+from ledger.coverage_row c join ledger.batch_row b using (batch)
+where b.committed_at > clock_timestamp() - make_interval(secs => $1)
+group by c.mint

@@ -1,0 +1,190 @@
+"""What following costs: the time from a root notification to COMMIT, and memory over a hundred times the work."""
+
+import asyncio
+import json
+import multiprocessing
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from solders.keypair import Keypair
+
+from support.chains import running_chain
+from support.database import fresh_database, make_template, running_server
+from support.replay import ReplayNode
+from tieout_client import Authorities, connect
+from tieout_indexer import IndexerLimits, SegmentOutcome, backfill, follow
+from tieout_rpc import subscribe, websocket_url
+
+SHARE = 10**8
+SLOT_MS = 200
+MOVES = 200
+SIZES = (50, 500, 5_000)
+
+
+async def trade(url: str, started: Any) -> None:
+    """Transfers one after another, in a process of its own; tells the mint first."""
+    payer = Keypair()
+    async with connect(url, payer, Authorities.of(payer)) as issuer:
+        await issuer.airdrop(payer.pubkey(), 10**11)
+        key = Keypair()
+        await issuer.create_instrument("AAPLx", "Apple", "https://x.example", mint=key)
+        mint = str(key.pubkey())
+        await issuer.open_account(mint, payer.pubkey())
+        await issuer.mint_to_treasury(mint, 1_000 * SHARE, "PRE")
+        holder = Keypair().pubkey()
+        started.put(mint)
+        for number in range(MOVES):
+            await issuer.transfer(mint, number + 1, payer, holder)
+        started.put("done")
+
+
+def _trade(url: str, started: Any) -> None:
+    asyncio.run(trade(url, started))
+
+
+async def latency(dsn: str, url: str) -> dict[str, float]:
+    """Milliseconds from this process's root notification of a slot to COMMIT of the segment that holds it."""
+    told: Any = multiprocessing.Queue()
+    trader = multiprocessing.Process(target=_trade, args=(url, told), daemon=True)
+    trader.start()
+    mint = await asyncio.to_thread(told.get)
+    rooted: dict[int, float] = {}
+    taken: list[float] = []
+    stop = asyncio.Event()
+
+    async def listen() -> None:
+        async for root in subscribe(websocket_url(url), "rootSubscribe"):
+            if root is not None:
+                rooted.setdefault(root, time.perf_counter())
+
+    def committed(outcome: SegmentOutcome) -> None:
+        now = time.perf_counter()
+        for slot in range(outcome.segment.from_slot, (outcome.proven_to or -1) + 1):
+            if slot in rooted:
+                taken.append((now - rooted[slot]) * 1000)
+
+    async def end() -> None:
+        await asyncio.to_thread(told.get)
+        stop.set()
+
+    listener, ender = asyncio.create_task(listen()), asyncio.create_task(end())
+    await asyncio.sleep(1)
+    await follow([url], dsn, [mint], stop, progress=committed, limits=IndexerLimits())
+    listener.cancel()
+    await ender
+    trader.join()
+    ordered = sorted(taken[5:])
+    return {
+        "slots": len(ordered),
+        "p50_ms": statistics.median(ordered),
+        "p99_ms": ordered[int(len(ordered) * 0.99) - 1],
+        "max_ms": ordered[-1],
+    }
+
+
+def block(slot: int, transactions: list[Any]) -> Any:
+    """A linked block of the given transactions."""
+    return {
+        "blockhash": f"hash{slot}", "previousBlockhash": f"hash{max(slot - 1, 0)}", "parentSlot": max(slot - 1, 0),
+        "blockTime": 1_700_000_000 + slot, "transactions": transactions,
+    }  # fmt: skip
+
+
+class Endless(ReplayNode):
+    """A chain of any length, made as it is asked for: each block moves tokens to an account of its own."""
+
+    def __init__(self, count: int, transactions: list[Any]) -> None:
+        super().__init__(dict.fromkeys(range(count)))
+        self._text = json.dumps(transactions)
+        self._addresses = sorted(
+            {
+                t["transaction"]["message"]["accountKeys"][row["accountIndex"]]
+                for t in transactions
+                for row in t["meta"]["postTokenBalances"] + t["meta"]["preTokenBalances"]
+                if row["accountIndex"] < len(t["transaction"]["message"]["accountKeys"])
+            }
+        )
+
+    def _getBlock(self, slot: int, *_: Any) -> dict[str, Any]:  # noqa: N802
+        text = self._text
+        letters = "123456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+        suffix = "".join(letters[slot // 33**power % 33] for power in range(3))
+        for address in self._addresses:
+            text = text.replace(address, address[:-3] + suffix)
+        return {"result": block(slot, json.loads(text))}
+
+
+def _serve(count: int, transactions: list[Any], port: Any) -> None:
+    async def forever() -> None:
+        async with Endless(count, transactions) as node:
+            port.put(node.url)
+            await asyncio.Event().wait()
+
+    asyncio.run(forever())
+
+
+def _index(url: str, dsn: str, mints: list[str], count: int, answer: Any) -> None:
+    done = asyncio.run(backfill([url], dsn, mints, 0, count - 1))
+    # Not getrusage: its maximum is inherited from whoever started this process.
+    status = Path("/proc/self/status").read_text("ascii")
+    peak_kb = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    answer.put((done.events, peak_kb / 1024))
+
+
+def memory(dsn: str, count: int, transactions: list[Any], mints: list[str]) -> dict[str, float]:
+    """Peak resident memory, MB, of a process that backfills ``count`` blocks."""
+    context = multiprocessing.get_context("spawn")
+    port, answer = context.Queue(), context.Queue()
+    node = context.Process(target=_serve, args=(count, transactions, port), daemon=True)
+    node.start()
+    url = port.get()
+    started = time.perf_counter()
+    worker = context.Process(target=_index, args=(url, dsn, mints, count, answer))
+    worker.start()
+    events, peak = answer.get()
+    worker.join()
+    node.kill()
+    return {"blocks": count, "events": events, "peak_mb": peak, "seconds": time.perf_counter() - started}
+
+
+def sample(result: dict[str, Any]) -> tuple[list[Any], list[str]]:
+    """A few transactions of the mainnet block that move one mint between plain accounts, and that mint."""
+    wanted: list[Any] = []
+    mints: set[str] = set()
+    for transaction in result["transactions"]:
+        meta = transaction["meta"]
+        rows = meta["preTokenBalances"] + meta["postTokenBalances"]
+        keys = len(transaction["transaction"]["message"]["accountKeys"])
+        plain = rows and meta["err"] is None and all(row["accountIndex"] < keys for row in rows)
+        native = any(row["mint"].startswith("So1111") for row in rows)
+        if plain and not native and len(wanted) < 10:
+            wanted.append(transaction)
+            mints |= {row["mint"] for row in rows}
+    return wanted, sorted(mints)
+
+
+async def run(result: dict[str, Any], report: Any) -> None:
+    """Measure both; ``report(name, value, unit, budget)`` takes each figure."""
+    with running_server() as server, tempfile.TemporaryDirectory() as folder:
+        template = await asyncio.to_thread(make_template, server)
+        with running_chain("embedded", Path(folder), "--slot-ms", str(SLOT_MS)) as url:
+            async with fresh_database(server, template) as dsn:
+                found = await latency(dsn, url)
+        print(f"\nroot notification → COMMIT returned, local chain of {SLOT_MS} ms slots, {found['slots']} slots")
+        report("root notification to COMMIT, p50", found["p50_ms"], "ms", None)
+        report("root notification to COMMIT, p99", found["p99_ms"], "ms", "at most 50")
+        transactions, mints = sample(result)
+        print(
+            f"\npeak resident memory of a backfill, {len(transactions)} token transactions a block, {len(mints)} mints"
+        )
+        for count in SIZES:
+            async with fresh_database(server, template) as dsn:
+                used = await asyncio.to_thread(memory, dsn, count, transactions, mints)
+            name = f"{count} blocks, {used['events']:,} events, {count / used['seconds']:.0f} blocks/s"
+            report(name, used["peak_mb"], "MB", "at most 200")

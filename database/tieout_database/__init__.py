@@ -12,6 +12,7 @@ Errors::
     └── PasswordInDsn         a secret on the command line: use TIEOUT_DSN, PGPASSFILE or PGSERVICE
 """
 
+from tieout_database.audit import AuditEntry, append_audit, list_audit, verify_audit
 from tieout_database.dsn import redact_dsn, refuse_password
 from tieout_database.embedded import EmbeddedPostgres
 from tieout_database.errors import DatabaseError, DatabaseUnreachable, MigrationDrift, PasswordInDsn, SchemaBehind
@@ -22,6 +23,7 @@ from tieout_database.roles import create_roles
 from tieout_database.text import clean_text
 
 __all__ = [
+    "AuditEntry",
     "DatabaseError",
     "DatabaseUnreachable",
     "EmbeddedPostgres",
@@ -30,14 +32,17 @@ __all__ = [
     "PasswordInDsn",
     "Queries",
     "SchemaBehind",
+    "append_audit",
     "applied_migrations",
     "check_schema",
     "clean_text",
     "connect",
     "create_roles",
+    "list_audit",
     "load_migrations",
     "migrate",
     "open_pool",
     "redact_dsn",
     "refuse_password",
+    "verify_audit",
 ]

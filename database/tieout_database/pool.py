@@ -17,6 +17,7 @@ _UNREACHABLE = (
     socket.gaierror,
     asyncio.TimeoutError,
     asyncpg.CannotConnectNowError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.TooManyConnectionsError,

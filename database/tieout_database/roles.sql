@@ -55,8 +55,24 @@ begin
         revoke execute on function ledger.ensure_partition(bigint) from public, tieout_reader, tieout_auditor;
         grant execute on function ledger.ensure_partition(bigint) to tieout_writer;
     end if;
+    if to_regclass('audit.entry_row') is not null then
+        -- one way into the log, for those who write: an entry of one's own making would not be chained
+        revoke insert on audit.entry_row from tieout_writer;
+        revoke execute on function audit.append(text, text, text, text) from public, tieout_reader, tieout_auditor;
+        grant execute on function audit.append(text, text, text, text) to tieout_writer;
+    end if;
+    if to_regclass('recon.load_bodies') is not null then
+        -- a custodian's own files are for those who audit them
+        revoke select on recon.load_bodies from tieout_reader;
+    end if;
     if to_regclass('ledger.writer') is not null then
         grant update on ledger.writer to tieout_writer;
         grant delete on ledger.provisional_row to tieout_writer;
+    end if;
+    if to_regclass('ledger.endpoint_standing') is not null then
+        grant delete on ledger.endpoint_standing to tieout_writer;
+        -- it empties evidence: for who acts as the owner, after the files were verified
+        revoke execute on function ledger.detach_evidence(bigint, bigint)
+            from public, tieout_writer, tieout_reader, tieout_auditor;
     end if;
 end $$;

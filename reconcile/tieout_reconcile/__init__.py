@@ -4,8 +4,8 @@ Takes in the registry (TOML), custodian statements and orders (CSV and the custo
 ``formats``), reads the proven ledger through
 its views, and stores each run with its derivation. The cores (``registry_file``, ``statements``,
 ``orders``, ``crossings``, ``matching``, ``liability``, ``findings``, ``instrument``) are pure;
-``store``, ``chain``, ``intake`` and ``runner`` do the I/O. Unknown is never zero: the verdict is
-then ``incomplete``. Findings are stored values, not exceptions.
+``store``, ``chain``, ``intake`` and ``runner`` do the I/O; ``reports`` makes and verifies signed
+reports. Unknown is never zero: the verdict is then ``incomplete``. Findings are stored values, not exceptions.
 
 Errors::
 
@@ -13,26 +13,32 @@ Errors::
     ├── NotReady      trying again later may help: the ledger does not reach what was asked for
     ├── NoRegistry    apply a registry first
     ├── BadInput      a file was refused whole; path, problems (each with its place)
-    └── NotFound      no such symbol, run or break
+    ├── NotFound      no such symbol, run or break
+    └── NotAllowed    this person may not do this, or not now
 
 A database that cannot be reached raises ``tieout_database.DatabaseUnreachable``.
 """
 
-from tieout_reconcile.errors import BadInput, NoRegistry, NotFound, NotReady, ReconcileError
-from tieout_reconcile.exact import decimal_text, rounded_text
+from tieout_reconcile.errors import BadInput, NoRegistry, NotAllowed, NotFound, NotReady, ReconcileError
+from tieout_reconcile.exact import decimal_text, parse_quantity, rounded_text
 from tieout_reconcile.intake import (
     Imported,
     Plan,
     apply_registry,
     import_orders,
     import_statement,
+    import_trades,
     list_orders,
     list_statements,
+    list_trades,
     plan_registry,
     show_registry,
 )
 from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import Change, Custodian, CustodyAccount, Instrument, Registry, Role, Wallet
+from tieout_reconcile.reports.making import Exported, ReportInfo, export_report, list_reports, rebuild_bundle
+from tieout_reconcile.reports.signing import read_key as read_signing_key
+from tieout_reconcile.reports.verify import Check, Verified, verify_report
 from tieout_reconcile.results import (
     CrossingLine,
     CustodyLine,
@@ -43,6 +49,7 @@ from tieout_reconcile.results import (
     MatchLine,
     RoleLine,
     Run,
+    TradeLine,
     Verdict,
 )
 from tieout_reconcile.runner import (
@@ -57,51 +64,82 @@ from tieout_reconcile.runner import (
     run_history,
 )
 from tieout_reconcile.store import RunSummary, StatementInfo
+from tieout_reconcile.trades import Trade
+from tieout_reconcile.workflow import LINES as EXPLANATION_LINES
+from tieout_reconcile.workflow import Action, Age, Kind, Person, Wish, Work
+from tieout_reconcile.working import WorkedBreak, act, verify_signatures, worked_break, worked_breaks
 
 __all__ = [
+    "EXPLANATION_LINES",
+    "Action",
+    "Age",
     "AsOf",
     "BadInput",
     "Change",
+    "Check",
     "CrossingLine",
     "Custodian",
     "CustodyAccount",
     "CustodyLine",
     "Encumbrance",
+    "Exported",
     "Finding",
     "Headroom",
     "Imported",
     "Inputs",
     "Instrument",
     "InstrumentResult",
+    "Kind",
     "MatchLine",
     "NoRegistry",
+    "NotAllowed",
     "NotFound",
     "NotReady",
     "Order",
+    "Person",
     "Plan",
     "ReconcileError",
     "Registry",
+    "ReportInfo",
     "Role",
     "RoleLine",
     "Run",
     "RunSummary",
     "StatementInfo",
+    "Trade",
+    "TradeLine",
     "Verdict",
+    "Verified",
     "Wallet",
+    "Wish",
+    "Work",
+    "WorkedBreak",
+    "act",
     "apply_registry",
     "decimal_text",
+    "export_report",
     "get_break",
     "get_run",
     "headroom",
     "import_orders",
     "import_statement",
+    "import_trades",
     "latest_run",
     "list_breaks",
     "list_orders",
+    "list_reports",
     "list_statements",
+    "list_trades",
+    "parse_quantity",
     "plan_registry",
+    "read_signing_key",
+    "rebuild_bundle",
     "rounded_text",
     "run",
     "run_history",
     "show_registry",
+    "verify_report",
+    "verify_signatures",
+    "worked_break",
+    "worked_breaks",
 ]

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from tieout_reconcile.facts import Chain, Holding, Movement, MultiplierStep, OwnerChange, Position
+from tieout_reconcile.facts import Chain, Holding, Movement, MultiplierStep, OpenFinding, OwnerChange, Position
 from tieout_reconcile.registry import ISSUER_ROLES, Registry, Wallet
 from tieout_reconcile.store import SQL
 
@@ -34,11 +34,10 @@ async def read_chains(db: asyncpg.Connection, registry: Registry, slot: int, bat
     movements = await db.fetch(SQL["movements"], mints, slot, batch, *_addresses(issuers))
     changes = await db.fetch(SQL["owner_changes"], mints, slot, batch)
     multipliers = await db.fetch(SQL["multipliers"], mints, batch)
-    times = (_Times(), _Times())
+    doubtful = findings_by_mint(await db.fetch(SQL["open_findings"], mints, batch))
     held = _grouped((r["mint"], _holding(r)) for r in holdings)
-    moved = _grouped((r["mint"], _movement(r, times[0])) for r in movements)
-    handed = _grouped((r["mint"], _owner_change(r, times[1])) for r in changes)
-    steps = _grouped((r["mint"], _multiplier(r)) for r in multipliers)
+    moved, handed = movements_by_mint(movements), owner_changes_by_mint(changes)
+    steps = multipliers_by_mint(multipliers)
     chains = {
         row["mint"]: Chain(
             _gap(row, slot),
@@ -48,6 +47,7 @@ async def read_chains(db: asyncpg.Connection, registry: Registry, slot: int, bat
             tuple(moved.get(row["mint"], ())),
             tuple(handed.get(row["mint"], ())),
             tuple(steps.get(row["mint"], ())),
+            tuple(doubtful.get(row["mint"], ())),
         )
         for row in states
     }
@@ -64,20 +64,24 @@ def _addresses(wallets: Iterable[Wallet]) -> tuple[list[str], list[str]]:
     return sorted(by_kind["owner"]), sorted(by_kind["account"])
 
 
-def _gap(row: Any, slot: int) -> str | None:
+def gap_of(known_from: int | None, known_to: int | None, covered_to: int | None, slot: int) -> str | None:
     """Say why a mint's figures at a slot are not known; None when they are."""
-    if row["covered_to"] is None:
+    if covered_to is None:
         return "its mint is not indexed: tieout index backfill --mint … from before its creation"
-    if row["known_from"] is None:
+    if known_from is None:
         return "it was picked up in mid-life, so its opening balances are unknown: index it from before its creation"
-    if slot < row["known_from"]:
-        return f"it did not exist, or is not proven, at slot {slot}: its proven range begins at {row['known_from']}"
-    if slot > row["known_to"]:
+    if slot < known_from:
+        return f"it did not exist, or is not proven, at slot {slot}: its proven range begins at {known_from}"
+    if known_to is None or slot > known_to:
         return (
-            f"it is proven to slot {row['known_to']} only, slot {slot} was asked for "
+            f"it is proven to slot {known_to} only, slot {slot} was asked for "
             "(not read yet, parked or quarantined beyond: see tieout index status)"
         )
     return None
+
+
+def _gap(row: Any, slot: int) -> str | None:
+    return gap_of(row["known_from"], row["known_to"], row["covered_to"], slot)
 
 
 class _Times:
@@ -97,6 +101,28 @@ def _grouped(pairs: Iterable[tuple[str, Item]]) -> dict[str, list[Item]]:
     for mint, item in pairs:
         groups.setdefault(mint, []).append(item)
     return groups
+
+
+def movements_by_mint(rows: Iterable[Any]) -> dict[str, list[Movement]]:
+    """Return the movements of event rows, which come in order of slots."""
+    times = _Times()
+    return _grouped((row["mint"], _movement(row, times)) for row in rows)
+
+
+def owner_changes_by_mint(rows: Iterable[Any]) -> dict[str, list[OwnerChange]]:
+    """Return the owner changes of control rows, which come in order of slots."""
+    times = _Times()
+    return _grouped((row["mint"], _owner_change(row, times)) for row in rows)
+
+
+def multipliers_by_mint(rows: Iterable[Any]) -> dict[str, list[MultiplierStep]]:
+    """Return the multiplier steps of their rows."""
+    return _grouped((row["mint"], _multiplier(row)) for row in rows)
+
+
+def findings_by_mint(rows: Iterable[Any]) -> dict[str, list[OpenFinding]]:
+    """Return the open findings of audits of the ledger."""
+    return _grouped((r["mint"], OpenFinding(r["audit"], r["subject"], r["expected"], r["found"])) for r in rows)
 
 
 def _position(row: Any) -> Position:

@@ -30,3 +30,7 @@ class NotReady(ReconcileError):
 
 class NotFound(ReconcileError):
     """A symbol, run or break that is not there."""
+
+
+class NotAllowed(ReconcileError):
+    """This person may not do this, or not now; the sentence says why and what to do."""

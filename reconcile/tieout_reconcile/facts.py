@@ -76,6 +76,16 @@ class Holding:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenFinding:
+    """A difference that an audit of the ledger found and nothing has closed yet, with both values."""
+
+    audit: str
+    subject: str
+    expected: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
 class Chain:
     """All that the ledger knows of one mint up to a slot. ``gap`` says why it is not proven; None when it is."""
 
@@ -86,6 +96,7 @@ class Chain:
     movements: tuple[Movement, ...]
     owner_changes: tuple[OwnerChange, ...]
     multipliers: tuple[MultiplierStep, ...]
+    findings: tuple[OpenFinding, ...] = ()
 
 
 def multiplier_in_force(steps: tuple[MultiplierStep, ...], slot: int, at: datetime) -> Multiplier | None:

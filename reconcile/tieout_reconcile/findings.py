@@ -15,7 +15,8 @@ from tieout_reconcile.files import shown
 from tieout_reconcile.matching import Match, Matching, memo_references
 from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import Instrument, Role, instant_text
-from tieout_reconcile.results import CustodyLine, Finding
+from tieout_reconcile.results import CustodyLine, Finding, TradeLine
+from tieout_reconcile.trades import Trade
 
 SHOWN_PLACES = 9
 
@@ -27,6 +28,7 @@ NAMES = {
     "A9": "AUTHORITY_ACTION",
     "B1": "UNDER_BACKED",
     "B2": "OVER_BACKED",
+    "B3": "UNSETTLED",
     "B5": "STALE_STATEMENT",
     "B6": "MISSING_POSITION",
     "B10": "ENCUMBERED",
@@ -94,6 +96,29 @@ def encumbrance_finding(instrument: Instrument, line: CustodyLine) -> Finding:
         at=line.as_of,
         details={"load": line.load, "kinds": {part.kind: decimal_text(part.shares) for part in line.encumbrances}},
     )
+
+
+def settlement_finding(instrument: Instrument, difference: Fraction, trades: Sequence[TradeLine]) -> Finding:
+    """Return the notice that the gap equals trades that a custodian evidences, each before its settlement day."""
+    named = ", ".join(f"{t.reference} {rounded_text(t.shares, SHOWN_PLACES)} on {t.settles_on}" for t in trades)
+    total = sum((t.shares for t in trades), Fraction(0))
+    gap = difference_text(difference, instrument)
+    why = f"{shares_text(total, instrument)} in unsettled trades explain the gap of {gap}"
+    return Finding(
+        f"B3/{instrument.mint}", "B3", NAMES["B3"], "notice", instrument.symbol, f"{why}: {named}", shares=total,
+        details={"trades": [t.reference for t in trades]},
+    )  # fmt: skip
+
+
+def overdue_finding(instrument: Instrument, trade: Trade) -> Finding:
+    """Return the break of a trade that should have settled: it counts no more."""
+    what = f"the trade {trade.reference} to {trade.side} {shares_text(trade.quantity, instrument)}"
+    text = f"{what} at {trade.custodian}/{trade.account} was to settle on {trade.settles_on} and is still pending"
+    return Finding(
+        f"B3/{instrument.mint}/{trade.custodian}/{trade.reference}", "B3", NAMES["B3"], "break", instrument.symbol,
+        text, shares=trade.signed, at=trade.traded_at,
+        details={"reference": trade.reference, "settles_on": trade.settles_on.isoformat()},
+    )  # fmt: skip
 
 
 def movement_findings(

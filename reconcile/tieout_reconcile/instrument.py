@@ -19,6 +19,8 @@ from tieout_reconcile.findings import (
     figure_finding,
     movement_findings,
     order_findings,
+    overdue_finding,
+    settlement_finding,
 )
 from tieout_reconcile.liability import (
     Quantities,
@@ -27,16 +29,28 @@ from tieout_reconcile.liability import (
     custody_lines,
     holdings_by_role,
     issuer_balances,
+    overdue_trades,
     quantities,
     still_owed,
     tolerance_of,
     unit_of,
+    unsettled_trades,
     verdict_of,
 )
 from tieout_reconcile.matching import RULE_VERSION, Match, Matching, match
 from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import Instrument, Registry, Role
-from tieout_reconcile.results import CrossingLine, CustodyLine, Finding, InstrumentResult, MatchLine, RoleLine, Verdict
+from tieout_reconcile.results import (
+    CrossingLine,
+    CustodyLine,
+    Finding,
+    InstrumentResult,
+    MatchLine,
+    RoleLine,
+    TradeLine,
+    Verdict,
+)
+from tieout_reconcile.trades import Trade
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -51,12 +65,13 @@ class CutOff:
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """What the business says, as known: registry, orders of all instruments, statements by account."""
+    """What the business says, as known: registry, orders and trades of all instruments, statements by account."""
 
     registry: Registry
     orders: Sequence[Order]
     statements: Mapping[tuple[str, str], Statement]
     later_statements: Mapping[tuple[str, str], datetime]
+    trades: Sequence[Trade] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +118,14 @@ def reconcile_instrument(
     if totals is not None:
         on_ledger = issuer_balances(chain.holdings, roles, at)
         doubts += _drift(instrument, totals.circulating, walked.outside, on_ledger, walked.issuer_balances)
-    known = _Known(instrument, book.registry, totals, multiplier, accounts, tuple(doubts))
+    trades = unsettled_trades(instrument, book.registry, book.trades, at)
+    known = _Known(instrument, book.registry, totals, multiplier, accounts, trades, tuple(doubts))
     figures = _figures(known)
     result = _result(known, figures, _lines(walked.found, matching, owed))
     findings = [figure_finding(d.code, instrument, d.anchor, d.text) for d in doubts]
-    findings += _verdict_findings(instrument, figures)
+    findings += _verdict_findings(instrument, figures, trades)
     findings += [encumbrance_finding(instrument, line) for line in accounts if line.encumbered]
+    findings += [overdue_finding(instrument, t) for t in overdue_trades(instrument, book.registry, book.trades, at)]
     findings += movement_findings(instrument, walked.found, orders, matching, at)
     if totals is not None:
         findings += order_findings(instrument, orders, matching, at)
@@ -131,6 +148,13 @@ def _doubts(
             "A7",
             "decimals",
             f"{instrument.symbol}: the registry says {instrument.decimals} decimals, the chain says {chain.decimals}",
+        )
+    for found in chain.findings:
+        yield _Doubt(
+            "A7",
+            f"{found.audit}/{found.subject}",
+            f"{instrument.symbol}: an audit of the ledger ({found.audit}) differs on {found.subject}: "
+            f"expected {found.expected}, found {found.found}",
         )
     if multiplier is None and chain.gap is None:
         yield _Doubt("B12", "", f"{instrument.symbol}: no multiplier is known to be in force at slot {cut_off.slot}")
@@ -175,7 +199,13 @@ class _Known:
     totals: Quantities | None
     multiplier: Multiplier | None
     accounts: tuple[CustodyLine, ...]
+    trades: tuple[TradeLine, ...]
     doubts: tuple[_Doubt, ...]
+
+    @property
+    def unsettled(self) -> Fraction:
+        """The shares to come by unsettled trades, less those to go."""
+        return sum((t.shares for t in self.trades), Fraction(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +220,7 @@ class _Figures:
 def _figures(known: _Known) -> _Figures:
     shares = [line.shares for line in known.accounts if line.shares is not None]
     custody = sum(shares, Fraction(0)) if known.accounts and len(shares) == len(known.accounts) else None
-    disagree = any(doubt.code == "A7" for doubt in known.doubts)
+    disagree = any(doubt.anchor == "decimals" for doubt in known.doubts)
     if known.totals is None or known.multiplier is None or disagree:
         return _Figures(Verdict.INCOMPLETE, None, custody, None, None)
     unit = unit_of(known.multiplier.value, known.instrument.decimals)
@@ -199,18 +229,20 @@ def _figures(known: _Known) -> _Figures:
     if custody is None:
         return _Figures(Verdict.INCOMPLETE, liability, None, None, tolerance)
     difference = custody - liability
-    verdict = Verdict.INCOMPLETE if known.doubts else verdict_of(difference, tolerance)
+    verdict = Verdict.INCOMPLETE if known.doubts else verdict_of(difference, known.unsettled, tolerance)
     return _Figures(verdict, liability, custody, difference, tolerance)
 
 
-def _verdict_findings(instrument: Instrument, figures: _Figures) -> Iterator[Finding]:
+def _verdict_findings(instrument: Instrument, figures: _Figures, trades: Sequence[TradeLine]) -> Iterator[Finding]:
     if figures.difference is None or figures.liability is None or figures.custody is None or figures.tolerance is None:
         return
     sizes = f"custody {rounded_text(figures.custody, 9)}, liability {rounded_text(figures.liability, 9)}"
     amount = difference_text(figures.difference, instrument)
-    if figures.verdict is Verdict.UNDER_BACKED:
+    if figures.verdict is Verdict.TIES_OUT_IN_SETTLEMENT:
+        yield settlement_finding(instrument, figures.difference, trades)
+    elif figures.verdict is Verdict.DOES_NOT_TIE_OUT and figures.difference < 0:
         yield figure_finding("B1", instrument, "", f"{amount} are not backed: {sizes}", figures.difference)
-    elif figures.verdict is Verdict.OVER_BACKED:
+    elif figures.verdict is Verdict.DOES_NOT_TIE_OUT:
         text = f"{amount} more in custody than owed: {sizes}; tolerance {figures.tolerance.derivation}"
         yield figure_finding("B2", instrument, "", text, figures.difference)
 
@@ -245,6 +277,9 @@ def _result(known: _Known, figures: _Figures, crossings: tuple[CrossingLine, ...
         roles=tuple(RoleLine(str(role), Raw(raw)) for role, raw in totals.roles) if totals else (),
         accounts=known.accounts,
         crossings=crossings,
+        unsettled=known.unsettled,
+        custody_traded=None if figures.custody is None else figures.custody + known.unsettled,
+        trades=known.trades,
     )
 
 

@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from tieout_reconcile import store
 from tieout_reconcile.canonical import canonical_bytes
 from tieout_reconcile.errors import NoRegistry
@@ -16,6 +18,8 @@ from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import Change, Registry, compare, instant_text
 from tieout_reconcile.registry_file import parse_registry
 from tieout_reconcile.store import SQL, Database
+from tieout_reconcile.trades import Trade, parse_trades
+from tieout_reconcile.working import sign_load
 
 _LATEST = 2**62
 
@@ -103,11 +107,13 @@ async def import_statement(
     custodian: str | None = None,
     account: str | None = None,
     as_of: datetime | None = None,
+    key: Ed25519PrivateKey | None = None,
 ) -> Imported:
     """Take a custodian's positions, in the format named or the one that the content shows.
 
     ``map_path`` is a TOML file that declares what the format leaves open; ``custodian``, ``account`` and
-    ``as_of`` (with its zone) go before it. Raises BadInput, NoRegistry.
+    ``as_of`` (with its zone) go before it. ``key`` is the personal key of who hands it in. Raises BadInput,
+    NoRegistry, NotAllowed.
     """
     file = read_file(path)
     given = StatementMap() if map_path is None else parse_map(read_file(map_path))
@@ -122,6 +128,8 @@ async def import_statement(
         )
         load = await store.new_load(db, "statement", file, content, len(positions), form, declared)
         await store.insert_positions(db, load, positions)
+        if key is not None:
+            await sign_load(db, load, file.sha256, key)
     return Imported(file.name, "statement", file.sha256.hex(), load, True, len(positions), len(positions), form)
 
 
@@ -136,8 +144,13 @@ def _declaration(file: InputFile, said: dict[str, str | None], given: StatementM
     return text.decode(), hashlib.sha256(file.sha256 + text).digest()
 
 
-async def import_orders(database: Database, path: Path | str, *, file_format: str | None = None) -> Imported:
-    """Take orders, from CSV or Alpaca's JSON: what says something new is a new version. Raises BadInput, NoRegistry."""
+async def import_orders(
+    database: Database, path: Path | str, *, file_format: str | None = None, key: Ed25519PrivateKey | None = None
+) -> Imported:
+    """Take orders, from CSV or Alpaca's JSON: what says something new is a new version.
+
+    ``key`` is the personal key of who hands them in. Raises BadInput, NoRegistry, NotAllowed.
+    """
     file = read_file(path)
     async with store.session(database) as db, db.transaction():
         await db.execute(SQL["lock_loads"])
@@ -148,7 +161,36 @@ async def import_orders(database: Database, path: Path | str, *, file_format: st
         changed = [o for o in orders if o.request_id not in known or not o.same_content(known[o.request_id])]
         load = await store.new_load(db, "orders", file, file.sha256, count, form)
         await store.insert_orders(db, load, changed)
+        if key is not None:
+            await sign_load(db, load, file.sha256, key)
     return Imported(file.name, "orders", file.sha256.hex(), load, True, count, len(changed), form)
+
+
+async def import_trades(database: Database, path: Path | str, *, key: Ed25519PrivateKey | None = None) -> Imported:
+    """Take unsettled trades from CSV: what says something new is a new version. Raises BadInput, NoRegistry."""
+    file = read_file(path)
+    async with store.session(database) as db, db.transaction():
+        await db.execute(SQL["lock_loads"])
+        if (load := await store.file_load(db, "trades", file.sha256)) is not None:
+            return _taken_before(file, "trades", load)
+        trades = parse_trades(file, await _registry(db))
+        known = {(t.custodian, t.reference): t for t in await store.trades_known(db, _LATEST)}
+        changed = [t for t in trades if not _repeats(t, known.get((t.custodian, t.reference)))]
+        load = await store.new_load(db, "trades", file, file.sha256, len(trades), "csv")
+        await store.insert_trades(db, load, changed)
+        if key is not None:
+            await sign_load(db, load, file.sha256, key)
+    return Imported(file.name, "trades", file.sha256.hex(), load, True, len(trades), len(changed), "csv")
+
+
+def _repeats(trade: Trade, known: Trade | None) -> bool:
+    return known is not None and trade.same_content(known)
+
+
+async def list_trades(database: Database) -> list[Trade]:
+    """Return all trades in their latest version, by custodian and reference."""
+    async with store.session(database) as db:
+        return await store.trades_known(db, _LATEST)
 
 
 def _taken_before(file: InputFile, kind: str, load: int) -> Imported:

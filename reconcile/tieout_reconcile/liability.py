@@ -11,7 +11,8 @@ from tieout_reconcile.exact import rounded_text
 from tieout_reconcile.facts import Holding
 from tieout_reconcile.matching import Matching, is_owed_when_unsettled, order_settles
 from tieout_reconcile.registry import ISSUER_ROLES, Instrument, Registry, Role, instant_text
-from tieout_reconcile.results import CustodyLine, Encumbrance, Verdict
+from tieout_reconcile.results import CustodyLine, Encumbrance, TradeLine, Verdict
+from tieout_reconcile.trades import Trade
 
 _FORCED = frozenset({Kind.SEIZURE, Kind.FORCED_BURN})
 
@@ -186,13 +187,40 @@ def tolerance_of(instrument: Instrument, registry: Registry, lines: Sequence[Cus
     )
 
 
-def verdict_of(difference: Fraction, tolerance: Tolerance) -> Verdict:
-    """Return the verdict on custody minus liability, both known."""
-    if difference <= -tolerance.short:
-        return Verdict.UNDER_BACKED
-    if difference >= tolerance.over:
-        return Verdict.OVER_BACKED
-    return Verdict.TIES_OUT
+def verdict_of(difference: Fraction, unsettled: Fraction, tolerance: Tolerance) -> Verdict:
+    """Return the verdict on settled custody minus liability, and on the gap that unsettled trades evidence."""
+    if -tolerance.short < difference < tolerance.over:
+        return Verdict.TIES_OUT
+    if unsettled and -tolerance.short < difference + unsettled < tolerance.over:
+        return Verdict.TIES_OUT_IN_SETTLEMENT
+    return Verdict.DOES_NOT_TIE_OUT
+
+
+def unsettled_trades(
+    instrument: Instrument, registry: Registry, trades: Sequence[Trade], at: datetime
+) -> tuple[TradeLine, ...]:
+    """Return the trades of the instrument's collateral accounts that count as unsettled at the cut-off."""
+    return tuple(
+        TradeLine(t.custodian, t.account, t.reference, t.signed, t.traded_at, t.settles_on.isoformat())
+        for t in _trades_of(instrument, registry, trades, at)
+        if t.is_unsettled(at)
+    )
+
+
+def overdue_trades(
+    instrument: Instrument, registry: Registry, trades: Sequence[Trade], at: datetime
+) -> tuple[Trade, ...]:
+    """Return the trades still pending though their settlement day has come: they count no more."""
+    found = _trades_of(instrument, registry, trades, at)
+    return tuple(t for t in found if t.traded_at <= at and t.status_as_of(at) == "pending" and t.is_due(at))
+
+
+def _trades_of(instrument: Instrument, registry: Registry, trades: Sequence[Trade], at: datetime) -> list[Trade]:
+    counting = {
+        (c.custodian, a.account) for c in registry.custodians for a in c.accounts if a.counts(instrument.symbol, at)
+    }
+    found = (t for t in trades if t.isin == instrument.isin and (t.custodian, t.account) in counting)
+    return sorted(found, key=lambda t: (t.custodian, t.reference))
 
 
 def issuer_balances(holdings: Sequence[Holding], book: RoleBook, at: datetime) -> dict[str, int]:

@@ -47,6 +47,16 @@ insert into recon.order_row
     (load, line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 
+-- name: insert_trade
+insert into recon.trade_row
+    (load, line, custodian, account, isin, reference, side, quantity, traded_at, settles_on, status, status_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+
+-- name: trades_known
+select distinct on (custodian, reference)
+       line, custodian, account, isin, reference, side, quantity, traded_at, settles_on, status, status_at
+from recon.trade_row where load <= $1 order by custodian, reference, load desc
+
 -- name: registry_load
 select load, content_sha256 from recon.load_row where kind = 'registry' and load <= $1 order by load desc limit 1
 
@@ -153,6 +163,13 @@ from ledger.boundary_events_known($1, $2, $3, $4, $5)
 select mint, slot, tx_index, step, child, block_time, signature, account, authority, new_owner
 from ledger.owner_changes_known($1, $2, $3)
 
+-- name: open_findings
+-- Of audits of the ledger, as known at a batch; one that names no mint speaks of the whole ledger.
+select m.mint, f.audit, f.subject, f.expected, f.found
+from unnest($1::text[]) as m(mint) join ledger.findings f on f.mint is null or f.mint = m.mint
+where f.opened_batch <= $2 and (f.closed_batch is null or f.closed_batch > $2)
+order by m.mint collate "C", f.audit, f.subject collate "C"
+
 -- name: multipliers
 select mint, announced_slot, tx_index, step, child, effective_at, bits, superseded_slot
 from ledger.mint_multipliers_known($1, $2)
@@ -172,8 +189,9 @@ returning ran_at
 -- name: insert_result
 insert into recon.result_row
     (run, symbol, mint, isin, verdict, supply, inventory, in_transit, circulating, owed_returns, owed_forced, liability_raw,
-     multiplier_bits, multiplier, liability_shares, custody_shares, difference_shares, tolerance_short, tolerance_over, reasons)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+     multiplier_bits, multiplier, liability_shares, custody_shares, difference_shares, tolerance_short, tolerance_over, reasons,
+     unsettled_shares, custody_traded_shares)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
 
 -- name: insert_custody
 insert into recon.custody_row (run, symbol, custodian, account, shares, as_of, load, aggregate, encumbered)
@@ -185,9 +203,7 @@ insert into recon.finding_row
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 
 -- name: run_body
-select r.run, r.ran_at, c.body
-from recon.run_row r join recon.run_row c on c.run = r.content_run
-where r.run = coalesce($1, (select max(run) from recon.run_row))
+select run, ran_at, body from recon.run_bodies where run = coalesce($1, (select max(run) from recon.runs))
 
 -- name: run_history
 select run, ran_at, as_of_slot, as_of_time, known_batch, known_load, verdict, breaks, encode(digest, 'hex') as digest

@@ -14,7 +14,7 @@ from typing import Any
 from tieout_reconcile.canonical import Raw, canonical_bytes, from_plain, to_plain
 
 RUN_SCHEMA = "tieout/run/1"
-RULES = "2"
+RULES = "3"
 """The version of the rules by which a run decides; it grows when the same input may say something else."""
 
 KEY_LETTERS = 12
@@ -24,17 +24,27 @@ class Verdict(StrEnum):
     """Whether the figures tie out, per instrument and for a run."""
 
     TIES_OUT = "ties_out"
-    OVER_BACKED = "over_backed"
+    TIES_OUT_IN_SETTLEMENT = "ties_out_in_settlement"
     INCOMPLETE = "incomplete"
-    UNDER_BACKED = "under_backed"
+    DOES_NOT_TIE_OUT = "does_not_tie_out"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Verdict | None":
+        # what runs under older rules said
+        return cls.DOES_NOT_TIE_OUT if value in ("over_backed", "under_backed") else None
 
 
 _WORST_LAST = list(Verdict)
 
 
 def worst(verdicts: list[Verdict]) -> Verdict:
-    """Return the verdict of a whole: under_backed before incomplete before over_backed before ties_out."""
+    """Return the verdict of a whole: the worst of its parts' verdicts, in the order in which they stand above."""
     return max(verdicts, key=_WORST_LAST.index, default=Verdict.INCOMPLETE)
+
+
+def finding_id(key: str) -> str:
+    """Return a finding's short name, from its key alone."""
+    return hashlib.sha256(key.encode()).hexdigest()[:KEY_LETTERS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +70,7 @@ class Finding:
     @property
     def id(self) -> str:
         """The short name, from the key alone."""
-        return hashlib.sha256(self.key.encode()).hexdigest()[:KEY_LETTERS]
+        return finding_id(self.key)
 
     @property
     def is_break(self) -> bool:
@@ -136,6 +146,18 @@ class CustodyLine:
 
 
 @dataclass(frozen=True, slots=True)
+class TradeLine:
+    """A trade that is not settled and counts as such: the shares that will come, below zero those that will go."""
+
+    custodian: str
+    account: str
+    reference: str
+    shares: Fraction
+    traded_at: datetime
+    settles_on: str
+
+
+@dataclass(frozen=True, slots=True)
 class RoleLine:
     """What the wallets of one role hold together, in raw."""
 
@@ -148,7 +170,9 @@ class InstrumentResult:
     """One instrument as of the slot, with its derivation.
 
     circulating = supply - inventory - in_transit; liability_raw = circulating + owed_returns +
-    owed_forced; liability = liability_raw x multiplier / 10^decimals; difference = custody - liability.
+    owed_forced; liability = liability_raw x multiplier / 10^decimals; difference = custody - liability,
+    on the settled (hard) basis; custody_traded = custody + unsettled is the trade-date (soft) one, and
+    never counts as settled.
     """
 
     symbol: str
@@ -175,6 +199,9 @@ class InstrumentResult:
     roles: tuple[RoleLine, ...]
     accounts: tuple[CustodyLine, ...]
     crossings: tuple[CrossingLine, ...]
+    unsettled: Fraction | None = None
+    custody_traded: Fraction | None = None
+    trades: tuple[TradeLine, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -216,8 +243,8 @@ class Run:
 
     @property
     def clean(self) -> bool:
-        """Whether the figures tie out and there is no break."""
-        return self.verdict is Verdict.TIES_OUT and not self.breaks
+        """Whether the figures tie out, be it in settlement, and there is no break."""
+        return self.verdict in (Verdict.TIES_OUT, Verdict.TIES_OUT_IN_SETTLEMENT) and not self.breaks
 
     def instrument(self, symbol: str) -> InstrumentResult | None:
         """Return the result of a symbol."""

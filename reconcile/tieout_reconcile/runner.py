@@ -12,12 +12,13 @@ from tieout_reconcile import store
 from tieout_reconcile.chain import default_slot, read_chains, slot_at
 from tieout_reconcile.errors import NoRegistry, NotFound, NotReady
 from tieout_reconcile.exact import decimal_text
-from tieout_reconcile.instrument import Book, CutOff, reconcile_instrument
+from tieout_reconcile.instrument import Book
 from tieout_reconcile.intake import show_registry
 from tieout_reconcile.liability import unit_of
 from tieout_reconcile.registry import Registry, instant_text
-from tieout_reconcile.results import RULES, Finding, Inputs, Run, Verdict, worst
+from tieout_reconcile.results import Finding, Inputs, Run, TradeLine, Verdict
 from tieout_reconcile.store import SQL, Database, RunSummary
+from tieout_reconcile.whole import reconcile_all
 
 AsOf: TypeAlias = int | datetime | None
 """A slot, an instant (its last slot counts), or None: the highest slot that all tracked mints cover."""
@@ -53,13 +54,8 @@ async def _reconcile(db: asyncpg.Connection, as_of: AsOf, known_batch: int | Non
     slot = await _slot(db, as_of, registry, batch)
     snapshot = await read_chains(db, registry, slot, batch)
     statements, later = await store.statements_known(db, load, snapshot.at)
-    book = Book(registry, await store.orders_known(db, load), statements, later)
-    cut_off = CutOff(slot, snapshot.at)
-    parts = [
-        reconcile_instrument(i, book, snapshot.chains[i.mint], cut_off)
-        for i in registry.instruments
-        if i.valid_from is None or snapshot.at is None or i.valid_from <= snapshot.at
-    ]
+    orders, trades = await store.orders_known(db, load), await store.trades_known(db, load)
+    book = Book(registry, orders, statements, later, trades)
     batch_hash = await db.fetchval(SQL["batch_hash"], batch)
     inputs = Inputs(
         genesis_hash=await db.fetchval(SQL["genesis_hash"]),
@@ -73,9 +69,7 @@ async def _reconcile(db: asyncpg.Connection, as_of: AsOf, known_batch: int | Non
         registry_load=registry_load,
         registry_sha256=registry.content_sha256.hex(),
     )
-    verdict = worst([result.verdict for result, _ in parts])
-    findings = tuple(finding for _, found in parts for finding in found)
-    return Run(RULES, verdict, inputs, tuple(result for result, _ in parts), findings)
+    return reconcile_all(book, snapshot.chains, inputs)
 
 
 def _bounded(name: str, wanted: int | None, last: int) -> int:
@@ -150,7 +144,8 @@ async def get_break(database: Database, identity: str, number: int | None = None
 class Headroom:
     """How much more may be released: settled custody minus liability. None is unknown; below zero, nothing may.
 
-    ``raw`` is rounded down to whole raw units at the multiplier in force.
+    ``raw`` is rounded down to whole raw units at the multiplier in force. ``ladder`` says what it becomes on
+    each coming settlement day, should every trade pending now settle on its day and nothing else happen.
     """
 
     symbol: str
@@ -159,6 +154,7 @@ class Headroom:
     as_of_slot: int
     as_of_time: datetime | None
     reasons: tuple[str, ...]
+    ladder: tuple[tuple[str, Fraction], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; quantities as text."""
@@ -169,6 +165,7 @@ class Headroom:
             "as_of_slot": self.as_of_slot,
             "as_of_time": instant_text(self.as_of_time),
             "reasons": list(self.reasons),
+            "ladder": [{"settles_on": day, "shares": decimal_text(shares)} for day, shares in self.ladder],
         }
 
 
@@ -184,4 +181,14 @@ async def headroom(database: Database, symbol: str) -> Headroom:
     if found.verdict is Verdict.INCOMPLETE or found.difference is None or found.multiplier is None:
         return Headroom(symbol, None, None, inputs.as_of_slot, inputs.as_of_time, found.reasons)
     raw = floor(found.difference / unit_of(found.multiplier, found.decimals))
-    return Headroom(symbol, found.difference, raw, inputs.as_of_slot, inputs.as_of_time, ())
+    ladder = _ladder(found.difference, found.trades)
+    return Headroom(symbol, found.difference, raw, inputs.as_of_slot, inputs.as_of_time, (), ladder)
+
+
+def _ladder(now: Fraction, trades: tuple[TradeLine, ...]) -> tuple[tuple[str, Fraction], ...]:
+    """Return the headroom after each settlement day of the trades, in order of days."""
+    rungs, level = [], now
+    for day in sorted({trade.settles_on for trade in trades}):
+        level += sum((trade.shares for trade in trades if trade.settles_on == day), Fraction(0))
+        rungs.append((day, level))
+    return tuple(rungs)

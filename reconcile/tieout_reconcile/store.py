@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import asyncpg
 
 from tieout_database import Queries, check_schema, clean_text, connect
+from tieout_reconcile import loads
 from tieout_reconcile.canonical import from_plain, to_plain
 from tieout_reconcile.errors import NotFound
 from tieout_reconcile.exact import exact_decimal
@@ -24,6 +25,7 @@ from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import Custodian, CustodyAccount, Instrument, Registry, Role, Wallet, sorted_registry
 from tieout_reconcile.results import InstrumentResult, Run
 from tieout_reconcile.statements import Position
+from tieout_reconcile.trades import Trade
 
 SQL = Queries("tieout_reconcile", "recon.sql")
 _NAME_CHARACTERS_MAX = 255
@@ -172,6 +174,26 @@ async def insert_orders(db: asyncpg.Connection, load: int, orders: Sequence[Orde
     )  # fmt: skip
 
 
+async def insert_trades(db: asyncpg.Connection, load: int, trades: Sequence[Trade]) -> None:
+    """Store trade versions."""
+    await db.executemany(
+        SQL["insert_trade"],
+        [
+            (
+                load, t.line, t.custodian, t.account, t.isin, t.reference, t.side, _decimal(t.quantity), t.traded_at,
+                t.settles_on, t.status, t.status_at,
+            )
+            for t in trades
+        ],
+    )  # fmt: skip
+
+
+async def trades_known(db: asyncpg.Connection, known_load: int) -> list[Trade]:
+    """Return all trades in the version known at a load."""
+    rows = await db.fetch(SQL["trades_known"], known_load)
+    return [Trade(**{**row, "quantity": Fraction(row["quantity"])}) for row in rows]
+
+
 def _order(row: Any) -> Order:
     values = {name: row[name] for name in Order.__slots__}
     raw = values["raw"]
@@ -208,12 +230,7 @@ async def statements_known(
 async def loads_digest(db: asyncpg.Connection, known_load: int) -> str:
     """Return one SHA-256 over the identities of all files known at a load."""
     rows = await db.fetch(SQL["loads_known"], known_load)
-    lines = [f"{row['load']} {row['kind']} {row['sha256'].hex()}{_declaration(row['declared'])}\n" for row in rows]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _declaration(declared: str | None) -> str:
-    return "" if declared is None else " " + hashlib.sha256(declared.encode()).hexdigest()
+    return loads.loads_digest((row["load"], row["kind"], row["sha256"], row["declared"]) for row in rows)
 
 
 async def insert_run(db: asyncpg.Connection, run: Run) -> Run:
@@ -288,7 +305,7 @@ def _result_values(number: int, i: InstrumentResult) -> tuple[Any, ...]:
         number, i.symbol, i.mint, i.isin, str(i.verdict), i.supply, i.inventory, i.in_transit, i.circulating,
         i.owed_returns, i.owed_forced, i.liability_raw, i.multiplier_bits, _decimal(i.multiplier),
         _decimal(i.liability), _decimal(i.custody), _decimal(i.difference), _decimal(i.tolerance_short),
-        _decimal(i.tolerance_over), list(i.reasons),
+        _decimal(i.tolerance_over), list(i.reasons), _decimal(i.unsettled), _decimal(i.custody_traded),
     )  # fmt: skip
 
 

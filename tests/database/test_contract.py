@@ -25,7 +25,21 @@ VIEWS = {
     "parked": "slot reason since",
     "cluster": "genesis_hash",
     "batches": "batch committed_at decoder_version prev_hash hash",
-    "evidence": "slot tx_index encoding endpoint sha256 body",
+    "evidence": "slot tx_index encoding endpoint sha256 body detached",
+    "holes": "from_slot to_slot reason accepted_by accepted_at batch",
+    "findings": "audit subject mint slot expected found opened_at opened_batch closed_at closed_batch evidence",
+    "endpoints": "endpoint standing requests failures rate_limited disagreements latency_s finalized_slot lag_slots "
+    "first_slot seen_at",
+    "openings": "mint slot decimals supply withheld hidden accounts batch",
+    "listed": "mint from_slot to_slot",
+    "detachments": "before_slot files bytes manifest_sha256 at batch",
+    "owners": "mint account owner how from_slot from_tx_index from_step from_time signature set_by to_slot to_tx_index "
+    "to_step to_time ended_by",
+    "frozen": "mint account from_slot from_time frozen_by from_signature how to_slot to_time thawed_by to_signature "
+    "ended_by",
+    "paused": "mint from_slot from_time paused_by from_signature to_slot to_time resumed_by to_signature",
+    "authorities": "mint account type authority from_slot from_tx_index from_step from_time signature set_by how "
+    "to_slot to_time",
     "provisional_events": EVENTS + " blockhash",
 }
 TYPES = {

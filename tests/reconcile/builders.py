@@ -76,6 +76,7 @@ class Book:
         self.db = db
         self.folder = folder
         self.batch = 0
+        self._head = bytes(32)
         self._numbers = itertools.count(1)
         self._balances: dict[str, int] = {}
         self._touches: dict[tuple[int, int, str, str], list[Any]] = {}
@@ -100,11 +101,12 @@ class Book:
     async def commit(self) -> int:
         await self.flush()
         self.batch += 1
-        zero = bytes(32)
+        prev, content = self._head, bytes(32)
+        self._head = hashlib.sha256(prev + f"{self.batch}\ntest\n".encode() + content).digest()
         await self.db.execute(
             "insert into ledger.batch_row (batch, epoch, decoder_version, prev_hash, content_hash, hash) "
-            "values ($1, 1, 'test', $2, $2, $3)",
-            self.batch, zero, hashlib.sha256(str(self.batch).encode()).digest(),
+            "values ($1, 1, 'test', $2, $3, $4)",
+            self.batch, prev, content, self._head,
         )  # fmt: skip
         return self.batch
 

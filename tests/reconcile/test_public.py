@@ -4,18 +4,22 @@ import ast
 import types
 from importlib import resources
 
+import pytest
+
 import tieout_reconcile
-from tieout_database import Queries
+from tieout_database import Queries, connect
 
 PURE = ["canonical", "crossings", "exact", "facts", "findings", "instrument", "liability", "matching", "orders"]
-PURE += ["registry", "registry_file", "results", "statements"]
+PURE += ["loads", "registry", "registry_file", "results", "statements", "trades", "whole", "workflow"]
+PURE += [f"reports/{name}" for name in ("build", "bundle", "mint_rows", "render", "roll_forward", "sample", "verify")]
 PURE += [f"formats/{name}" for name in ("alpaca", "columns", "declared", "flex", "mt535", "records", "semt002", "xml")]
 
 
 def test_all_lists_each_public_name_in_order() -> None:
     public = [n for n in vars(tieout_reconcile) if not n.startswith("_")]
     names = [n for n in public if not isinstance(getattr(tieout_reconcile, n), types.ModuleType)]
-    assert tieout_reconcile.__all__ == sorted(names)
+    assert sorted(tieout_reconcile.__all__) == sorted(names)
+    assert len(set(names)) == len(tieout_reconcile.__all__)
 
 
 def test_every_public_name_has_a_docstring() -> None:
@@ -34,10 +38,37 @@ def test_the_cores_do_no_io() -> None:
         assert not imported & forbidden, name
 
 
-def test_every_query_is_used_and_reads_views_of_the_ledger_only() -> None:
-    queries = Queries("tieout_reconcile", "recon.sql")
-    package = resources.files("tieout_reconcile")
-    code = "".join(f.read_text("utf-8") for f in package.iterdir() if f.name.endswith(".py"))
+FILES = (
+    ("tieout_reconcile", "recon.sql"),
+    ("tieout_reconcile", "working.sql"),
+    ("tieout_reconcile.reports", "report.sql"),
+    ("tieout_web", "web.sql"),
+    ("tieout_web", "access.sql"),
+    ("tieout_web", "people.sql"),
+    ("tieout_database", "audit.sql"),
+)
+
+
+@pytest.mark.parametrize(("package", "file"), FILES)
+def test_every_query_is_used_and_reads_views_of_the_ledger_only(package: str, file: str) -> None:
+    queries = Queries(package, file)
+    code = "".join(f.read_text("utf-8") for f in resources.files(package).iterdir() if f.name.endswith(".py"))
     for name in queries.names:
         assert f'"{name}"' in code, name
         assert not [w for w in queries[name].split() if w.startswith("ledger.") and w.rstrip(",;").endswith("_row")]
+
+
+@pytest.mark.parametrize(("package", "file"), FILES)
+async def test_every_query_prepares_against_the_real_schema(dsn: str, package: str, file: str) -> None:
+    connection = await connect(dsn)
+    try:
+        for name in Queries(package, file).names:
+            await connection.prepare(Queries(package, file)[name])
+    finally:
+        await connection.close()
+
+
+def test_the_web_reads_views_alone() -> None:
+    for name in Queries("tieout_web", "web.sql").names:
+        words = Queries("tieout_web", "web.sql")[name].replace("(", " ").split()
+        assert not [w for w in words if w.rstrip(",;)").endswith("_row")], name

@@ -71,7 +71,7 @@ async def test_a_short_custody_file_is_under_backed_by_the_named_shares(book: Bo
     await day(book)
     await book.statement("250.25", 90)
     run = await book.run()
-    assert run.verdict is Verdict.UNDER_BACKED
+    assert run.verdict is Verdict.DOES_NOT_TIE_OUT
     assert codes(run) == ["B1"]
     assert "0.25 shares of AAPLx are not backed" in run.findings[0].summary
     assert run.findings[0].shares == Fraction("-0.25")
@@ -82,10 +82,10 @@ async def test_a_short_custody_file_is_under_backed_by_the_named_shares(book: Bo
     [
         ("250.5", "ties_out"),
         ("250.499999995", "ties_out"),
-        ("250.49999999", "under_backed"),
+        ("250.49999999", "does_not_tie_out"),
         ("250.500000009", "ties_out"),
-        ("250.50000001", "over_backed"),
-        ("0", "under_backed"),
+        ("250.50000001", "does_not_tie_out"),
+        ("0", "does_not_tie_out"),
     ],
 )
 async def test_the_verdict_turns_at_one_whole_raw_unit(book: Book, custody: str, verdict: str) -> None:
@@ -353,7 +353,7 @@ async def test_a_later_file_supersedes_a_statement_and_the_older_one_stays(book:
     await book.statement("200", 90)
     before = await book.run()
     await book.statement("250.5", 90)
-    assert before.verdict is Verdict.UNDER_BACKED
+    assert before.verdict is Verdict.DOES_NOT_TIE_OUT
     assert (await book.run()).clean
     again = await book.run(before.inputs.as_of_slot, known_load=before.inputs.known_load)
     assert again.canonical_json() == before.canonical_json()
@@ -570,7 +570,7 @@ async def test_a_run_is_stored_and_read_back(book: Book) -> None:
     assert await tieout_reconcile.latest_run(book.dsn) == run
     assert await tieout_reconcile.get_run(book.dsn, 1) == run
     (line,) = await tieout_reconcile.run_history(book.dsn)
-    assert (line.run, line.verdict, line.breaks, line.digest) == (1, "under_backed", 2, run.digest)
+    assert (line.run, line.verdict, line.breaks, line.digest) == (1, "does_not_tie_out", 2, run.digest)
     breaks = await tieout_reconcile.list_breaks(book.dsn)
     assert [f.code for f in breaks] == ["B1", "C1"]
     assert await tieout_reconcile.get_break(book.dsn, breaks[1].id[:6]) == breaks[1]
@@ -593,7 +593,7 @@ async def test_stored_rows_are_append_only(book: Book) -> None:
         "select c.oid::regclass::text as name from pg_class c "
         "where relnamespace = 'recon'::regnamespace and relkind = 'r'"
     )
-    assert len(tables) == 14
+    assert len(tables) == 19
     for table in tables:
         for change in ("delete from {}", "truncate {} cascade"):
             empty = not await book.db.fetchval(f"select count(*) from {table['name']}")
@@ -673,12 +673,21 @@ async def test_the_writers_role_can_do_all_of_it_and_the_readers_can_read_the_vi
     )
     await tieout_reconcile.import_statement(book.db, statement)
     assert (await tieout_reconcile.run(book.db)).clean
+    await tieout_reconcile.export_report(book.db, None, None)
+    await tieout_database.append_audit(book.db, "w", "test", "s", {})
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await book.db.execute("insert into audit.entry_row select * from audit.entries")
     await book.db.execute("set role tieout_reader")
     views = await book.db.fetch(
         "select c.oid::regclass::text as name from pg_class c "
-        "where relnamespace = 'recon'::regnamespace and relkind = 'v'"
+        "where relnamespace::regnamespace::text in ('recon', 'audit', 'access') and relkind = 'v'"
     )
-    assert len(views) == 16
+    assert {"recon.load_bodies", "access.people", "audit.entries"} <= {view["name"] for view in views}
+    views = [view for view in views if view["name"] != "recon.load_bodies"]
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await book.db.fetch("select body from recon.load_bodies")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await tieout_database.append_audit(book.db, "r", "test", "s", {})
     for view in views:
         await book.db.fetch(f"select * from {view['name']}")
     await book.db.execute("reset role")

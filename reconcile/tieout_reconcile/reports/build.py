@@ -1,0 +1,220 @@
+"""The report as a value: from a run and what it was computed from. Pure, so that a verifier builds the same."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tieout_reconcile.canonical import canonical_bytes, to_plain
+from tieout_reconcile.facts import Movement
+from tieout_reconcile.loads import Load, Replay, loads_digest
+from tieout_reconcile.registry import Registry, compare, instant_text
+from tieout_reconcile.reports import bundle
+from tieout_reconcile.reports.mint_rows import MintRows, chain_of, known_range
+from tieout_reconcile.reports.roll_forward import roll_forward
+from tieout_reconcile.reports.sample import draw, seed_of
+from tieout_reconcile.results import Inputs, Run
+from tieout_reconcile.whole import reconcile_all
+
+SCHEMA = "tieout/report/1"
+REPORT_RULES = "1"
+STATEMENT = (
+    "This is a statement by the management that signs it, not the opinion of an independent practitioner. "
+    "It compares the tokens outside the issuer's own wallets, at the multiplier in force, with the settled shares "
+    "that the registered custodians reported for the accounts registered as their collateral, as of one finalized "
+    "block. It does not show who else may have a claim on those shares, nor that a custodian's statement is true."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """The report before this one: its digest, and where its period ended."""
+
+    report: int
+    sha256: str
+    as_of_slot: int
+    as_of_time: datetime | None
+    known_load: int
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a report says of itself, and no file of its bundle could: number, software, the one before."""
+
+    report: int
+    software: str
+    previous: Previous | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A commit of the ledger: number, decoder, the digest of its rows, its link to the one before."""
+
+    batch: int
+    decoder_version: str
+    prev_hash: bytes
+    hash: bytes
+    content_hash: bytes
+
+    def follows(self, prev_hash: bytes, number: int) -> bool:
+        """Whether it is the next link: its hash covers its predecessor's, its number, decoder and content."""
+        head = f"{self.batch}\n{self.decoder_version}\n".encode()
+        made = hashlib.sha256(prev_hash + head + self.content_hash).digest()
+        return self.batch == number and self.prev_hash == prev_hash and self.hash == made
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """All that a report is computed from. ``tracked``: every mint that the ledger covers, registered or not."""
+
+    inputs: Inputs
+    loads: tuple[Load, ...]
+    mints: Mapping[str, MintRows]
+    tracked: tuple[str, ...]
+    batches: tuple[Batch, ...]
+    evidence: Mapping[tuple[int, int], bytes]
+
+
+def recompute(material: Material) -> Run:
+    """Return the run that the material gives. Raises BadInput for a file that does not parse."""
+    replay = Replay(material.loads)
+    book = replay.book(material.inputs.as_of_time)
+    slot = material.inputs.as_of_slot
+    chains = {mint: chain_of(rows, book.registry, slot) for mint, rows in material.mints.items()}
+    return reconcile_all(book, chains, _inputs(material, replay))
+
+
+def _inputs(material: Material, replay: Replay) -> Inputs:
+    """The inputs with every digest computed from the files, none of them taken on trust."""
+    said = material.inputs
+    load, registry = replay.registries[-1]
+    last = material.batches[-1] if material.batches else None
+    return Inputs(
+        genesis_hash=said.genesis_hash,
+        as_of_slot=said.as_of_slot,
+        as_of_time=said.as_of_time,
+        blockhash=said.blockhash,
+        known_batch=last.batch if last else 0,
+        batch_hash=last.hash.hex() if last else None,
+        known_load=len(material.loads),
+        loads_sha256=loads_digest((x.load, x.kind, x.sha256, x.declared) for x in material.loads),
+        registry_load=load,
+        registry_sha256=registry.content_sha256.hex(),
+    )
+
+
+def build(head: Head, run: Run, material: Material) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return the report and the files of its bundle that it lists by digest."""
+    replay = Replay(material.loads)
+    registry = replay.registries[-1][1]
+    drawn = sampled(run, registry, material, head.previous)
+    files = dict(_files(run, material, [m for _, m in drawn]))
+    previous = head.previous
+    before = None if previous is None else replay.registry(previous.known_load)
+    symbols = {i.symbol: i.mint for i in registry.instruments}
+    report = {
+        "schema": SCHEMA,
+        "rules": REPORT_RULES,
+        "statement": STATEMENT,
+        "report": head.report,
+        "software": head.software,
+        "previous": None if previous is None else to_plain(previous),
+        "run": run.to_json(),
+        "registry_changes": [c.to_json() for c in compare(before[1] if before else None, registry)],
+        "population": _population(registry, material),
+        "roll_forward": [
+            rolled
+            for result in run.instruments
+            if (rolled := _rolled(result.symbol, run, symbols, material, registry, previous)) is not None
+        ],
+        "sample": {
+            "seed": seed_of(run.inputs.genesis_hash, run.inputs.as_of_slot, run.inputs.blockhash),
+            "movements": [_sample_line(symbol, m, material) for symbol, m in drawn],
+        },
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
+    }
+    return report, files
+
+
+def sampled(run: Run, registry: Registry, material: Material, previous: Previous | None) -> list[tuple[str, Movement]]:
+    """Draw the sample among all movements of registered instruments in the report's period."""
+    after = -1 if previous is None else previous.as_of_slot
+    period = (
+        (i.symbol, m) for i in registry.instruments for m in material.mints[i.mint].events if m.position.slot > after
+    )
+    return draw(seed_of(run.inputs.genesis_hash, run.inputs.as_of_slot, run.inputs.blockhash), period)
+
+
+def _rolled(
+    symbol: str, run: Run, mints: Mapping[str, str], material: Material, registry: Registry, previous: Previous | None
+) -> dict[str, Any] | None:
+    result = run.instrument(symbol)
+    assert result is not None, "it is one of the run's own"
+    chain = chain_of(material.mints[mints[symbol]], registry, run.inputs.as_of_slot)
+    slot, at = (previous.as_of_slot, previous.as_of_time) if previous else (None, None)
+    return roll_forward(result, chain, slot, at)
+
+
+def _population(registry: Registry, material: Material) -> dict[str, Any]:
+    registered = {i.mint: i.symbol for i in registry.instruments}
+    lines = []
+    for mint, symbol in sorted(registered.items(), key=lambda pair: pair[1]):
+        rows, known = material.mints[mint], known_range(material.mints[mint])
+        lines.append({
+            "symbol": symbol,
+            "mint": mint,
+            "proven": None if known is None else list(known),
+            "events": len(rows.events),
+            "accounts": len(rows.accounts),
+            "owner_changes": len(rows.owner_changes),
+            "multiplier_steps": len(rows.multipliers),
+        })  # fmt: skip
+    return {"registered": lines, "indexed_but_not_registered": [m for m in material.tracked if m not in registered]}
+
+
+def _sample_line(symbol: str, movement: Movement, material: Material) -> dict[str, Any]:
+    place = movement.position
+    body = material.evidence.get((place.slot, place.tx_index))
+    return {
+        "symbol": symbol,
+        "slot": place.slot,
+        "tx_index": place.tx_index,
+        "step": place.step,
+        "child": place.child,
+        "signature": movement.signature,
+        "kind": movement.kind,
+        "raw": str(movement.amount),
+        "evidence": None if body is None else bundle.evidence_name(place.slot, place.tx_index),
+    }
+
+
+def _files(run: Run, material: Material, drawn: Sequence[Movement]) -> list[tuple[str, bytes]]:
+    files = [(bundle.LOADS, canonical_bytes({"loads": [_load_line(load) for load in material.loads]}))]
+    files += [(bundle.load_name(load.load), load.body) for load in material.loads]
+    index = {
+        "tracked": list(material.tracked),
+        "genesis_hash": run.inputs.genesis_hash,
+        "slot": run.inputs.as_of_slot,
+        "block_time": instant_text(run.inputs.as_of_time),
+        "blockhash": run.inputs.blockhash,
+    }
+    files.append((bundle.INDEX, canonical_bytes(index)))
+    files.append((bundle.BATCHES, b"".join(canonical_bytes(to_plain(b)) + b"\n" for b in material.batches)))
+    files += [(bundle.mint_name(mint), rows.to_bytes()) for mint, rows in sorted(material.mints.items())]
+    wanted = sorted({(m.position.slot, m.position.tx_index) for m in drawn})
+    files += [
+        (bundle.evidence_name(*place), material.evidence[place]) for place in wanted if place in material.evidence
+    ]
+    return files
+
+
+def _load_line(load: Load) -> dict[str, Any]:
+    return {
+        "load": load.load,
+        "kind": load.kind,
+        "name": load.name,
+        "sha256": load.sha256.hex(),
+        "format": load.format,
+        "declared": load.declared,
+    }

@@ -1,0 +1,90 @@
+"""What a report is computed from, read out of the database in one snapshot."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+import zstandard
+
+from tieout_database import Queries
+from tieout_reconcile.chain import findings_by_mint, movements_by_mint, multipliers_by_mint, owner_changes_by_mint
+from tieout_reconcile.facts import Holding, Movement, Position
+from tieout_reconcile.loads import Load
+from tieout_reconcile.registry import Registry
+from tieout_reconcile.reports.build import Batch, Material
+from tieout_reconcile.reports.mint_rows import MintRows, Opening
+from tieout_reconcile.results import Inputs
+from tieout_reconcile.store import SQL as RECON_SQL
+
+SQL = Queries("tieout_reconcile.reports", "report.sql")
+_EVIDENCE_BYTES_MAX = 64 * 1024 * 1024
+
+
+async def read_loads(db: asyncpg.Connection, known_load: int) -> tuple[Load, ...]:
+    """Return the files of the business up to a load, whole."""
+    return tuple([_load(row) for row in await db.fetch(SQL["loads"], known_load)])
+
+
+async def read_material(
+    db: asyncpg.Connection, inputs: Inputs, registry: Registry, loads: tuple[Load, ...]
+) -> Material:
+    """Return the material of a run but for its evidence, which only the sample needs."""
+    mints = [i.mint for i in registry.instruments]
+    covered = await db.fetch(SQL["coverage"], inputs.known_batch)
+    return Material(
+        inputs,
+        loads,
+        await _mint_rows(db, mints, covered, inputs, registry),
+        tuple(sorted({row["mint"] for row in covered})),
+        tuple([Batch(**row) for row in await db.fetch(SQL["batches"], inputs.known_batch)]),
+        {},
+    )
+
+
+def _load(row: Any) -> Load:
+    # where somebody kept the file is nobody's business, and would make the same report differ
+    return Load(**{**row, "name": row["name"].replace("\\", "/").rpartition("/")[2]})
+
+
+async def _mint_rows(
+    db: asyncpg.Connection, mints: Sequence[str], covered: Sequence[Any], inputs: Inputs, registry: Registry
+) -> dict[str, MintRows]:
+    slot, batch = inputs.as_of_slot, inputs.known_batch
+    openings = await db.fetch(SQL["openings"], mints, batch)
+    events = movements_by_mint(await db.fetch(SQL["events"], mints, slot, batch))
+    changes = owner_changes_by_mint(await db.fetch(RECON_SQL["owner_changes"], mints, slot, batch))
+    multipliers = multipliers_by_mint(await db.fetch(RECON_SQL["multipliers"], mints, batch))
+    doubtful = findings_by_mint(await db.fetch(RECON_SQL["open_findings"], mints, batch))
+    owners = sorted({w.address for w in registry.wallets if w.kind == "owner"})
+    accounts = {w.address for w in registry.wallets if w.kind == "account"}
+    found = {}
+    for mint in mints:
+        moved = events.get(mint, [])
+        named = sorted(accounts | {a for e in moved for a in (e.source, e.destination) if a is not None})
+        held = await db.fetch(RECON_SQL["holdings"], [mint], slot, batch, owners, named)
+        found[mint] = MintRows(
+            mint,
+            tuple((c["from_slot"], c["to_slot"]) for c in covered if c["mint"] == mint),
+            tuple(
+                Opening(Position(o["slot"], o["tx_index"], o["step"], o["child"]), o["decimals"])
+                for o in openings
+                if o["mint"] == mint
+            ),
+            tuple(moved),
+            tuple(changes.get(mint, ())),
+            tuple(multipliers.get(mint, ())),
+            tuple(Holding(h["account"], h["owner"], int(h["amount"])) for h in held),
+            tuple(doubtful.get(mint, ())),
+        )
+    return found
+
+
+async def read_evidence(db: asyncpg.Connection, drawn: Sequence[Movement]) -> dict[tuple[int, int], bytes]:
+    """Return the node's answers for the sampled movements, as far as the database still holds them."""
+    unpacker = zstandard.ZstdDecompressor()
+    found = {}
+    for place in sorted({(m.position.slot, m.position.tx_index) for m in drawn}):
+        row = await db.fetchrow(SQL["evidence"], *place)
+        if row is not None and row["body"]:
+            found[place] = unpacker.decompress(row["body"], max_output_size=_EVIDENCE_BYTES_MAX)
+    return found

@@ -1,0 +1,171 @@
+"""Making a report of a stored run: number, period, bundle; the same run always gives the same bytes."""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+
+import asyncpg
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tieout_reconcile import store
+from tieout_reconcile.canonical import canonical_bytes
+from tieout_reconcile.errors import NotFound, NotReady
+from tieout_reconcile.loads import Replay
+from tieout_reconcile.reports import bundle, signing
+from tieout_reconcile.reports.build import Head, Material, Previous, build, recompute, sampled
+from tieout_reconcile.reports.extract import SQL, read_evidence, read_loads, read_material
+from tieout_reconcile.reports.render import page, table
+from tieout_reconcile.results import Run
+from tieout_reconcile.store import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A report that was made: its number, its digest, the key that signed it (None: nobody), the bundle's bytes."""
+
+    report: int
+    run: int
+    sha256: str
+    public_key: str | None
+    clean: bool
+    verdict: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReportInfo:
+    """One line of the list of reports."""
+
+    report: int
+    made_at: datetime
+    as_of_slot: int
+    as_of_time: datetime | None
+    verdict: str
+    sha256: str
+    previous: int | None
+    run: int
+    signers: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+async def export_report(database: Database, number: int | None, key: Ed25519PrivateKey | None) -> Exported:
+    """Return the bundle of a stored run's report (the latest run's by default), signed where a key is given.
+
+    Raises NotFound for a run that is not there, NotReady where the ledger no longer gives what the run says.
+    """
+    async with store.session(database) as db, db.transaction(isolation="repeatable_read"):
+        await db.execute(SQL["lock_reports"])
+        run = await store.load_run(db, number)
+        if run is None:
+            raise NotFound("nothing was reconciled yet: tieout reconcile run")
+        material = await _material(db, run)
+        made = recompute(material)
+        if made.canonical_json() != run.canonical_json():
+            raise NotReady(_changed(run, made))
+        head = await _head(db, run)
+        report, files = build(head, made, material)
+        body = canonical_bytes(report)
+        await _keep(db, head, made, body)
+        signature = None
+        if key is not None:
+            signature = signing.sign(key, body)
+            await db.execute(SQL["insert_signature"], head.report, signing.public_text(key), signature)
+    public_key = None if key is None else signing.public_text(key)
+    data = pack_report(body, files, public_key, signature)
+    digest = hashlib.sha256(body).hexdigest()
+    return Exported(head.report, run.run or 0, digest, public_key, made.clean, str(made.verdict), data)
+
+
+def pack_report(body: bytes, files: dict[str, bytes], public_key: str | None, signature: str | None) -> bytes:
+    """Return the bundle's bytes: report, signature, what people read, and the files in order of their names."""
+    # read back, so that page and table follow the bytes and not how they were made
+    parts, report = {bundle.REPORT: body}, json.loads(body)
+    if public_key is not None:
+        signed = {
+            "schema": "tieout/signature/1",
+            "algorithm": "Ed25519",
+            "public_key": public_key,
+            "signature": signature,
+        }
+        parts[bundle.SIGNATURE] = canonical_bytes(signed)
+    parts[bundle.PAGE], parts[bundle.TABLE] = page(report, body), table(report)
+    return bundle.pack(parts | {name: files[name] for name in sorted(files)})
+
+
+async def _material(db: asyncpg.Connection, run: Run) -> Material:
+    loads = await read_loads(db, run.inputs.known_load)
+    registry = Replay(loads).registries[-1][1]
+    material = await read_material(db, run.inputs, registry, loads)
+    previous = await _previous(db, run)
+    drawn = sampled(run, registry, material, previous)
+    return replace(material, evidence=await read_evidence(db, [m for _, m in drawn]))
+
+
+async def _head(db: asyncpg.Connection, run: Run) -> Head:
+    kept = await db.fetchrow(SQL["report_of_run"], bytes.fromhex(run.digest))
+    number = kept["report"] if kept else await db.fetchval(SQL["next_report"])
+    return Head(number, f"tieout {version('tieout')}", await _previous(db, run))
+
+
+async def _previous(db: asyncpg.Connection, run: Run) -> Previous | None:
+    kept = await db.fetchrow(SQL["report_of_run"], bytes.fromhex(run.digest))
+    row = await db.fetchrow(SQL["previous_report"], run.inputs.as_of_slot, kept["report"] if kept else None)
+    return None if row is None else Previous(**row)
+
+
+async def _keep(db: asyncpg.Connection, head: Head, run: Run, body: bytes) -> None:
+    digest, run_digest = hashlib.sha256(body).digest(), bytes.fromhex(run.digest)
+    kept = await db.fetchrow(SQL["report_of_run"], run_digest)
+    if kept is not None:
+        if kept["body"].encode() != body:
+            was = hashlib.sha256(kept["body"].encode()).hexdigest()
+            raise NotReady(
+                f"report {head.report} was made as {was} and would now be {digest.hex()}: evidence was detached since, "
+                "or another version of tieout made it; the bundle kept then is the report"
+            )
+        return
+    await db.execute(
+        SQL["insert_report"], head.report, run_digest, run.inputs.as_of_slot, run.inputs.as_of_time,
+        run.inputs.known_load, str(run.verdict), head.previous.report if head.previous else None, digest, body.decode(),
+    )  # fmt: skip
+
+
+def _changed(run: Run, made: Run) -> str:
+    why = (
+        f"it was made by rules {run.rules}, this version has rules {made.rules}: reconcile again"
+        if run.rules != made.rules
+        else f"its digest is {run.digest}, the ledger and the files now give {made.digest}: tieout db verify"
+    )
+    return f"run {run.run} cannot be computed again: {why}"
+
+
+async def rebuild_bundle(database: Database, number: int) -> bytes:
+    """Return the bundle of a report that was made, with its first signature, built anew. Raises NotFound, NotReady."""
+    async with store.session(database) as db:
+        kept = await db.fetchrow(SQL["report_by_number"], number)
+        if kept is None:
+            raise NotFound(f"there is no report {number}: tieout report list")
+        run = await store.load_run(db, kept["run"])
+        assert run is not None, "a report has a run"
+        material = await _material(db, run)
+        made = recompute(material)
+        report, files = build(await _head(db, run), made, material)
+        body = canonical_bytes(report)
+        if body != kept["body"].encode():
+            raise NotReady(f"report {number} cannot be built again as it was: the bundle made then is the report")
+        signed = await db.fetchrow(SQL["first_signature"], number)
+    key, signature = (None, None) if signed is None else (signed["public_key"], signed["signature"])
+    return pack_report(body, files, key, signature)
+
+
+async def list_reports(database: Database, limit: int = 50) -> list[ReportInfo]:
+    """Return the last reports, the newest first."""
+    async with store.session(database) as db:
+        rows = await db.fetch(SQL["reports"], limit)
+    return [ReportInfo(**{**row, "signers": tuple(row["signers"] or ())}) for row in rows]

@@ -1,0 +1,192 @@
+"""The ledger's rows of one mint, up to a slot, as they travel in a bundle: lines of JSON, and back. Pure.
+
+Every event of the mint is there, not only those that cross the issuer's boundary: from them each
+account's balance follows, and is compared with the node's own figure. So a row left out shows.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tieout_reconcile.canonical import canonical_bytes
+from tieout_reconcile.chain import gap_of
+from tieout_reconcile.facts import Chain, Holding, Movement, MultiplierStep, OpenFinding, OwnerChange, Position
+from tieout_reconcile.registry import Registry, instant_text
+
+WITHHELD, CONFIDENTIAL = "withheld", "confidential"
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The mint's creation in the ledger."""
+
+    position: Position
+    decimals: int
+
+
+@dataclass(frozen=True, slots=True)
+class MintRows:
+    """All of one mint: proven ranges, creation, events, owner changes, multiplier steps, accounts at the slot.
+
+    ``accounts`` are the node's own figures: each account that the registry names or an event touched and
+    that is open at the slot.
+    """
+
+    mint: str
+    coverage: tuple[tuple[int, int], ...]
+    openings: tuple[Opening, ...]
+    events: tuple[Movement, ...]
+    owner_changes: tuple[OwnerChange, ...]
+    multipliers: tuple[MultiplierStep, ...]
+    accounts: tuple[Holding, ...]
+    findings: tuple[OpenFinding, ...] = ()
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield one line of JSON a row, in a fixed order."""
+        for first, last in self.coverage:
+            yield canonical_bytes({"coverage": [first, last]})
+        for opening in self.openings:
+            yield canonical_bytes({"opening": [*opening.position, opening.decimals]})
+        for e in self.events:
+            yield canonical_bytes({"event": [
+                *e.position, instant_text(e.at), e.signature, e.kind, e.source, e.source_owner, e.destination,
+                e.destination_owner, e.authority, e.authority_role, str(e.amount), str(e.fee), e.memo,
+            ]})  # fmt: skip
+        for c in self.owner_changes:
+            yield canonical_bytes(
+                {"owner_change": [*c.position, instant_text(c.at), c.signature, c.account, c.new_owner, c.authority]}
+            )
+        for m in self.multipliers:
+            yield canonical_bytes(
+                {"multiplier": [*m.position, instant_text(m.effective_at), m.bits.hex(), m.superseded_slot]}
+            )
+        for a in self.accounts:
+            yield canonical_bytes({"account": [a.account, a.owner, str(a.amount)]})
+        for f in self.findings:
+            yield canonical_bytes({"finding": [f.audit, f.subject, f.expected, f.found]})
+
+    def to_bytes(self) -> bytes:
+        """Return the file of this mint."""
+        return b"".join(line + b"\n" for line in self.lines())
+
+
+def mint_rows_of(mint: str, data: bytes) -> MintRows:
+    """Return the rows of a file. Raises ValueError, with the line, for what is no such row."""
+    found: dict[str, list[Any]] = {name: [] for name in _READERS}
+    for number, line in enumerate(data.splitlines(), 1):
+        try:
+            ((name, values),) = json.loads(line).items()
+            found[name].append(_READERS[name](values))
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as bad:
+            raise ValueError(f"line {number} is no row of a ledger: {bad}") from None
+    return MintRows(mint, *(tuple(found[name]) for name in _READERS))
+
+
+def _event(v: Sequence[Any]) -> Movement:
+    *place, at, signature, kind = v[:7]
+    source, source_owner, destination, destination_owner, authority, role, amount, fee, memo = v[7:]
+    return Movement(
+        Position(*place), datetime.fromisoformat(at), signature, kind, source, source_owner, destination,
+        destination_owner, authority, role, int(amount), int(fee), memo,
+    )  # fmt: skip
+
+
+def _multiplier(v: Sequence[Any]) -> MultiplierStep:
+    slot, tx_index, step, child, effective_at, bits, superseded = v
+    position = Position(slot, tx_index, step, child)
+    return MultiplierStep(position, datetime.fromisoformat(effective_at), bytes.fromhex(bits), superseded)
+
+
+_READERS: dict[str, Any] = {
+    "coverage": lambda v: (int(v[0]), int(v[1])),
+    "opening": lambda v: Opening(Position(*v[:4]), v[4]),
+    "event": _event,
+    "owner_change": lambda v: OwnerChange(Position(*v[:4]), datetime.fromisoformat(v[4]), *v[5:]),
+    "multiplier": _multiplier,
+    "account": lambda v: Holding(v[0], v[1], int(v[2])),
+    "finding": lambda v: OpenFinding(*v),
+}
+
+
+def known_range(rows: MintRows) -> tuple[int, int] | None:
+    """Return the proven range in which the mint was created: inside it balances are sums from nothing."""
+    slots = [o.position.slot for o in rows.openings]
+    ranges = [(a, b) for a, b in rows.coverage if any(a <= slot <= b for slot in slots)]
+    return max(ranges, default=None)
+
+
+def chain_of(rows: MintRows, registry: Registry, slot: int) -> Chain:
+    """Return the facts of the mint at a slot, as the database's functions give them."""
+    known = known_range(rows)
+    covered_to = max((last for _, last in rows.coverage), default=None)
+    gap = gap_of(known[0] if known else None, known[1] if known else None, covered_to, slot)
+    opened = [o for o in rows.openings if o.position.slot <= slot]
+    owners = {w.address for w in registry.wallets if w.kind == "owner"}
+    accounts = {w.address for w in registry.wallets if w.kind == "account"}
+    inside = known is not None and known[0] <= slot <= known[1]
+    return Chain(
+        gap,
+        max(opened, key=lambda o: o.position).decimals if opened else None,
+        supply_of(rows.events) if inside else None,
+        tuple(a for a in rows.accounts if a.owner in owners or a.account in accounts),
+        rows.events,
+        rows.owner_changes,
+        rows.multipliers,
+        rows.findings,
+    )
+
+
+def supply_of(events: Sequence[Movement]) -> int:
+    """Return what was minted less what was burned, raw."""
+    return sum(e.amount if e.kind == "mint" else -e.amount for e in events if e.kind in ("mint", "burn"))
+
+
+def replayed(events: Sequence[Movement]) -> dict[str, int]:
+    """Return the balances that the events add up to, by account, withheld fees and confidential ones among them."""
+    balances: dict[str, int] = {}
+
+    def add(account: str, amount: int) -> None:
+        balances[account] = balances.get(account, 0) + amount
+
+    for e in events:
+        source, destination = _sides(e)
+        if source is not None:
+            add(source, -e.amount)
+        if destination is not None:
+            add(destination, e.amount - e.fee)
+        if e.fee:
+            add(WITHHELD, e.fee)
+    return balances
+
+
+def _sides(event: Movement) -> tuple[str | None, str | None]:
+    """The accounts on both sides; what the views leave null is issuance, withheld or confidential by kind."""
+    match event.kind:
+        case "fee_withdrawal":
+            return WITHHELD, event.destination
+        case "confidential_deposit":
+            return event.source, CONFIDENTIAL
+        case "confidential_withdrawal":
+            return CONFIDENTIAL, event.destination
+        case _:
+            return event.source, event.destination
+
+
+def balance_differences(rows: MintRows) -> list[str]:
+    """Return where the events do not add up to the node's own figures; empty when they do, account by account."""
+    told = {a.account: a.amount for a in rows.accounts}
+    summed = replayed(rows.events)
+    odd = [a for a in sorted(told.keys() | summed.keys()) if a not in (WITHHELD, CONFIDENTIAL)]
+    wrong = [
+        f"{account}: its events add up to {summed.get(account, 0)} raw, "
+        + (f"the node said {told[account]}" if account in told else "and the bundle has no such account")
+        for account in odd
+        if summed.get(account, 0) != told.get(account, 0)
+    ]
+    hidden = summed.get(WITHHELD, 0) + summed.get(CONFIDENTIAL, 0)
+    outside, supply = sum(told.values()) + hidden, supply_of(rows.events)
+    if outside != supply:
+        wrong.append(f"the accounts hold {outside} raw, withheld and confidential included; the supply is {supply}")
+    return wrong

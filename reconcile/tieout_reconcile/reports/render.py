@@ -1,0 +1,198 @@
+"""The report for people: one self-contained page, and one table of figures. Pure, and derived from the report alone."""
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from html import escape
+from typing import Any
+
+from tieout_reconcile.exact import rounded_text
+from tieout_reconcile.results import finding_id
+
+_PLACES = 8
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884; --good: #0a6b3d; --bad: #a8201a; --open: #8a5a00 }
+@media (prefers-color-scheme: dark) { :root { --good: #6fd39f; --bad: #ff8f88; --open: #f0c060 } }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 0 auto; padding: 1rem }
+h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.5rem; border-bottom: 1px solid var(--line) }
+table { border-collapse: collapse; width: 100%; margin: .5rem 0 1.5rem; font-variant-numeric: tabular-nums }
+th, td { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line) }
+td.n, th.n { text-align: right } caption { text-align: left; font-weight: 600; padding: .5rem 0 }
+code { font-size: .8rem; overflow-wrap: anywhere } .wide { overflow-x: auto }
+.ties_out { color: var(--good) } .does_not_tie_out { color: var(--bad) } .incomplete { color: var(--open) }
+.note { border-left: 4px solid var(--line); padding-left: 1rem }
+@media print { body { max-width: none } h2 { break-after: avoid } tr { break-inside: avoid } }
+"""
+_FIGURES = (
+    ("supply", "supply, raw"),
+    ("inventory", "− inventory (treasury …), raw"),
+    ("in_transit", "− in transit (redemption …), raw"),
+    ("circulating", "= outside, raw"),
+    ("owed_returns", "+ returned, still owed, raw"),
+    ("owed_forced", "+ taken by force, still owed, raw"),
+    ("liability_raw", "= liability, raw"),
+    ("multiplier", "× multiplier in force"),
+    ("liability", "= liability, shares"),
+    ("custody", "settled custody, shares"),
+    ("unsettled", "unsettled trades, shares (never counted as settled)"),
+    ("difference", "custody − liability, shares"),
+)
+
+
+def page(report: Mapping[str, Any], body: bytes) -> bytes:
+    """Return the report as one HTML page, with nothing to load from anywhere."""
+    run, inputs = report["run"], report["run"]["inputs"]
+    verdict = run["verdict"]
+    title = f"Report {report['report']}: as of slot {inputs['as_of_slot']}, {inputs['as_of_time'] or 'time unknown'}"
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        f'<p><strong class="{escape(verdict)}">{escape(verdict.replace("_", " "))}</strong></p>',
+        f'<p class="note">{escape(report["statement"])}</p>',
+        _section("Figures", *(_instrument(i) for i in run["instruments"])),
+        _section("Breaks", _findings([f for f in run["findings"] if f["severity"] == "break"], "no break")),
+        _section("Explained", _findings([f for f in run["findings"] if f["severity"] != "break"], "nothing")),
+        _section("Roll-forward", *(_rolled(r, report["previous"]) for r in report["roll_forward"])),
+        _section("Population", _population(report["population"])),
+        _section("Changes of the registry since the report before", _changes(report["registry_changes"])),
+        _section("Sample", _sample(report["sample"])),
+        _section("What it was computed from", _inputs(report, body)),
+    ]
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
+    head += f"<style>{_STYLE}</style>"
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'.encode()
+
+
+def table(report: Mapping[str, Any]) -> bytes:
+    """Return the figures as CSV: one line a figure, exact."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(("symbol", "figure", "value"))
+    for instrument in report["run"]["instruments"]:
+        for name in ("verdict", *(name for name, _ in _FIGURES), "tolerance_short", "tolerance_over"):
+            value = instrument[name]
+            writer.writerow((instrument["symbol"], name, "unknown" if value is None else value))
+    return out.getvalue().encode()
+
+
+def _section(title: str, *parts: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>"
+
+
+def _table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table; a column whose name ends in ``>`` is set to the right."""
+    classes = [' class="n"' if c.endswith(">") else "" for c in columns]
+    head = "".join(f'<th scope="col"{k}>{escape(c.rstrip(">"))}</th>' for c, k in zip(columns, classes, strict=True))
+    lines = "".join(
+        f"<tr>{''.join(f'<td{k}>{escape(str(cell))}</td>' for cell, k in zip(row, classes, strict=True))}</tr>"
+        for row in rows
+    )
+    title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return f'<div class="wide"><table>{title}<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
+
+
+def _number(text: str | None) -> str:
+    return "unknown" if text is None else rounded_text(Fraction(text), _PLACES)
+
+
+def _instrument(result: Mapping[str, Any]) -> str:
+    title = f"{result['symbol']} ({result['isin']}): {result['verdict'].replace('_', ' ')}"
+    rows = [(label, _number(result[name])) for name, label in _FIGURES]
+    accounts = [
+        (a["custodian"], a["account"], _number(a["shares"]), a["as_of"] or "", a["problem"] or "")
+        for a in result["accounts"]
+    ]
+    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in result["reasons"])
+    return (
+        _table(title, ("", "figure>"), rows)
+        + f"<p>Tolerance: {escape(result['tolerance_derivation'])}.</p>"
+        + _table("Custody", ("custodian", "account", "shares>", "as of", ""), accounts)
+        + _trades(result["trades"])
+        + (f"<ul>{reasons}</ul>" if reasons else "")
+    )
+
+
+def _trades(trades: Sequence[Mapping[str, Any]]) -> str:
+    if not trades:
+        return ""
+    rows = ((t["custodian"], t["account"], t["reference"], _number(t["shares"]), t["settles_on"]) for t in trades)
+    return _table("Unsettled trades", ("custodian", "account", "reference", "shares>", "settles on"), rows)
+
+
+def _findings(findings: Sequence[Mapping[str, Any]], none: str) -> str:
+    if not findings:
+        return f"<p>{escape(none)}</p>"
+    rows = ((finding_id(f["key"]), f"{f['code']} {f['name']}", f["symbol"], f["summary"]) for f in findings)
+    return _table("", ("id", "code", "instrument", "what"), rows)
+
+
+def _rolled(rolled: Mapping[str, Any], previous: Mapping[str, Any] | None) -> str:
+    supply, raw, shares = rolled["supply"], rolled["outside_raw"], rolled["outside_shares"]
+    since = "the mint's creation" if previous is None else f"report {previous['report']}, slot {previous['as_of_slot']}"
+    moved = [
+        (f"{'+' if m['direction'] == 'out' else '−'} {m['kind'].replace('_', ' ')} ({m['count']})", m["raw"])
+        for m in raw["moved"]
+    ]
+    steps = [
+        (f"+ multiplier {_number(s['from'])} → {_number(s['to'])} over {s['outside_raw']} raw", _number(s["shares"]))
+        for s in shares["multiplier_steps"]
+    ]
+    return (
+        _table(f"{rolled['symbol']} since {since}: supply, raw", ("", "raw>"), [
+            ("opening", supply["opening"]), ("+ minted", supply["minted"]), ("− burned", supply["burned"]),
+            ("= closing", supply["closing"]),
+        ])
+        + _table(f"{rolled['symbol']}: outside the issuer's wallets, raw", ("", "raw>"), [
+            ("opening", raw["opening"]), *moved, ("unexplained", raw["unexplained"]), ("= closing", raw["closing"]),
+        ])
+        + _table(f"{rolled['symbol']}: the same in shares", ("", "shares>"), [
+            ("opening", _number(shares["opening"])), ("+ moved, each at its own multiplier", _number(shares["moved"])),
+            *steps, ("unexplained", _number(shares["unexplained"])), ("= closing", _number(shares["closing"])),
+        ])
+    )  # fmt: skip
+
+
+def _population(population: Mapping[str, Any]) -> str:
+    rows = (
+        (p["symbol"], p["mint"], "not proven" if p["proven"] is None else f"{p['proven'][0]}–{p['proven'][1]}",
+         p["events"], p["accounts"])
+        for p in population["registered"]
+    )  # fmt: skip
+    others = population["indexed_but_not_registered"]
+    text = "none" if not others else ", ".join(others)
+    return _table("Registered mints", ("symbol", "mint", "proven slots", "events>", "accounts>"), rows) + (
+        f"<p>Indexed, but not registered: <code>{escape(text)}</code></p>"
+    )
+
+
+def _changes(changes: Sequence[Mapping[str, Any]]) -> str:
+    if not changes:
+        return "<p>none</p>"
+    return _table("", ("", "what"), ((c["action"], c["what"]) for c in changes))
+
+
+def _sample(sample: Mapping[str, Any]) -> str:
+    rows = (
+        (m["symbol"], m["slot"], m["kind"], m["raw"], m["signature"], m["evidence"] or "detached")
+        for m in sample["movements"]
+    )
+    return (
+        f"<p>Drawn by the seed <code>{escape(sample['seed'])}</code>, which the cut-off block gives: anybody can draw "
+        "it again.</p>"
+    ) + _table("", ("instrument", "slot>", "kind", "raw>", "transaction", "evidence"), rows)
+
+
+def _inputs(report: Mapping[str, Any], body: bytes) -> str:
+    inputs = report["run"]["inputs"]
+    previous = report["previous"]
+    rows = [
+        ("this report, SHA-256", hashlib.sha256(body).hexdigest()),
+        ("the report before, SHA-256", "none" if previous is None else previous["sha256"]),
+        ("rules, software", f"{report['run']['rules']}, {report['software']}"),
+        *((name.replace("_", " "), "unknown" if value is None else value) for name, value in inputs.items()),
+    ]
+    return _table("", ("", ""), rows) + (
+        "<p>To verify: <code>tieout report verify FILE --trust PUBLIC_KEY</code>. It computes every figure again from "
+        "the bundle that holds this page, and needs neither node nor database.</p>"
+    )

@@ -1,0 +1,267 @@
+"""Verification offline: the whole report computed again from its bundle. Neither node nor database is asked."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tieout_reconcile.canonical import canonical_bytes, from_plain, to_plain
+from tieout_reconcile.errors import BadInput
+from tieout_reconcile.loads import Load
+from tieout_reconcile.reports import bundle, signing
+from tieout_reconcile.reports.build import (
+    REPORT_RULES,
+    SCHEMA,
+    Batch,
+    Head,
+    Material,
+    Previous,
+    build,
+    recompute,
+)
+from tieout_reconcile.reports.mint_rows import MintRows, balance_differences, mint_rows_of
+from tieout_reconcile.reports.render import page, table
+from tieout_reconcile.results import RULES, Inputs, Run
+
+_SHOWN_DIFFERENCES = 3
+_SHOWN_CHARACTERS = 60
+_RENDERED = frozenset({bundle.REPORT, bundle.SIGNATURE, bundle.PAGE, bundle.TABLE})
+_HASH_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was checked: whether it holds, and what was seen."""
+
+    name: str
+    holds: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The outcome: every check, and the report as the bundle has it (None: it is no report at all)."""
+
+    checks: tuple[Check, ...]
+    report: dict[str, Any] | None
+
+    @property
+    def holds(self) -> bool:
+        """Whether every check held."""
+        return all(check.holds for check in self.checks)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        report = self.report or {}
+        run = report.get("run", {})
+        return {
+            "verified": self.holds,
+            "checks": [{"name": c.name, "holds": c.holds, "text": c.text} for c in self.checks],
+            "report": report.get("report"),
+            "verdict": run.get("verdict"),
+            "as_of_slot": run.get("inputs", {}).get("as_of_slot"),
+            "registry_changes": report.get("registry_changes", []),
+        }
+
+
+class _Broken(Exception):
+    """A check failed so that the next ones have nothing to stand on."""
+
+
+def verify_report(path: Path | str, trusted: str | None = None, previous: Path | str | None = None) -> Verified:
+    """Check a bundle: origin, files, completeness, and the figures by computing them again.
+
+    ``trusted`` is the public key (base58) that the verifier knows to be the issuer's; without it the origin
+    is not verified. ``previous`` is the bundle of the report before. Raises BadInput for what is no bundle.
+    """
+    files = bundle.unpack(path)
+    body = files.get(bundle.REPORT)
+    if body is None:
+        raise BadInput(str(path), [f"it is no bundle of a report: {bundle.REPORT} is not in it"])
+    report = _report(str(path), body)
+    checks = [_origin(files, body, trusted)]
+    if previous is not None:
+        checks.append(_chained(report, bundle.unpack(previous)))
+    try:
+        checks += _contents(files, report, body)
+    except _Broken as broken:
+        checks.append(Check("computed", False, str(broken)))
+    except (BadInput, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as bad:
+        # whatever a hostile bundle holds, it is a failed check and no failure of the verifier
+        checks.append(
+            Check("computed", False, f"the report cannot be computed from it: {str(bad) or type(bad).__name__}")
+        )
+    return Verified(tuple(checks), report)
+
+
+def _report(path: str, body: bytes) -> dict[str, Any]:
+    try:
+        report = json.loads(body)
+        if not isinstance(report, dict) or report.get("schema") != SCHEMA:
+            raise ValueError(f"its schema is not {SCHEMA}")
+        if canonical_bytes(report) != body:
+            raise ValueError("it is not in canonical form (RFC 8785)")
+    except (ValueError, TypeError, RecursionError) as bad:
+        raise BadInput(path, [f"{bundle.REPORT} is no report: {bad}"]) from None
+    return report
+
+
+def _origin(files: Mapping[str, bytes], body: bytes, trusted: str | None) -> Check:
+    try:
+        signed = json.loads(files[bundle.SIGNATURE])
+        key, signature = signed["public_key"], signed["signature"]
+        valid = isinstance(key, str) and isinstance(signature, str) and signing.is_signed_by(key, signature, body)
+    except KeyError:
+        return Check("origin", False, "origin not verified: the bundle is not signed")
+    except (ValueError, TypeError, RecursionError):
+        return Check("origin", False, "origin not verified: its signature cannot be read")
+    if not valid:
+        return Check("origin", False, "the signature is not that key's over this report: it was changed after signing")
+    if trusted is None:
+        return Check("origin", False, f"origin not verified: signed by {key}; give the key that you trust (--trust)")
+    if key != trusted:
+        return Check("origin", False, f"signed by {key}, not by the trusted key {trusted}")
+    return Check("origin", True, f"signed by the trusted key {key}")
+
+
+def _chained(report: dict[str, Any], files: Mapping[str, bytes]) -> Check:
+    digest = hashlib.sha256(files.get(bundle.REPORT, b"")).hexdigest()
+    named = (report.get("previous") or {}).get("sha256")
+    holds = digest == named
+    said = "no report" if named is None else named
+    return Check("previous", holds, f"it follows {said}" + ("" if holds else f"; the bundle given is {digest}"))
+
+
+def _contents(files: Mapping[str, bytes], report: dict[str, Any], body: bytes) -> Iterator[Check]:
+    if (rules := (report["rules"], report["run"]["rules"])) != (REPORT_RULES, RULES):
+        raise _Broken(
+            f"it was made by rules {rules}; this version has {(REPORT_RULES, RULES)}: verify with {report['software']}"
+        )
+    yield _manifest(files, report["files"])
+    material = _material(files, report)
+    yield _loads(material, report)
+    yield _batches(material, report)
+    yield from _mints(material)
+    yield _sample(material, report)
+    made = recompute(material)
+    said = from_plain(Run, report["run"])
+    yield Check(
+        "figures",
+        made.canonical_json() == said.canonical_json() and canonical_bytes(report["run"]) == made.canonical_json(),
+        f"computed again: verdict {made.verdict}, {len(made.breaks)} breaks, run {made.digest}"
+        + _differences(report["run"], made.to_json()),
+    )
+    again, made_files = build(_head(report), made, material)
+    same = canonical_bytes(again) == body and all(files.get(n) == data for n, data in made_files.items())
+    yield Check("report", same, "the whole report, byte for byte" + _differences(report, again))
+    readable = files.get(bundle.PAGE) == page(report, body) and files.get(bundle.TABLE) == table(report)
+    yield Check("pages", readable, "the page and the table say what the report says")
+
+
+def _manifest(files: Mapping[str, bytes], listed: Mapping[str, str]) -> Check:
+    missing = sorted(listed.keys() - files.keys())
+    extra = sorted(files.keys() - listed.keys() - _RENDERED)
+    wrong = sorted(n for n in listed.keys() & files.keys() if hashlib.sha256(files[n]).hexdigest() != listed[n])
+    sorts = (("missing", missing), ("not listed", extra), ("changed", wrong))
+    faults = [f"{what}: {', '.join(names[:_SHOWN_DIFFERENCES])}" for what, names in sorts if names]
+    return Check("files", not faults, "; ".join(faults) or f"{len(listed)} files have the digests that were signed")
+
+
+def _loads(material: Material, report: dict[str, Any]) -> Check:
+    numbers = [load.load for load in material.loads]
+    known = report["run"]["inputs"]["known_load"]
+    holes = sorted(set(range(1, known + 1)) - set(numbers))
+    if holes or numbers != list(range(1, known + 1)):
+        lacking = ", ".join(map(str, holes[:_SHOWN_DIFFERENCES]))
+        return Check("loads", False, f"of {known} files of the business these are missing or out of order: {lacking}")
+    return Check("loads", True, f"all {known} files of the business, numbered without a gap")
+
+
+def _batches(material: Material, report: dict[str, Any]) -> Check:
+    prev, number = bytes(_HASH_BYTES), 1
+    for batch in material.batches:
+        if not batch.follows(prev, number):
+            return Check("batches", False, f"the hash chain of the ledger's commits breaks at batch {batch.batch}")
+        prev, number = batch.hash, number + 1
+    head = report["run"]["inputs"]["batch_hash"]
+    holds = bool(material.batches) and head == prev.hex()
+    return Check("batches", holds, f"{number - 1} commits of the ledger, chained up to {head}")
+
+
+def _mints(material: Material) -> Iterator[Check]:
+    for mint, rows in sorted(material.mints.items()):
+        wrong = balance_differences(rows) if rows.openings else []
+        text = (
+            f"{mint}: {len(rows.events)} events add up to the balances of {len(rows.accounts)} accounts and the supply"
+        )
+        if wrong:
+            text = f"{mint} is not complete: " + "; ".join(wrong[:_SHOWN_DIFFERENCES])
+        yield Check("complete", not wrong, text)
+
+
+def _sample(material: Material, report: dict[str, Any]) -> Check:
+    lines = report["sample"]["movements"]
+    lacking = [line["signature"] for line in lines if line["evidence"] is None]
+    for line in lines:
+        body = material.evidence.get((line["slot"], line["tx_index"]))
+        if body is None:
+            continue
+        if line["signature"] not in json.loads(body)["transaction"]["signatures"]:
+            return Check("sample", False, f"the evidence of {line['signature']} is of another transaction")
+    text = f"{len(lines) - len(lacking)} of {len(lines)} sampled movements have the node's answer"
+    return Check("sample", True, text + (f"; not in the database any more: {len(lacking)}" if lacking else ""))
+
+
+def _material(files: Mapping[str, bytes], report: dict[str, Any]) -> Material:
+    index = json.loads(files[bundle.INDEX])
+    loads = [_load(files, line) for line in json.loads(files[bundle.LOADS])["loads"]]
+    mints: dict[str, MintRows] = {}
+    for line in report["population"]["registered"]:
+        mint = line["mint"]
+        mints[mint] = mint_rows_of(mint, files[bundle.mint_name(mint)])
+    batches = [from_plain(Batch, json.loads(line)) for line in files[bundle.BATCHES].splitlines()]
+    evidence = {}
+    for line in report["sample"]["movements"]:
+        name = bundle.evidence_name(line["slot"], line["tx_index"])
+        if line["evidence"] is not None:
+            evidence[line["slot"], line["tx_index"]] = files[name]
+    inputs = from_plain(Inputs, report["run"]["inputs"])
+    if canonical_bytes(to_plain(inputs)) != canonical_bytes(report["run"]["inputs"]):
+        raise _Broken("its inputs hold more than this version knows")
+    return Material(inputs, tuple(loads), mints, tuple(index["tracked"]), tuple(batches), evidence)
+
+
+def _load(files: Mapping[str, bytes], line: dict[str, Any]) -> Load:
+    load = Load(line["load"], line["kind"], line["name"], line["format"], line["declared"],
+                files[bundle.load_name(line["load"])])  # fmt: skip
+    if load.sha256.hex() != line["sha256"]:
+        raise _Broken(f"load {load.load} ({load.name}) is not the file that was signed")
+    return load
+
+
+def _head(report: dict[str, Any]) -> Head:
+    previous = report["previous"]
+    return Head(report["report"], report["software"], None if previous is None else from_plain(Previous, previous))
+
+
+def _differences(said: Any, made: Any) -> str:
+    found = list(_walk(said, made, ""))[:_SHOWN_DIFFERENCES]
+    return "".join(f"; {place or 'the whole'}: it says {one}, computed {other}" for place, one, other in found)
+
+
+def _walk(said: Any, made: Any, place: str) -> Iterator[tuple[str, str, str]]:
+    if isinstance(said, dict) and isinstance(made, dict):
+        for key in sorted(said.keys() | made.keys()):
+            yield from _walk(said.get(key), made.get(key), f"{place}.{key}".lstrip("."))
+    elif isinstance(said, list) and isinstance(made, list) and len(said) == len(made):
+        for number, (one, other) in enumerate(zip(said, made, strict=True)):
+            yield from _walk(one, other, f"{place}[{number}]")
+    elif said != made:
+        yield place, _short(said), _short(made)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=True, default=str)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"

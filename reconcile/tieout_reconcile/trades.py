@@ -1,0 +1,132 @@
+"""Trades from CSV: what a custodian or broker has bought or sold for an account and not delivered yet.
+
+Columns: ``custodian, account, isin, reference, side`` (buy, sell), ``quantity`` (shares), ``traded_at`` (an
+instant with its zone), ``settles_on`` (the contractual settlement day), ``status`` (pending, settled, failed,
+cancelled) and, unless pending, ``status_at``. The same reference again is a new version of the trade.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from fractions import Fraction
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from tieout_reconcile.canonical import to_plain
+from tieout_reconcile.exact import parse_quantity
+from tieout_reconcile.files import InputFile, Problems, Row, choice, csv_rows, parse_instant, shown
+from tieout_reconcile.registry import Registry
+
+REQUIRED = frozenset({
+    "custodian", "account", "isin", "reference", "side", "quantity", "traded_at", "settles_on", "status",
+})  # fmt: skip
+OPTIONAL = frozenset({"status_at"})
+SIDES = ("buy", "sell")
+STATUSES = ("pending", "settled", "failed", "cancelled")
+SETTLEMENT_ZONE = ZoneInfo("America/New_York")
+"""Whose days settlement days are: those of the depository of the shares."""
+_REFERENCE = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One version of a trade."""
+
+    line: int
+    custodian: str
+    account: str
+    isin: str
+    reference: str
+    side: str
+    quantity: Fraction
+    traded_at: datetime
+    settles_on: date
+    status: str
+    status_at: datetime | None
+
+    def status_as_of(self, at: datetime) -> str:
+        """Return the status at an instant: what became of it later was still pending."""
+        return "pending" if self.status_at is not None and self.status_at > at else self.status
+
+    def is_unsettled(self, at: datetime) -> bool:
+        """Whether it counts as unsettled: traded, still pending, and its settlement day has not come."""
+        return self.traded_at <= at and self.status_as_of(at) == "pending" and not self.is_due(at)
+
+    def is_due(self, at: datetime) -> bool:
+        """Whether its settlement day has come, by the depository's calendar."""
+        return at.astimezone(SETTLEMENT_ZONE).date() >= self.settles_on
+
+    @property
+    def signed(self) -> Fraction:
+        """The shares that will come, below zero those that will go."""
+        return self.quantity if self.side == "buy" else -self.quantity
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values; quantities as text."""
+        return to_plain(self) | {"settles_on": self.settles_on.isoformat()}
+
+    def same_content(self, other: "Trade") -> bool:
+        """Whether two versions say the same; the line in the file does not count."""
+        return replace(self, line=0) == replace(other, line=0)
+
+
+def parse_trades(file: InputFile, registry: Registry) -> list[Trade]:
+    """Return the trades of a file. Raises BadInput with the line of each fault."""
+    problems = Problems(file.name)
+    accounts = {(c.custodian, a.account) for c in registry.custodians for a in c.accounts}
+    isins = {i.isin for i in registry.instruments}
+    lines: dict[tuple[str, str], int] = {}
+    trades = []
+    for row in csv_rows(file, REQUIRED, OPTIONAL, problems):
+        trade = _trade(row, accounts, isins)
+        if trade is None:
+            continue
+        key = (trade.custodian, trade.reference)
+        if key in lines:
+            row.fault(f"reference {shown(trade.reference)} is that of line {lines[key]} again")
+        lines.setdefault(key, row.line)
+        trades.append(trade)
+    problems.refuse_if_any()
+    return trades
+
+
+def _trade(row: Row, accounts: set[tuple[str, str]], isins: set[str]) -> Trade | None:
+    custodian, account, isin = row.get("custodian"), row.get("account"), row.get("isin")
+    if (custodian, account) not in accounts:
+        row.fault(f"account {shown(account)} at custodian {shown(custodian)} is not in the registry")
+    if isin not in isins:
+        row.fault(f"isin {shown(isin)} belongs to no instrument of the registry (B7 UNMAPPED_IDENTIFIER)")
+    reference, quantity = row.parsed("reference", _reference), row.parsed("quantity", parse_quantity)
+    side, status = row.parsed("side", choice(*SIDES)), row.parsed("status", choice(*STATUSES))
+    traded_at, settles_on = row.parsed("traded_at", parse_instant), row.parsed("settles_on", _day)
+    status_at = row.optional("status_at", parse_instant)
+    if quantity == 0:
+        row.fault("is a trade of nothing: its quantity is 0")
+    if status is not None and (status == "pending") is (status_at is not None):
+        row.fault("gives a status_at and is pending" if status_at else f"is {status} and has no status_at")
+    if status_at is not None and traded_at is not None and status_at < traded_at:
+        row.fault(f"status_at {status_at} is before traded_at {traded_at}")
+    if traded_at is not None and settles_on is not None:
+        traded_on = traded_at.astimezone(SETTLEMENT_ZONE).date()
+        if settles_on < traded_on:
+            row.fault(f"settles_on {settles_on} is before the trade day {traded_on}")
+    if reference is None or quantity is None or side is None or status is None:
+        return None
+    if traded_at is None or settles_on is None:
+        return None
+    return Trade(
+        row.line, custodian, account, isin, reference, side, quantity, traded_at, settles_on, status, status_at
+    )
+
+
+def _reference(text: str) -> str:
+    if not _REFERENCE.fullmatch(text):
+        raise ValueError("is no reference: 1 to 128 visible ASCII characters, no spaces")
+    return text
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ValueError("is no day like 2026-11-24") from None

@@ -1,0 +1,215 @@
+"""Work on breaks, stored: each action by an authenticated person, logged in the audit chain with its signature."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from typing import Any
+
+import asyncpg
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tieout_database import Queries, append_audit, clean_text
+from tieout_reconcile import store
+from tieout_reconcile.canonical import canonical_bytes, to_plain
+from tieout_reconcile.errors import NotAllowed, NotFound
+from tieout_reconcile.exact import exact_decimal
+from tieout_reconcile.reports import signing
+from tieout_reconcile.results import Finding, Run
+from tieout_reconcile.store import Database
+from tieout_reconcile.workflow import (
+    NOTE_CHARACTERS_MAX,
+    Action,
+    Age,
+    Case,
+    Evidence,
+    Kind,
+    Person,
+    Wish,
+    Work,
+    age_of,
+    refuse_unless_allowed,
+    work_of,
+)
+
+SQL = Queries("tieout_reconcile", "working.sql")
+
+Identity = Ed25519PrivateKey | str
+"""Who acts: a personal key, which signs the action, or the name that a session has authenticated (the desk)."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkedBreak:
+    """A break of a run with its age and the work on it. ``unexplained`` is what no accepted line explains."""
+
+    finding: Finding
+    age: Age | None
+    first_run: int | None
+    work: Work
+    actions: tuple[Action, ...]
+
+    @property
+    def unexplained(self) -> Fraction | None:
+        """The quantity that no accepted line explains, in shares; None for a break without one."""
+        return None if self.finding.shares is None else abs(self.finding.shares) - self.work.explained_shares
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values: the finding's, and beside them age and work."""
+        work = {"status": self.work.status, "assignee": self.work.assignee,
+                "pending": None if self.work.pending is None else self.work.pending.to_json(),
+                "accepted": [a.to_json() for a in self.work.accepted],
+                "unexplained": None if self.unexplained is None else str(exact_decimal(self.unexplained))}  # fmt: skip
+        age = None if self.age is None else to_plain(self.age)
+        return self.finding.to_json() | {"age": age, "first_run": self.first_run, "work": work}
+
+
+async def worked_breaks(database: Database, number: int | None = None) -> list[WorkedBreak]:
+    """Return the breaks of a run (the latest by default) with age and work. Raises NotFound."""
+    async with store.session(database) as db:
+        run = await _run(db, number)
+        return await _worked(db, run, run.breaks)
+
+
+async def worked_break(database: Database, identity: str, number: int | None = None) -> WorkedBreak:
+    """Return one break by its id (a beginning is enough) or its key. Raises NotFound."""
+    async with store.session(database) as db:
+        run = await _run(db, number)
+        return (await _worked(db, run, [_named(run, identity)]))[0]
+
+
+async def act(database: Database, wish: Wish, identity: Identity, *, after: int | None = None) -> WorkedBreak:
+    """Do what somebody wishes, if they may, and return the break as it then stands.
+
+    ``wish.key`` may be the break's id. ``after`` is the last action on the break that they had seen: if
+    there is a later one they decide on what they did not see, or send the same form again, and are
+    refused. Raises NotAllowed (why, and what to do), NotFound.
+    """
+    async with store.session(database) as db, db.transaction():
+        await db.execute(SQL["lock_actions"])
+        run = await _run(db, None)
+        finding = _named(run, wish.key)
+        people = await people_of(db)
+        person = _person(identity, people)
+        actions = await _actions(db, [finding.key])
+        last = actions[-1].action if actions else 0
+        if after is not None and after != last:
+            raise NotAllowed(f"something was done on this break since (action {last}): look at it again, then decide")
+        wish = _cleaned(wish, finding.key)
+        # a decision rests on the document that the proposal named, whatever the client sends
+        proposed = next((a.document for a in actions if a.action == wish.proposal), None)
+        evidence = await _evidence(db, wish.document if wish.kind is Kind.PROPOSE else proposed)
+        now: datetime = await db.fetchval(SQL["now"])
+        refuse_unless_allowed(wish, person, Case(finding.key, finding.shares, tuple(actions), evidence, now), people)
+        await _store(db, wish, person, identity, actions)
+        return (await _worked(db, run, [finding]))[0]
+
+
+def _cleaned(wish: Wish, key: str) -> Wish:
+    note = None if wish.note is None else clean_text(wish.note, NOTE_CHARACTERS_MAX + 1)[0]
+    return Wish(
+        key, wish.kind, note, wish.assignee, wish.line, wish.document, wish.shares, wish.expires_at, wish.proposal
+    )
+
+
+async def _store(
+    db: asyncpg.Connection, wish: Wish, person: Person, identity: Identity, actions: Sequence[Action]
+) -> None:
+    after = actions[-1].action if actions else 0
+    body = canonical_bytes(wish.body(person.name, after, await db.fetchval(SQL["genesis_hash"])))
+    signature = None if isinstance(identity, str) else signing.sign(identity, body)
+    details = {"body": body.decode(), "signature": signature}
+    entry = await append_audit(db, person.name, f"break.{wish.kind}", wish.key, details)
+    head = await db.fetchrow(SQL["next_action"])
+    assert head is not None, "an aggregate has one row"
+    await db.execute(
+        SQL["insert_action"], head["action"], wish.key, str(wish.kind), person.name, head["at"], wish.note,
+        wish.assignee, wish.line, wish.document, None if wish.shares is None else exact_decimal(wish.shares),
+        wish.expires_at, wish.proposal, signature, body.decode(), entry,
+    )  # fmt: skip
+
+
+async def people_of(db: asyncpg.Connection) -> list[Person]:
+    """Return everybody who was ever named, in their newest version."""
+    return [Person(row["name"], tuple(row["roles"]), row["public_key"]) for row in await db.fetch(SQL["people"])]
+
+
+def _person(identity: Identity, people: Sequence[Person]) -> Person:
+    if isinstance(identity, str):
+        found = [p for p in people if p.name == identity]
+        who = identity
+    else:
+        who = signing.public_text(identity)
+        found = [p for p in people if p.public_key == who]
+    if not found:
+        raise NotAllowed(f"the key {who} belongs to nobody here: an admin adds its owner (tieout people add)")
+    return found[0]
+
+
+async def sign_load(db: asyncpg.Connection, load: int, sha256: bytes, key: Ed25519PrivateKey) -> str:
+    """Record who handed in a file, in the transaction that stores it; return the name. Raises NotAllowed."""
+    person = _person(key, await people_of(db))
+    if "preparer" not in person.roles:
+        raise NotAllowed(f"{person.name} has not the role preparer, which handing in a file under a name needs")
+    signature = signing.sign(key, b"tieout/load/1\n" + sha256)
+    details = {"sha256": sha256.hex(), "signature": signature}
+    entry = await append_audit(db, person.name, "load.import", str(load), details)
+    await db.execute(SQL["insert_load_actor"], load, person.name, entry)
+    return person.name
+
+
+async def verify_signatures(database: Database) -> list[str]:
+    """Return what does not hold among the signatures of actions: each is checked against its actor's key."""
+    async with store.session(database) as db:
+        rows = await db.fetch(SQL["signed_actions"])
+    return [
+        f"action {row['action']}: the signature is not {row['actor']}'s over what is stored"
+        for row in rows
+        if not signing.is_signed_by(row["public_key"] or "", row["signature"], row["body"].encode())
+    ]
+
+
+async def _run(db: asyncpg.Connection, number: int | None) -> Run:
+    run = await store.load_run(db, number)
+    if run is None:
+        raise NotFound("nothing was reconciled yet: tieout reconcile run")
+    return run
+
+
+def _named(run: Run, identity: str) -> Finding:
+    found = [f for f in run.breaks if f.key == identity or (identity and f.id.startswith(identity))]
+    if len(found) != 1:
+        raise NotFound(f"{identity!r} names {len(found)} breaks of run {run.run}, not one: tieout breaks list")
+    return found[0]
+
+
+async def _worked(db: asyncpg.Connection, run: Run, findings: Sequence[Finding]) -> list[WorkedBreak]:
+    keys = [f.key for f in findings]
+    lives = {row["key"]: row for row in await db.fetch(SQL["lives"], keys)}
+    by_key: dict[str, list[Action]] = {}
+    for action in await _actions(db, keys):
+        by_key.setdefault(action.key, []).append(action)
+    now: datetime = await db.fetchval(SQL["now"])
+    worked = []
+    for finding in findings:
+        life, actions = lives.get(finding.key), tuple(by_key.get(finding.key, ()))
+        since = finding.at or (life["event_at"] if life else None)
+        first = life["first_run"] if life else None
+        age = age_of(since, run.inputs.as_of_time)
+        worked.append(WorkedBreak(finding, age, first, work_of(actions, now), actions))
+    return worked
+
+
+async def _actions(db: asyncpg.Connection, keys: Sequence[str]) -> list[Action]:
+    return [
+        Action(**{
+            **row,
+            "kind": Kind(row["kind"]),
+            "shares": None if row["shares"] is None else Fraction(row["shares"]),
+        })
+        for row in await db.fetch(SQL["actions"], list(keys))
+    ]  # fmt: skip
+
+
+async def _evidence(db: asyncpg.Connection, load: int | None) -> Evidence | None:
+    row = None if load is None else await db.fetchrow(SQL["evidence"], load)
+    return None if row is None else Evidence(row["load"], row["importer"], tuple(row["used_by"]))

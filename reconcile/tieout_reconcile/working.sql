@@ -1,0 +1,45 @@
+-- Queries of the work on breaks. Schema access is read through its view.
+
+-- name: lock_actions
+select pg_advisory_xact_lock(7401685241)
+
+-- name: people
+select name, roles, public_key from access.people order by name
+
+-- name: actions
+select action, key, kind, actor, at, note, assignee, line, document, shares, expires_at, proposal
+from recon.break_actions where key = any($1::text[]) order by action
+
+-- name: evidence
+select l.load, a.actor as importer,
+       array(select distinct p.key from recon.break_actions p
+             where p.document = l.load and p.kind = 'propose'
+               and not exists (select from recon.break_actions r where r.proposal = p.action and r.kind = 'reject')
+             order by p.key) as used_by
+from recon.loads l left join recon.load_actors a using (load) where l.load = $1
+
+-- name: lives
+select key, event_at, first_run, last_run, first_ran_at from recon.break_lives where key = any($1::text[])
+
+-- name: next_action
+select coalesce(max(action), 0) + 1 as action, clock_timestamp() as at from recon.break_action_row
+
+-- name: insert_action
+insert into recon.break_action_row
+    (action, key, kind, actor, at, note, assignee, line, document, shares, expires_at, proposal, signature, body, entry)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+
+-- name: signed_actions
+select a.action, a.actor, a.signature, a.body, p.public_key
+from recon.break_actions a
+left join access.people p on p.name = a.actor
+where a.signature is not null order by a.action
+
+-- name: insert_load_actor
+insert into recon.load_actor_row (load, actor, entry) values ($1, $2, $3)
+
+-- name: genesis_hash
+select genesis_hash from ledger.cluster
+
+-- name: now
+select clock_timestamp()

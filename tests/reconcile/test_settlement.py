@@ -1,0 +1,135 @@
+"""Unsettled trades: a gap that they equal ties out in settlement, until the day on which they should have settled."""
+
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
+
+import pytest
+
+import tieout_reconcile
+from reconcile.builders import ISIN, ONE, T0, Book, codes, iso, issue, memo
+from tieout_reconcile import BadInput, Verdict
+from tieout_reconcile.trades import Trade
+
+HEADER = "custodian,account,isin,reference,side,quantity,traded_at,settles_on,status,status_at"
+TODAY = date(2026, 11, 2)
+TOMORROW = TODAY + timedelta(days=1)
+
+
+def row(reference: str = "T-1", quantity: str = "10.5", side: str = "buy", **more: str) -> str:
+    values = {"traded_at": iso(15), "settles_on": TOMORROW.isoformat(), "status": "pending", "status_at": "", **more}
+    tail = ",".join(values[name] for name in ("traded_at", "settles_on", "status", "status_at"))
+    return f"alpaca,ITN-1,{ISIN},{reference},{side},{quantity},{tail}"
+
+
+async def trades(book: Book, *rows: str, name: str = "trades.csv") -> tieout_reconcile.Imported:
+    return await tieout_reconcile.import_trades(book.dsn, book.file(name, "\n".join([HEADER, *rows])))
+
+
+async def book_of(book: Book, custody: str) -> None:
+    """250.5 shares owed at the cut-off; the custodian's settled statement has ``custody``."""
+    await book.commit()
+    await book.open_mint()
+    await book.mint(10, "treasury", 1000 * ONE)
+    await book.transfer(20, "treasury", "ap", 25_050_000_000, memo=memo("issue", "REQ-1"))
+    await book.track(100)
+    await book.registry()
+    await book.orders(issue("REQ-1", "250.5"))
+    await book.statement(custody, 90)
+
+
+async def test_a_gap_that_evidenced_trades_equal_ties_out_in_settlement(book: Book) -> None:
+    await book_of(book, "240")
+    await trades(book, row(quantity="11.5"), row("T-2", "1", "sell"))
+    run = await book.run()
+    (aapl,) = run.instruments
+    assert run.verdict is Verdict.TIES_OUT_IN_SETTLEMENT
+    assert run.clean
+    assert (codes(run), codes(run, notices=True)) == ([], ["B3"])
+    # shown on both bases, and never added up in silence
+    assert aapl.custody == 240
+    assert aapl.difference == Fraction("-10.5")
+    assert aapl.unsettled == Fraction("10.5")
+    assert aapl.custody_traded == Fraction("250.5")
+    assert [(t.reference, t.shares) for t in aapl.trades] == [("T-1", Fraction("11.5")), ("T-2", Fraction(-1))]
+
+
+@pytest.mark.parametrize(
+    ("what", "rows", "found"),
+    [
+        ("one unit short of the gap", [row(quantity="10.49999999")], ["B1"]),
+        ("a failed trade", [row(status="failed", status_at=iso(50))], ["B1"]),
+        ("a cancelled one", [row(status="cancelled", status_at=iso(50))], ["B1"]),
+        ("one already delivered", [row(status="settled", status_at=iso(50))], ["B1"]),
+        ("one made after the cut-off", [row(traded_at=iso(200))], ["B1"]),
+        ("one that should have settled today", [row(settles_on=TODAY.isoformat())], ["B1", "B3"]),
+    ],
+)
+async def test_what_is_no_unsettled_trade_explains_nothing(
+    book: Book, what: str, rows: list[str], found: list[str]
+) -> None:
+    await book_of(book, "240")
+    await trades(book, *rows)
+    run = await book.run()
+    assert run.verdict is Verdict.DOES_NOT_TIE_OUT, what
+    assert codes(run) == found, what
+
+
+async def test_a_trade_that_failed_later_was_pending_at_the_cut_off(book: Book) -> None:
+    await book_of(book, "240")
+    await trades(book, row())
+    before = await book.run()
+    await trades(book, row(status="failed", status_at=iso(5000)), name="later.csv")
+    assert (await book.run()).verdict is Verdict.TIES_OUT_IN_SETTLEMENT
+    await trades(book, row(status="failed", status_at=iso(60)), name="corrected.csv")
+    assert (await book.run()).verdict is Verdict.DOES_NOT_TIE_OUT
+    again = await book.run(known_load=before.inputs.known_load)
+    assert again.digest == before.digest
+
+
+async def test_trades_that_do_not_help_leave_settled_custody_alone(book: Book) -> None:
+    await book_of(book, "250.5")
+    await trades(book, row())
+    run = await book.run()
+    assert run.verdict is Verdict.TIES_OUT
+    assert (await tieout_reconcile.headroom(book.dsn, "AAPLx")).shares == 0
+
+
+async def test_the_ladder_says_what_may_be_released_on_each_coming_day(book: Book) -> None:
+    await book_of(book, "250.5")
+    later = (TODAY + timedelta(days=3)).isoformat()
+    await trades(book, row("T-1", "10"), row("T-2", "4", "sell"), row("T-3", "2.5", settles_on=later))
+    found = await tieout_reconcile.headroom(book.dsn, "AAPLx")
+    assert found.shares == 0
+    assert found.ladder == ((TOMORROW.isoformat(), Fraction(6)), (later, Fraction("8.5")))
+    assert found.to_json()["ladder"][1] == {"settles_on": later, "shares": "8.5"}
+
+
+async def test_unknown_custody_stays_unknown_whatever_was_traded(book: Book) -> None:
+    await book_of(book, "240")
+    await trades(book, row("T-9", "10.5"))
+    await book.registry((book.folder / "registry.toml").read_text() + '[[custodians.accounts]]\nid = "ITN-2"\n')
+    run = await book.run()
+    assert run.verdict is Verdict.INCOMPLETE
+    assert run.instruments[0].custody_traded is None
+
+
+async def test_the_same_file_is_taken_once_and_a_bad_one_refused_whole(book: Book) -> None:
+    await book_of(book, "240")
+    first = await trades(book, row())
+    assert (await trades(book, row())).load == first.load
+    bad = [
+        row(quantity="0"), row("T 2"), row("T-3", status="settled"), row("T-4", settles_on="2026-10-01"),
+        row("T-5", side="lend"), row("T-6", traded_at="2026-11-02T10:00:00"), row("T-7"), row("T-7"),
+        row("T-8", status_at=iso(50)), row("T-9", status="failed", status_at=iso(1)),
+    ]  # fmt: skip
+    with pytest.raises(BadInput) as refused:
+        await trades(book, *bad, name="bad.csv")
+    lines = {problem.partition(":")[0] for problem in refused.value.problems}
+    assert lines == {f"line {n}" for n in (2, 3, 4, 5, 6, 7, 9, 10, 11)}
+    assert [t.reference for t in await tieout_reconcile.list_trades(book.dsn)] == ["T-1"]
+
+
+def test_the_settlement_day_comes_at_midnight_of_the_depository() -> None:
+    trade = Trade(1, "c", "a", ISIN, "T", "buy", Fraction(1), T0, date(2026, 11, 3), "pending", None)
+    assert trade.is_unsettled(datetime(2026, 11, 3, 4, 59, tzinfo=UTC))
+    assert not trade.is_unsettled(datetime(2026, 11, 3, 5, 0, tzinfo=UTC))

@@ -1,0 +1,309 @@
+"""Work on breaks: two people, evidence that counts once, a clock that nobody stops, a log that nobody edits."""
+
+import asyncio
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from typing import Any
+
+import asyncpg
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tieout_reconcile
+from reconcile.builders import ISIN, ONE, Book, at, iso, issue, memo
+from tieout_database import append_audit, list_audit, verify_audit
+from tieout_reconcile import Kind, NotAllowed, NotFound, Wish, WorkedBreak, act, verify_signatures, worked_breaks
+from tieout_reconcile.reports import signing
+from tieout_reconcile.workflow import Action, age_of, work_of
+from tieout_web.people import set_person
+
+
+def key_of(name: str) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(name.encode()).digest())
+
+
+async def person(book: Book, name: str, *roles: str, by: str | None = "ada") -> None:
+    admin = None if by is None else key_of(by)
+    await set_person(book.dsn, name, roles, signing.public_text(key_of(name)), admin)
+
+
+async def short_book(book: Book) -> WorkedBreak:
+    """250.5 shares owed, 240 in custody: a shortfall of 10.5; ada is admin, pat and paul prepare, anna approves."""
+    await book.commit()
+    await book.open_mint()
+    await book.mint(10, "treasury", 1000 * ONE)
+    await book.transfer(20, "treasury", "ap", 25_050_000_000, memo=memo("issue", "REQ-1"))
+    await book.track(100)
+    await book.registry()
+    await book.orders(issue("REQ-1", "250.5"))
+    await book.statement("240", 90)
+    await person(book, "ada", "admin", by=None)
+    await person(book, "pat", "preparer")
+    await person(book, "paul", "preparer", "approver")
+    await person(book, "anna", "approver")
+    await book.run()
+    (found,) = await worked_breaks(book.dsn)
+    return found
+
+
+async def document(book: Book, by: str | None = "pat", quantity: str = "1") -> int:
+    """A file handed in, as evidence: its load."""
+    text = f"custodian,account,isin,quantity,basis,as_of\nalpaca,ITN-1,{ISIN},{quantity},trade_date,{iso(95)}\n"
+    path = book.file(f"evidence-{quantity}.csv", text)
+    done = await tieout_reconcile.import_statement(book.dsn, path, key=None if by is None else key_of(by))
+    return done.load
+
+
+def proposal(key: str, load: int, **more: Any) -> Wish:
+    wanted = {
+        "line": "unsettled_trade",
+        "document": load,
+        "shares": Fraction("10.5"),
+        "expires_at": datetime.now(UTC) + timedelta(days=5),
+        **more,
+    }
+    return Wish(key, Kind.PROPOSE, **wanted)
+
+
+async def proposed(book: Book, by: str = "pat", **more: Any) -> tuple[str, int]:
+    """A break with a proposal that waits: its key and the proposal's number."""
+    found = await short_book(book)
+    worked = await act(book.dsn, proposal(found.finding.key, await document(book), **more), key_of(by))
+    assert worked.work.pending is not None
+    return found.finding.key, worked.work.pending.action
+
+
+async def test_one_proposes_another_approves_and_the_figures_stay(book: Book) -> None:
+    key, number = await proposed(book)
+    worked = await act(book.dsn, Wish(key, Kind.APPROVE, proposal=number), key_of("anna"))
+    assert worked.work.status == "explained"
+    assert worked.unexplained == 0
+    run = await book.run()
+    assert run.verdict == (await book.run(100)).verdict != "ties_out"
+    assert run.instruments[0].difference == Fraction("-10.5")
+    (again,) = await worked_breaks(book.dsn)
+    assert again.work.status == "explained"
+    assert [(a.actor, str(a.kind)) for a in again.actions] == [("pat", "propose"), ("anna", "approve")]
+
+
+async def test_nobody_approves_what_they_proposed_themselves(book: Book) -> None:
+    key, number = await proposed(book, by="paul")
+    with pytest.raises(NotAllowed, match="somebody else must approve"):
+        await act(book.dsn, Wish(key, Kind.APPROVE, proposal=number), key_of("paul"))
+    # nor under another name with the same key, nor by becoming an approver in between
+    with pytest.raises(NotAllowed, match="two people with one key"):
+        await set_person(book.dsn, "paul2", ["approver"], signing.public_text(key_of("paul")), key_of("ada"))
+    with pytest.raises(NotAllowed, match="somebody else must approve"):
+        await act(book.dsn, Wish(key, Kind.APPROVE, proposal=number), "paul")
+
+
+async def test_nobody_approves_on_a_document_that_they_handed_in(book: Book) -> None:
+    found = await short_book(book)
+    await person(book, "anna", "approver", "preparer")
+    load = await document(book, by="anna")
+    worked = await act(book.dsn, proposal(found.finding.key, load), key_of("pat"))
+    assert worked.work.pending is not None
+    wish = Wish(found.finding.key, Kind.APPROVE, proposal=worked.work.pending.action)
+    with pytest.raises(NotAllowed, match="anna handed in load"):
+        await act(book.dsn, wish, key_of("anna"))
+    # naming another document in the approval changes nothing: the proposal's counts
+    with pytest.raises(NotAllowed, match="anna handed in load"):
+        await act(book.dsn, Wish(**{**_fields(wish), "document": 1}), key_of("anna"))
+    await act(book.dsn, wish, key_of("paul"))
+
+
+def _fields(wish: Wish) -> dict[str, Any]:
+    return {name: getattr(wish, name) for name in Wish.__slots__}
+
+
+async def test_a_document_that_nobody_is_known_to_have_handed_in_supports_nothing(book: Book) -> None:
+    found = await short_book(book)
+    worked = await act(book.dsn, proposal(found.finding.key, await document(book, by=None)), key_of("pat"))
+    assert worked.work.pending is not None
+    with pytest.raises(NotAllowed, match="nobody is known"):
+        await act(book.dsn, Wish(found.finding.key, Kind.APPROVE, proposal=worked.work.pending.action), key_of("anna"))
+
+
+@pytest.mark.parametrize(
+    ("who", "wish", "why"),
+    [
+        ("stranger", Wish("", Kind.EXPLAIN, note="x"), "belongs to nobody"),
+        ("anna", Wish("", Kind.EXPLAIN, note="x"), "needs the role preparer"),
+        ("ada", Wish("", Kind.ASSIGN, assignee="pat"), "needs the role preparer"),
+        ("pat", Wish("", Kind.APPROVE, proposal=1), "needs the role approver"),
+        ("pat", Wish("", Kind.ASSIGN, assignee="nobody"), "is nobody here"),
+        ("pat", Wish("", Kind.EXPLAIN), "needs words"),
+        ("pat", Wish("", Kind.EXPLAIN, note="x" * 3000), "at most 2000"),
+        ("paul", Wish("", Kind.APPROVE, proposal=77), "there is no proposal 77"),
+        ("pat", Wish("", Kind.REOPEN), "open already"),
+        ("pat", Wish("", Kind.PROPOSE, line="it is fine"), "not one of the lines"),
+        ("pat", Wish("", Kind.PROPOSE, line="unsettled_trade"), "needs a document"),
+    ],
+)
+async def test_what_is_not_allowed_is_refused_with_why(book: Book, who: str, wish: Wish, why: str) -> None:
+    found = await short_book(book)
+    with pytest.raises(NotAllowed, match=why):
+        await act(book.dsn, Wish(**{**_fields(wish), "key": found.finding.id}), key_of(who))
+    assert (await worked_breaks(book.dsn))[0].actions == ()
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"shares": Fraction("10.50000001")}, "unexplained rest"),
+        ({"shares": Fraction(0)}, "unexplained rest"),
+        ({"document": 4711}, "needs a document"),
+        ({"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}, "not within the next 40 days"),
+        ({"expires_at": datetime.now(UTC) + timedelta(days=41)}, "not within the next 40 days"),
+    ],
+)
+async def test_a_proposal_explains_no_more_than_there_is_and_not_for_ever(
+    book: Book, more: dict[str, Any], why: str
+) -> None:
+    found = await short_book(book)
+    load = await document(book)
+    with pytest.raises(NotAllowed, match=why):
+        await act(book.dsn, proposal(found.finding.key, load, **more), key_of("pat"))
+
+
+async def test_evidence_counts_once_and_one_proposal_waits_at_a_time(book: Book) -> None:
+    key, number = await proposed(book, shares=Fraction(10))
+    with pytest.raises(NotAllowed, match="waits for its decision"):
+        await act(book.dsn, proposal(key, await document(book, quantity="2")), key_of("paul"))
+    worked = await act(book.dsn, Wish(key, Kind.APPROVE, proposal=number), key_of("anna"))
+    assert worked.unexplained == Fraction("0.5")
+    load = worked.actions[0].document
+    assert load is not None
+    with pytest.raises(NotAllowed, match="evidence counts once"):
+        await act(book.dsn, proposal(key, load, shares=Fraction("0.5")), key_of("pat"))
+    await act(book.dsn, Wish(key, Kind.REOPEN), key_of("pat"))
+    with pytest.raises(NotAllowed, match="evidence counts once"):
+        await act(book.dsn, proposal(key, load), key_of("pat"))
+
+
+async def test_a_break_that_evidence_closed_takes_no_more_work_and_keeps_its_history(book: Book) -> None:
+    key, _ = await proposed(book)
+    await book.statement("250.5", 91)
+    assert (await book.run()).clean
+    with pytest.raises(NotFound):
+        await act(book.dsn, Wish(key, Kind.EXPLAIN, note="x"), key_of("pat"))
+    await book.statement("240", 92)
+    await book.run()
+    (back,) = await worked_breaks(book.dsn)
+    assert (back.finding.key, back.first_run, len(back.actions)) == (key, 1, 1)
+
+
+async def test_the_log_holds_every_action_and_shows_any_change(book: Book) -> None:
+    key, number = await proposed(book)
+    await act(book.dsn, Wish(key, Kind.REJECT, proposal=number, note="no such trade"), key_of("anna"))
+    entries = await list_audit(book.db, 100)
+    did = [(e.actor, e.action) for e in reversed(entries)]
+    assert did == [
+        ("founder", "person.set"),
+        *[("ada", "person.set")] * 3,
+        ("pat", "load.import"),
+        ("pat", "break.propose"),
+        ("anna", "break.reject"),
+    ]
+    assert await verify_audit(book.db) == (7, [])
+    assert await verify_signatures(book.dsn) == []
+    for statement in (
+        "update audit.entry_row set actor = 'pat'",
+        "delete from recon.break_action_row",
+        "truncate access.person_row cascade",
+        "update recon.break_action_row set actor = 'pat'",
+    ):
+        with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
+            await book.db.execute(statement)
+    # even by somebody who owns the tables
+    await book.db.execute("alter table audit.entry_row disable trigger refuse_change")
+    await book.db.execute("update audit.entry_row set actor = 'nobody' where entry = 6")
+    count, faults = await verify_audit(book.db)
+    assert (count, len(faults)) == (7, 1)
+    assert "entry 6" in faults[0]
+    await book.db.execute("set session_replication_role = replica")
+    await book.db.execute("delete from audit.entry_row where entry = 2")
+    await book.db.execute("set session_replication_role = origin")
+    assert any("entry 2 is missing" in fault for fault in (await verify_audit(book.db))[1])
+    await book.db.execute("alter table recon.break_action_row disable trigger refuse_change")
+    await book.db.execute("update recon.break_action_row set body = replace(body, 'no such', 'some such')")
+    assert any("anna's over" in fault for fault in await verify_signatures(book.dsn))
+
+
+async def test_entries_written_at_once_are_chained_one_by_one(book: Book) -> None:
+    others = [await asyncpg.connect(book.dsn) for _ in range(4)]
+
+    async def write(connection: asyncpg.Connection, who: int) -> None:
+        for number in range(10):
+            await append_audit(connection, f"w{who}", "test", "x:1\n", {"n": number, "text": "é\u2028"})
+
+    await asyncio.gather(*(write(c, n) for n, c in enumerate(others)))
+    for connection in others:
+        await connection.close()
+    assert await verify_audit(book.db) == (40, [])
+
+
+async def test_the_first_person_is_an_admin_and_the_last_admin_stays(book: Book) -> None:
+    with pytest.raises(NotAllowed, match="nobody is an admin yet"):
+        await person(book, "pat", "preparer", by=None)
+    await person(book, "ada", "admin", by=None)
+    for by, why in ((None, "an admin changes people"), ("pat", "is no admin's")):
+        with pytest.raises(NotAllowed, match=why):
+            await person(book, "pat", "preparer", by=by)
+    with pytest.raises(NotAllowed, match="the last admin"):
+        await set_person(book.dsn, "ada", [], None, key_of("ada"))
+    for name, roles, public_key in (
+        ("", ["viewer"], None),
+        ("x", ["king"], None),
+        ("x", ["viewer"], "0OIl"),
+        ("x", [], "11"),
+    ):
+        with pytest.raises(NotAllowed):
+            await set_person(book.dsn, name, roles, public_key, key_of("ada"))
+
+
+async def test_who_lost_their_roles_does_nothing_more(book: Book) -> None:
+    found = await short_book(book)
+    await set_person(book.dsn, "pat", [], None, key_of("ada"))
+    with pytest.raises(NotAllowed, match="pat has no role"):
+        await act(book.dsn, Wish(found.finding.key, Kind.EXPLAIN, note="x"), key_of("pat"))
+    with pytest.raises(NotAllowed, match="not the role preparer"):
+        await document(book, by="pat")
+    assert [s.name for s in await tieout_reconcile.list_statements(book.dsn)] != []
+    assert "evidence-1.csv" not in json.dumps([s.name for s in await tieout_reconcile.list_statements(book.dsn)])
+
+
+def test_the_clock_runs_from_the_event_and_an_accepted_line_does_not_stop_it() -> None:
+    friday = datetime(2026, 11, 6, 15, tzinfo=UTC)
+    assert age_of(None, friday) is None
+    age = age_of(friday, friday + timedelta(days=3))
+    assert age is not None
+    assert (age.days, age.business_days, age.marks) == (3, 1, ())
+    old = age_of(friday, friday + timedelta(days=40))
+    assert old is not None
+    assert (old.days, old.business_days, old.marks) == (40, 28, ("7 business days", "30 days", "40 days"))
+
+
+@given(st.dates(min_value=datetime(2020, 1, 1, tzinfo=UTC).date()), st.integers(0, 400))
+def test_business_days_are_counted_as_one_by_one(start: Any, days: int) -> None:
+    begin = datetime(start.year, start.month, start.day, tzinfo=UTC)
+    if start.year > 9990:
+        return
+    age = age_of(begin, begin + timedelta(days=days))
+    assert age is not None
+    assert age.business_days == sum((begin + timedelta(days=n)).weekday() < 5 for n in range(1, days + 1))
+
+
+def test_an_expired_line_explains_nothing_any_more() -> None:
+    start = at(0)
+    propose = Action(1, "k", Kind.PROPOSE, "pat", start, line="unsettled_trade", document=1, shares=Fraction(3),
+                     expires_at=start + timedelta(days=2))  # fmt: skip
+    approve = Action(2, "k", Kind.APPROVE, "anna", start, proposal=1)
+    assert work_of([propose, approve], start + timedelta(days=1)).explained_shares == 3
+    later = work_of([propose, approve], start + timedelta(days=2))
+    assert later.status == "expired"
+    assert later.explained_shares == 0

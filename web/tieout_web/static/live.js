@@ -1,0 +1,87 @@
+// Liveness on top of pages that are complete without it: movements as they happen, and a countdown.
+"use strict";
+
+const keyOf = (e) => [e.slot, e.tx_index, e.step, e.child].join("/");
+const withThousands = (text) => text.replace(/\B(?=(\d{3})+(?!\d))/g, ",");
+
+function cell(row, content, className) {
+  const made = row.insertCell();
+  if (className) made.className = className;
+  if (content instanceof Node) made.append(content);
+  else made.textContent = content ?? "—";
+}
+
+function link(href, text) {
+  const anchor = document.createElement("a");
+  const code = document.createElement("code");
+  anchor.href = href;
+  code.textContent = text;
+  anchor.append(code);
+  return anchor;
+}
+
+const account = (address) => (address ? link(`/accounts/${address}`, address) : "—");
+
+function when(text) {
+  const made = document.createElement("time");
+  made.dateTime = text ?? "";
+  made.textContent = text ? text.replace("T", " ").replace(/(\.\d+)?(\+00:00|Z)$/, " UTC") : "unknown";
+  return made;
+}
+
+function show(body, event, provisional) {
+  const key = keyOf(event);
+  const earlier = body.querySelector(`[data-key="${key}"]`);
+  if (earlier) {
+    if (!provisional) earlier.classList.remove("provisional");
+    return;
+  }
+  body.querySelector("tr.none")?.remove();
+  const row = body.insertRow(0);
+  row.dataset.key = key;
+  row.className = provisional ? "new provisional" : "new";
+  cell(row, when(event.time));
+  cell(row, provisional ? `${event.kind} (not final)` : event.kind);
+  cell(row, withThousands(event.amount), "n");
+  cell(row, account(event.source_owner));
+  cell(row, account(event.destination_owner));
+  cell(row, link(`/transactions/${event.signature}`, `${event.signature.slice(0, 16)}…`));
+}
+
+function follow(table) {
+  const body = table.tBodies[0];
+  const status = document.getElementById("live-status");
+  const source = new EventSource(table.dataset.stream);
+  source.onopen = () => { status.textContent = "Live: new movements appear as they happen."; };
+  source.onerror = () => { status.textContent = "Not live at the moment: trying again."; };
+  source.addEventListener("provisional", (m) => show(body, JSON.parse(m.data), true));
+  source.addEventListener("final", (m) => {
+    const event = JSON.parse(m.data);
+    const earlier = body.querySelector(`[data-key="${keyOf(event)}"]`);
+    if (earlier) {
+      earlier.classList.remove("provisional");
+      earlier.cells[1].textContent = event.kind;
+    } else show(body, event, false);
+  });
+  source.addEventListener("retracted", (m) => body.querySelector(`[data-key="${keyOf(JSON.parse(m.data))}"]`)?.remove());
+  source.addEventListener("withdrawn", (m) => {
+    const row = body.querySelector(`[data-key="${keyOf(JSON.parse(m.data))}"]`);
+    if (row?.classList.contains("provisional")) row.remove();
+  });
+  source.addEventListener("reset", () => location.reload());
+  addEventListener("pagehide", () => source.close());
+}
+
+function countDown(place) {
+  const at = Date.parse(place.dataset.countdown);
+  const tick = () => {
+    const left = Math.max(0, Math.floor((at - Date.now()) / 1000));
+    const [d, h, m, s] = [Math.floor(left / 86400), Math.floor(left / 3600) % 24, Math.floor(left / 60) % 60, left % 60];
+    place.textContent = left ? `(in ${d ? `${d} d ` : ""}${h} h ${m} min ${s} s)` : "(now)";
+  };
+  tick();
+  setInterval(tick, 1000);
+}
+
+document.querySelectorAll("table[data-stream]").forEach(follow);
+document.querySelectorAll("[data-countdown]").forEach(countDown);

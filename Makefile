@@ -8,9 +8,11 @@ BIN := .venv/bin
 LOCALNET_BIN := localnet/.venv/bin
 SOURCES := idl rpc client database indexer reconcile web cli tests
 PYTEST_ARGS ?=
+# a file's tests share a chain and a database: they stay in one process
+CORES ?= $(shell nproc 2>/dev/null || echo 2)
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help setup fmt check test test-database chaos demo bench docs lock clean
+.PHONY: help setup fmt check test test-database test-agave chaos demo bench docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,23 +50,29 @@ check: setup ## format, lint, types, import contracts, migrations
 	$(LOCALNET_BIN)/ruff check localnet
 	cd localnet && .venv/bin/mypy
 
-test: setup ## run all tests (PYTEST_ARGS="-k name" picks some)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: setup ## run all tests, one process a core (PYTEST_ARGS="-k name" picks some)
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile $(PYTEST_ARGS)
 	cd localnet && .venv/bin/python -m pytest $(PYTEST_ARGS)
 
 test-database: setup ## run the tests that need Postgres on the server of TIEOUT_TEST_DSN
 	@test -n "$${TIEOUT_TEST_DSN:-}" || { echo "set TIEOUT_TEST_DSN to a server on which databases may be created" >&2; exit 2; }
 	$(BIN)/python -m pytest tests/database tests/indexer tests/reconcile $(PYTEST_ARGS)
 
+test-agave: setup ## run the client's tests on a real solana-test-validator (TIEOUT_AGAVE or PATH)
+	TIEOUT_TEST_VALIDATOR=agave $(BIN)/python -m pytest tests/client $(PYTEST_ARGS)
+
 chaos: setup ## many seeds of kills, forks and lies (TIEOUT_CHAOS_SEEDS=300)
-	TIEOUT_CHAOS_SEEDS=$${TIEOUT_CHAOS_SEEDS:-300} $(BIN)/python -m pytest tests/chaos tests/client/test_chaos.py $(PYTEST_ARGS)
+	TIEOUT_CHAOS_SEEDS=$${TIEOUT_CHAOS_SEEDS:-300} TIEOUT_PAYOUT_ROWS=$${TIEOUT_PAYOUT_ROWS:-5000} \
+	$(BIN)/python -m pytest tests/chaos tests/client/test_chaos.py tests/client/test_payouts.py $(PYTEST_ARGS)
 
 demo: setup ## play a whole day on a local chain, index it live, reconcile it
 	@$(BIN)/tieout demo
 
-bench: setup ## measure indexer, reconciliation and localnet beside their yardsticks (about ten minutes)
+bench: setup ## measure indexer, reconciliation, payouts, serving and localnet beside their yardsticks (about a quarter of an hour)
 	$(BIN)/python tests/bench
+	$(BIN)/python tests/bench/paying.py
 	$(BIN)/python tests/bench/reconciling.py
+	$(BIN)/python tests/bench/serving.py
 	$(LOCALNET_BIN)/python localnet/bench.py
 
 docs: setup ## check that the docs' commands and links hold

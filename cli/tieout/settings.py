@@ -5,7 +5,7 @@ Names carry their units. Secrets belong in the environment or in files, never in
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -24,6 +24,13 @@ class Settings(BaseSettings):
     window_slots_max: int = Field(128, gt=0)
     fetches_in_flight_max: int = Field(6, gt=0)
     poll_interval_s: float = Field(0.4, gt=0, allow_inf_nan=False)
+    parked_retry_interval_s: float = Field(5.0, gt=0, allow_inf_nan=False)
+    audit_interval_s: float = Field(3600.0, ge=0, allow_inf_nan=False)
+    quorum_every_slots: int = Field(64, ge=0)
+    lag_slots_max: int = Field(150, gt=0)
+    metrics_port: int = Field(0, ge=0, le=65535)
+    metrics_host: str = "127.0.0.1"
+    log_format: Literal["text", "json"] = "text"
 
     @classmethod
     def settings_customise_sources(

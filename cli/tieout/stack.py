@@ -1,4 +1,4 @@
-"""What a demo stands on: an embedded Postgres, a local chain, an indexer, each gone again afterwards."""
+"""What a demo stands on: an embedded Postgres, a local chain, an indexer, each gone again afterwards; its pages."""
 
 import asyncio
 import contextlib
@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _STOP_WAIT_S = 15.0
+_PAGES_WAIT_S = 60.0
 
 
 class LocalnetFailed(UsageProblem):
@@ -29,6 +30,14 @@ class Localnet:
 
     url: str
     port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """A ``tieout serve`` that was left running; ``pid_file`` names its process."""
+
+    url: str
+    pid_file: Path
 
 
 def free_port() -> int:
@@ -132,3 +141,39 @@ async def indexer(url: str, dsn: str, mints: list[str], log: Path) -> AsyncItera
             except TimeoutError:
                 process.kill()
                 await process.wait()
+
+
+async def leave_pages(dsn: str, directory: Path, *options: str) -> Pages:
+    """Start ``tieout serve`` on a free port and leave it running once it answers. Raises UsageProblem."""
+    port, log = free_port(), directory / "serve.log"
+    with log.open("wb") as out:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tieout", "serve", "--port", str(port), *options,
+            stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, "TIEOUT_DSN": dsn},
+            start_new_session=True,  # Ctrl-C in the terminal must not reach it
+        )  # fmt: skip
+    made = Pages(f"http://127.0.0.1:{port}/", directory / "serve.pid")
+    try:
+        async with asyncio.timeout(_PAGES_WAIT_S):
+            while not await _answers(port):
+                if process.returncode is not None:
+                    raise UsageProblem(f"the pages did not start: {log.read_text('utf-8', 'replace')[-2000:].strip()}")
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        process.kill()
+        raise UsageProblem(f"the pages did not answer within {_PAGES_WAIT_S:.0f} s; they said: {log}") from None
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        raise
+    await asyncio.to_thread(made.pid_file.write_text, f"{process.pid}\n", "utf-8")
+    return made
+
+
+async def _answers(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True

@@ -21,7 +21,7 @@ from tieout.main import APP
 GROUPS = {
     "db": "start stop migrate roles status verify",
     "instrument": "create list show multiplier pause resume freeze thaw seize authority",
-    "index": "run backfill status parked redecode verify",
+    "index": "run backfill status parked redecode verify repair track snapshot list",
     "registry": "plan apply show",
     "statement": "import list",
     "order": "import list",

@@ -2,17 +2,22 @@
 
 import asyncio
 import json
+import os
 import signal
+import sys
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from support.chains import running_chain
 from support.command import start_tieout, tieout
 from support.database import query, value
+from support.paths import ROOT
 from tieout.day import Day, DayBook, instant, write_files
 from tieout_client import connect
 from tieout_rpc import RpcClient
@@ -99,8 +104,8 @@ async def test_a_day_ties_out_and_what_breaks_it_is_named(any_chain: str, dsn: s
     for signature in caused.values():
         assert found[signature]["code"] == "C1", json.dumps(found, indent=1)
     assert {i["symbol"]: i["verdict"] for i in bad.json["instruments"]} == {
-        "AAPLx": "under_backed",
-        "TSLAx": "under_backed",
+        "AAPLx": "does_not_tie_out",
+        "TSLAx": "does_not_tie_out",
     }
     listed = await tieout("breaks", "list", "--dsn", dsn, "--json")
     assert listed.code == 1
@@ -136,3 +141,30 @@ async def test_the_demo_ties_out_catches_what_it_broke_and_cleans_up_after_itsel
     assert done.code == 0, done.err
     assert (done.json["ties_out"], done.json["caught"]) == (True, True)
     assert list(tmp_path.glob("tieout-demo-*")) == []
+
+
+async def test_a_kept_demo_serves_the_day_and_ends_as_it_says(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    done = await tieout("demo", "--keep", "--json", "--seed", "12", TMPDIR=str(tmp_path))
+    assert done.code == 0, done.err
+    left = done.json["left_running"]
+    try:
+        async with httpx.AsyncClient(base_url=left["pages"], timeout=20) as client:
+            shown = (await client.get("/v1/reserves/AAPLx")).json()
+            page = await client.get("/instruments/AAPLx")
+    finally:
+        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        ending = await asyncio.create_subprocess_exec("bash", "-ec", left["end it"], cwd=ROOT, env=environment)
+        code = await asyncio.wait_for(ending.wait(), 60)
+    reconciled = next(i for i in done.json["run_after_breaks"]["instruments"] if i["symbol"] == "AAPLx")
+    assert shown["verdict"] == "does_not_tie_out"
+    assert Fraction(shown["liability"]["value"]) == Fraction(reconciled["liability"])
+    assert page.status_code == 200
+    assert code == 0
+    assert list(tmp_path.glob("tieout-demo-*")) == []
+    with pytest.raises(httpx.ConnectError):
+        await asyncio.to_thread(httpx.get, left["pages"])
+    deadline = time.monotonic() + 20
+    while left_over := [p for p in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path).encode() in _read(p)]:
+        assert time.monotonic() < deadline, left_over
+        await asyncio.sleep(0.1)

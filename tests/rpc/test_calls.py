@@ -141,13 +141,23 @@ async def test_a_node_that_cannot_answer_does_not_hide_that_another_is_only_away
         assert await ask(away.url, poor.url) == 7
 
 
-@pytest.mark.parametrize("code", [-32002, -32003, -32006, -32013, -32015, -32600, -32602, -32700, -32007, -32009])
-async def test_our_own_mistakes_and_a_slot_in_doubt_are_raised_at_once(code: int) -> None:
+@pytest.mark.parametrize("code", [-32002, -32003, -32006, -32013, -32015, -32600, -32602, -32700])
+async def test_our_own_mistakes_are_raised_at_once(code: int) -> None:
     async with node(refusal(code, "no", {"err": 1})) as there, node(result(7)) as other:
         with pytest.raises(NodeRefused) as refused:
             await ask(there.url, other.url)
     assert (refused.value.code, refused.value.data) == (code, {"err": 1})
     assert (len(there.calls), len(other.calls)) == (1, 0)
+
+
+@pytest.mark.parametrize("code", [-32007, -32009])
+async def test_what_one_node_calls_skipped_another_is_asked_for_and_nobody_twice(code: int) -> None:
+    async with node(refusal(code, "skipped")) as there, node(result(7)) as other:
+        assert await ask(there.url, other.url) == 7
+    async with node(refusal(code, "skipped")) as there, node(refusal(code, "skipped")) as other:
+        with pytest.raises(NodeRefused, match=str(code)):
+            await ask(there.url, other.url)
+        assert (len(there.calls), len(other.calls)) == (1, 1)
 
 
 async def test_an_error_that_stays_is_raised_in_the_end_with_its_code() -> None:

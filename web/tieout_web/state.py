@@ -1,7 +1,7 @@
 """What a request reaches: the board, the reader, the stream and the settings, kept on the application."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Annotated, cast
 
@@ -28,6 +28,7 @@ class State:
     reader: Reader
     board: Board
     stream: Broadcaster
+    kept: dict[Hashable, tuple[bytes, str]] = field(default_factory=dict)
 
 
 def state_of(request: Request) -> State:

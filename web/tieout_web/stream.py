@@ -16,6 +16,7 @@ from tieout_indexer import Final, Position, Provisional, Retracted, Withdrawn, e
 from tieout_web.settings import WebSettings
 
 _RETRY_S = 2.0
+_TOLD_AT_ONCE = 32
 _RETRY_MS = 2000
 
 
@@ -60,12 +61,17 @@ class Broadcaster:
         self._floor = after
         while True:
             try:
+                told = 0
                 async for item in events(self._settings.dsn, after=after, provisional=True, poll_interval_s=0.5):
                     message = message_of(item)
                     if isinstance(item, Final | Retracted):
                         after = item.position
                         self._remember(message)
                     self._hand_out(message)
+                    told += 1
+                    if told % _TOLD_AT_ONCE == 0:
+                        # a large batch must not fill the queues before anybody could read
+                        await asyncio.sleep(0)
             except (DatabaseUnreachable, OSError):
                 pass
             except Exception as gone:

@@ -4,19 +4,29 @@ import typer
 
 from tieout.commands import (
     actions,
+    audit,
     breaks,
     database,
     demo,
+    holder,
     index,
     instrument,
     journal,
     key,
+    look,
     market,
     order,
     payout,
+    people,
     reconcile,
     registry,
+    report,
+    serve,
     statement,
+    token,
+    trade,
+    tx,
+    upkeep,
 )
 
 
@@ -25,15 +35,25 @@ def register(app: typer.Typer) -> None:
     app.command("demo")(demo.demo)
     app.add_typer(database.APP, name="db")
     app.add_typer(key.APP, name="key")
+    look.register(instrument.APP)
     actions.register(instrument.APP)
+    upkeep.register(instrument.APP)
     app.add_typer(instrument.APP, name="instrument")
     market.register(app)
+    holder.register(app)
     app.command("payout")(payout.payout)
     app.add_typer(journal.APP, name="journal")
+    app.add_typer(tx.APP, name="tx")
     app.add_typer(index.APP, name="index")
     app.add_typer(registry.APP, name="registry")
     app.add_typer(statement.APP, name="statement")
     app.add_typer(order.APP, name="order")
+    app.add_typer(trade.APP, name="trade")
     app.add_typer(reconcile.APP, name="reconcile")
     app.add_typer(breaks.APP, name="breaks")
+    app.add_typer(report.APP, name="report")
+    app.add_typer(people.APP, name="people")
+    app.add_typer(token.APP, name="token")
+    app.command("serve")(serve.serve)
+    app.add_typer(audit.APP, name="audit")
     app.command("headroom")(reconcile.headroom)

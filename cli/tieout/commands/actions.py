@@ -11,7 +11,7 @@ from tieout import exits, settings
 from tieout.commands.instrument import timestamp
 from tieout.commands.market import Mint
 from tieout.commands.options import Json, RpcUrl, run
-from tieout.issuer import Keypair, Keys, issuer, receipt
+from tieout.issuer import Keypair, Keys, Signers, issuer, receipt
 from tieout.output import OUTPUT, exact, table
 
 At = Annotated[str | None, typer.Option("--at", help="When it takes effect (ISO 8601 with a zone). Default: now.")]
@@ -47,6 +47,7 @@ def dividend(
     rpc_url: RpcUrl = None,
     keypair: Keypair = None,
     keys: Keys = None,
+    signer: Signers = None,
     as_json: Json = False,
 ) -> None:
     """Show, or with --sign send, the multiplier of a cash dividend: old x (1 + net / price)."""
@@ -58,7 +59,7 @@ def dividend(
         return step_of(bits, gross=cash, withholding=tax, price=paid, forced=force is not None)
 
     more = {"replace_pending": replace_pending, "reason": force}
-    _act(mint, step, at, old if sign else None, sign, (rpc_url, keypair, keys), more)
+    _act(mint, step, at, old if sign else None, sign, (rpc_url, keypair, keys, signer), more)
 
 
 def split(
@@ -72,6 +73,7 @@ def split(
     rpc_url: RpcUrl = None,
     keypair: Keypair = None,
     keys: Keys = None,
+    signer: Signers = None,
     as_json: Json = False,
 ) -> None:
     """Show, or with --sign send, the multiplier of a split or reverse split."""
@@ -86,7 +88,7 @@ def split(
         return step_of(bits, new=new, old=before, forced=force is not None)
 
     more = {"replace_pending": replace_pending, "reason": force}
-    _act(mint, step, at, old if sign else None, sign, (rpc_url, keypair, keys), more)
+    _act(mint, step, at, old if sign else None, sign, (rpc_url, keypair, keys, signer), more)
 
 
 def _act(
@@ -95,7 +97,7 @@ def _act(
     at: str | None,
     old: str | None,
     sign: bool,
-    connection: tuple[Any, Any, Any],
+    connection: tuple[Any, Any, Any, Any],
     more: dict[str, Any],
 ) -> None:
     if sign and old is None:

@@ -19,16 +19,18 @@ from tieout.commands.options import Json, run
 from tieout.commands.reconcile import show_run
 from tieout.day import Day, instant, write_files
 from tieout.output import OUTPUT, shares
-from tieout.stack import Localnet, indexer, localnet, postgres
+from tieout.stack import Localnet, Pages, indexer, leave_pages, localnet, postgres
 
 _SHORT_SHARES = Fraction(40)
 _INDEX_WAIT_S = 60.0
+# nobody reconciles after the day: its figures count for a day, then the pages call them unknown
+_DAY_S = 86_400
 
 
 def demo(
     seed: Annotated[int, typer.Option("--seed", help="The day's seed: keys and amounts follow it.")] = 2026,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave chain and database running, and say how to connect.")
+        bool, typer.Option("--keep", help="Leave chain, database and pages running, and say how to reach them.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -66,8 +68,12 @@ async def _demo(seed: int, keep: bool) -> dict[str, Any]:
         options = ("--slot-ms", "50", "--finalized-depth", "2")
         async with postgres(directory, keep=keep) as dsn, localnet(directory, *options, keep=keep) as chain:
             data = await _played(chain, dsn, directory, seed)
+        data["left_running"] = None
+        if keep:
+            _say("serving the pages of the day")
+            pages = await leave_pages(dsn, directory, "--chain-age-max-s", str(_DAY_S))
+            data["left_running"] = _left_running(chain, pages, dsn, directory)
         data["seconds"] = round(time.monotonic() - started, 1)
-        data["left_running"] = _left_running(chain, dsn, directory) if keep else None
         _say(f"done in {data['seconds']} s")
         return data
 
@@ -172,7 +178,7 @@ def _summary(book: Any, good: Any, bad: Any, caused: dict[str, str]) -> dict[str
     found = {f.signature for f in bad.breaks}
     caught = all(signature in found for signature in caused.values())
     before, after = good.instrument("AAPLx"), bad.instrument("AAPLx")
-    short = after.verdict == "under_backed" and before.custody - after.custody == _SHORT_SHARES
+    short = after.verdict == "does_not_tie_out" and before.custody - after.custody == _SHORT_SHARES
     return {
         "ties_out": good.clean,
         "caught": caught and short,
@@ -203,12 +209,14 @@ def _verdict_lines(data: dict[str, Any]) -> list[Text]:
     return lines
 
 
-def _left_running(chain: Localnet, dsn: str, directory: Path) -> dict[str, str]:
+def _left_running(chain: Localnet, pages: Pages, dsn: str, directory: Path) -> dict[str, str]:
     home, instances = f"TIEOUT_HOME={directory}", f"TIEOUT_LOCALNET_HOME={directory / 'instances'}"
+    down = f"{instances} ./localnet.sh down --port {chain.port}"
     return {
+        "pages": pages.url,
         "look around": f"export {home} TIEOUT_RPC_URL={chain.url}; tieout reconcile show 1; tieout breaks list",
         "chain": f"{chain.url}, WebSocket on {chain.port + 1}",
         "database": f"psql '{dsn}'",
         "files": str(directory / "day"),
-        "end it": f"{home} tieout db stop; {instances} ./localnet.sh down --port {chain.port}; rm -r {directory}",
+        "end it": f"kill $(cat {pages.pid_file}); {home} tieout db stop; {down}; rm -r {directory}",
     }

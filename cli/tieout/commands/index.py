@@ -1,7 +1,9 @@
-"""``tieout index``: backfill a range, follow the chain, look at and audit the ledger."""
+"""``tieout index``: backfill a range, follow the chain. Looking and caring: ``index_status``, ``index_care``."""
 
 import asyncio
 import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -10,35 +12,15 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tieout import exits, settings
-from tieout.commands.database import findings_json, findings_table
+from tieout.commands import index_care, index_sources, index_status
+from tieout.commands.index_options import FromSlot, Mints, ToSlot, checked_mints, limits
 from tieout.commands.options import BIGINT_MAX, Dsn, Json, RpcUrl, group, run
-from tieout.output import OUTPUT, table
+from tieout.output import OUTPUT
 
 APP = group("The indexer: finalized blocks → proven ledger rows.")
-
-Mints = Annotated[list[str] | None, typer.Option("--mint", help="Mint address; repeat for several.")]
-FromSlot = Annotated[int, typer.Option("--from-slot", min=0, max=BIGINT_MAX, help="First slot of the range.")]
-ToSlot = Annotated[int, typer.Option("--to-slot", min=0, max=BIGINT_MAX, help="Last slot of the range, inclusive.")]
-
-
-def _limits() -> Any:
-    from tieout_indexer import IndexerLimits
-
-    config = settings.load()
-    return IndexerLimits(
-        window_slots_max=config.window_slots_max,
-        fetches_in_flight_max=config.fetches_in_flight_max,
-        poll_interval_s=config.poll_interval_s,
-    )
-
-
-def _checked(mints: list[str] | None) -> list[str]:
-    from tieout_indexer import check_mint_address
-
-    try:
-        return [check_mint_address(mint) for mint in mints or []]
-    except ValueError as bad:
-        raise exits.UsageProblem(f"--mint: {bad}") from bad
+index_status.register(APP)
+index_care.register(APP)
+index_sources.register(APP)
 
 
 @APP.command()
@@ -61,12 +43,12 @@ def backfill(
         raise exits.UsageProblem(f"--to-slot {to_slot} is before --from-slot {from_slot}")
     if not mint:
         raise exits.UsageProblem("name at least one mint with --mint")
-    mints, where = _checked(mint), settings.database_dsn(dsn)
+    mints, where = checked_mints(mint), settings.database_dsn(dsn)
     with _progress(from_slot, to_slot) as moved:
         done = run(
             work(
                 settings.node_urls(rpc_url), where, mints, from_slot, to_slot,
-                say=OUTPUT.note, progress=moved, limits=_limits(),
+                say=OUTPUT.note, progress=moved, limits=limits(),
             )
         )  # fmt: skip
     OUTPUT.result(_backfill_json(done), *_backfill_lines(done))
@@ -131,9 +113,11 @@ def run_(
     ] = None,
 ) -> None:
     """Follow the finalized chain until SIGTERM; the segment in hand is finished first."""
+    told_to_stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())  # it may come while we are still being loaded
     from tieout_indexer import follow
 
-    mints, where, urls = _checked(mint), settings.database_dsn(dsn), settings.node_urls(rpc_url)
+    mints, where, urls = checked_mints(mint), settings.database_dsn(dsn), settings.node_urls(rpc_url)
     interrupted = False
 
     async def work() -> None:
@@ -147,130 +131,37 @@ def run_(
             stop.set()
 
         loop.add_signal_handler(signal.SIGTERM, stop.set)
+        if told_to_stop.is_set():
+            stop.set()
         loop.add_signal_handler(signal.SIGINT, on_interrupt)
-        await follow(urls, where, mints, stop, from_slot=from_slot, say=OUTPUT.note, progress=_told, limits=_limits())
+        await follow(urls, where, mints, stop, from_slot=from_slot, say=say, progress=told, limits=limits())
+
+    say = _speaker(settings.load().log_format)
+
+    def told(outcome: Any) -> None:
+        if outcome.events:
+            first, last = outcome.segment.from_slot, outcome.proven_to
+            say(
+                f"slots {first} to {last}: {outcome.events} events",
+                event="committed", from_slot=first, to_slot=last, events=outcome.events,
+            )  # fmt: skip
 
     run(work())
     if interrupted:
         raise KeyboardInterrupt
-    OUTPUT.note("stopped")
+    say("stopped", event="stopped")
 
 
-def _told(outcome: Any) -> None:
-    if outcome.events:
-        OUTPUT.note(f"slots {outcome.segment.from_slot} to {outcome.proven_to}: {outcome.events} events")
+def _speaker(log_format: str) -> Callable[..., None]:
+    """Who tells what the daemon does: sentences for people, or one JSON object a line for programs, both on stderr."""
+    if log_format == "text":
+        return lambda text, **_: OUTPUT.note(text)
+    import structlog
 
-
-@APP.command()
-def status(dsn: Dsn = None, as_json: Json = False) -> None:
-    """Show what is proven for each tracked mint, and what stands in the way of more."""
-    tracked, parked, quarantine = run(_standing(settings.database_dsn(dsn)))
-    OUTPUT.result(
-        {"tracked": tracked, "parked": parked, "quarantine": quarantine},
-        table("tracked mints", ("mint", "opening", "proven slots", "supply (raw)>"), (
-            (t["mint"], t["opening"], ", ".join(f"{a}–{b}" for a, b in t["proven"]) or "none", _known(t["supply"]))
-            for t in tracked
-        )),
-        *([_parked_table(parked)] if parked else []),
-        *([_quarantine_table(quarantine)] if quarantine else []),
-    )  # fmt: skip
-    if parked or quarantine:
-        raise exits.Found
-
-
-def _known(supply: str | None) -> str:
-    return "unknown" if supply is None else supply
-
-
-_TRACKED = """
-select t.mint, t.opening, s.decimals, s.supply
-from ledger.tracked t join ledger.supply s using (mint) order by t.mint
-"""
-
-
-async def _standing(where: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
-    from tieout_database import check_schema, connect
-
-    connection = await connect(where)
-    try:
-        await check_schema(connection)
-        coverage = await connection.fetch("select mint, from_slot, to_slot from ledger.coverage")
-        tracked = [
-            {
-                "mint": row["mint"],
-                "opening": row["opening"],
-                "proven": [[c["from_slot"], c["to_slot"]] for c in coverage if c["mint"] == row["mint"]],
-                "decimals": row["decimals"],
-                "supply": None if row["supply"] is None else format(row["supply"], "f").split(".")[0],
-            }
-            for row in await connection.fetch(_TRACKED)
-        ]
-        parked = [
-            dict(r) for r in await connection.fetch("select slot, reason, since from ledger.parked order by slot")
-        ]
-        quarantine = [
-            dict(r)
-            for r in await connection.fetch(
-                "select slot, signature, mint, path, reason from ledger.quarantine order by slot"
-            )
-        ]
-        return tracked, parked, quarantine
-    finally:
-        await connection.close()
-
-
-def _quarantine_table(quarantine: list[dict[str, Any]]) -> Any:
-    rows = ((q["slot"], q["signature"], q["reason"]) for q in quarantine)
-    return table("quarantined", ("slot>", "signature", "reason"), rows)
-
-
-def _parked_table(parked: list[dict[str, Any]]) -> Any:
-    return table(
-        "parked slots",
-        ("slot>", "since", "reason"),
-        ((p["slot"], f"{p['since']:%Y-%m-%d %H:%M:%S}", p["reason"]) for p in parked),
-    )
-
-
-@APP.command()
-def parked(dsn: Dsn = None, as_json: Json = False) -> None:
-    """List the slots in doubt; nothing beyond one is committed."""
-    _, slots, _ = run(_standing(settings.database_dsn(dsn)))
-    OUTPUT.result({"parked": slots}, _parked_table(slots) if slots else "no slot is parked")
-    if slots:
-        raise exits.Found
-
-
-@APP.command()
-def redecode(from_slot: FromSlot = 0, to_slot: ToSlot = 2**62, dsn: Dsn = None, as_json: Json = False) -> None:
-    """Decode the stored evidence again, without a node; append only what differs."""
-    from tieout_indexer import redecode as work
-
-    appended, retracted = run(work(settings.database_dsn(dsn), from_slot, to_slot, limits=_limits()))
-    OUTPUT.result(
-        {"appended": appended, "retracted": retracted},
-        f"{appended} rows appended, {retracted} retracted"
-        if appended or retracted
-        else "nothing differs: nothing written",
-    )
-
-
-@APP.command()
-def verify(rpc_url: RpcUrl = None, dsn: Dsn = None, mint: Mints = None, as_json: Json = False) -> None:
-    """Check the ledger: its hash chain, supply = Σ balances, and supply against the node."""
-    from tieout_indexer import verify_chain, verify_supply
-
-    where, mints = settings.database_dsn(dsn), _checked(mint)
-
-    async def work() -> list[Any]:
-        _, findings = await verify_chain(where)
-        every = mints or [t["mint"] for t in (await _standing(where))[0]]
-        return findings + await verify_supply(settings.node_urls(rpc_url), where, every)
-
-    findings = run(work())
-    OUTPUT.result(
-        {"findings": findings_json(findings)},
-        findings_table(findings) if findings else "the ledger holds: chain, identities, and the node's own supply",
-    )
-    if findings:
-        raise exits.Found
+    processors: list[Any] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.JSONRenderer(),
+    ]
+    log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr), processors=processors)
+    return lambda text, event="note", **values: log.info(event, message=text, **values)

@@ -1,17 +1,16 @@
 """``tieout instrument``: create and control tokenized stocks on the chain."""
 
-import json
-import tomllib
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from tieout import exits, settings
-from tieout.commands.market import Amount, Mint, Raw
+from tieout.commands.look import multiplier_of
+from tieout.commands.market import Mint, Raw
 from tieout.commands.options import Dsn, Json, RpcUrl, group, run
-from tieout.issuer import JournalFile, Keypair, Keys, desk, issuer, raw_amount, receipt
+from tieout.issuer import JournalFile, Keypair, Keys, Signers, desk, issuer, raw_amount, receipt
 from tieout.output import OUTPUT, table
 
 APP = group("Instruments: create, look at and control tokenized stocks.")
@@ -28,22 +27,57 @@ def create(
     name: Annotated[str, typer.Option("--name", help="Name, Apple xStock.")],
     uri: Annotated[str, typer.Option("--uri", help="Where the metadata document is.")],
     decimals: Annotated[int, typer.Option("--decimals", min=0, max=18)] = 8,
+    multiplier: Annotated[str, typer.Option("--multiplier", help="The multiplier it starts with.")] = "1",
+    default_frozen: Annotated[
+        bool, typer.Option("--default-frozen", help="New accounts start frozen: an allowlist.")
+    ] = False,
+    permanent_delegate: Annotated[
+        bool, typer.Option(help="Somebody may move and burn the tokens of any account.")
+    ] = True,
+    pausable: Annotated[bool, typer.Option(help="Somebody may stop every movement.")] = True,
+    scaled: Annotated[bool, typer.Option(help="It has a multiplier.")] = True,
+    confidential: Annotated[bool, typer.Option(help="Confidential transfers may be approved later.")] = True,
+    transfer_hook: Annotated[bool, typer.Option(help="A hook may be armed later.")] = True,
+    hook_program: Annotated[str | None, typer.Option("--hook-program", help="Arm the hook from the start.")] = None,
+    fee: Annotated[
+        int | None, typer.Option("--transfer-fee", min=0, max=10_000, help="Basis points; with --no-confidential.")
+    ] = None,
+    fee_max: Annotated[str | None, typer.Option("--transfer-fee-max", help="The most one transfer pays, raw.")] = None,
     mint_key: Annotated[
         Path | None, typer.Option("--mint-key", help="Key file of the mint's address. Default: a new one.")
     ] = None,
     rpc_url: RpcUrl = None,
     keypair: Keypair = None,
     keys: Keys = None,
+    signer: Signers = None,
     as_json: Json = False,
 ) -> None:
-    """Create an instrument with the live xStocks extension set."""
+    """Create an instrument, with the live xStocks extension set unless told otherwise."""
+    options: dict[str, Any] = {
+        "default_frozen": default_frozen,
+        "permanent_delegate": permanent_delegate,
+        "pausable": pausable,
+        "scaled": scaled,
+        "confidential": confidential,
+        "transfer_hook": transfer_hook,
+        "fee_basis_points": fee,
+    }
+    if fee_max is not None and fee is None:
+        raise exits.UsageProblem("--transfer-fee-max needs --transfer-fee")
 
     async def work() -> Any:
-        from tieout_client import load_keypair
+        from tieout_client import load_signer, parse_raw
+        from tieout_client.keys import address
 
-        key = None if mint_key is None else load_keypair(mint_key)
-        async with issuer(rpc_url, keypair, keys) as connected:
-            return await connected.create_instrument(symbol, name, uri, decimals, mint=key)
+        if fee_max is not None:
+            options["fee_raw_max"] = parse_raw(fee_max)
+        if hook_program is not None:
+            options["hook_program"] = address(hook_program, "program")
+        key = None if mint_key is None else load_signer(mint_key)
+        async with issuer(rpc_url, keypair, keys, signer) as connected:
+            return await connected.create_instrument(
+                symbol, name, uri, decimals, multiplier=multiplier, mint=key, **options
+            )
 
     done = run(work())
     OUTPUT.result(
@@ -79,97 +113,6 @@ def list_(dsn: Dsn = None, as_json: Json = False) -> None:
 
 
 @APP.command()
-def show(
-    mint: Mint,
-    profile: Annotated[
-        Path | None,
-        typer.Option(
-            "--profile", help="TOML or JSON with what it should be, named as in --json; exit 1 if it differs."
-        ),
-    ] = None,
-    rpc_url: RpcUrl = None,
-    as_json: Json = False,
-) -> None:
-    """Show a mint as the chain has it: supply, multipliers, authorities and who holds them, extensions, risks."""
-    from tieout_client import differences, risks
-
-    expected = None if profile is None else _profile(profile)
-    found, holders = run(_show(mint, rpc_url))
-    plain = _plain(found)
-    plain["holders"] = {role: holder.detail for role, holder in holders.items()}
-    plain["risks"] = {risk.code: risk.sentence for risk in risks(found, holders)}
-    lines: list[Any] = [table("", ("", ""), ((k, _line(v)) for k, v in plain.items()))]
-    differs: list[tuple[str, Any, Any]] = []
-    if expected is not None:
-        differs = differences(expected, plain)
-        plain["differences"] = [{"field": at, "expected": e, "found": f} for at, e, f in differs]
-        rows = [(at, _line(e), _line(f)) for at, e, f in differs]
-        lines.append(
-            table("differs from the profile", ("field", "expected", "found"), rows) if rows else "as the profile says"
-        )
-    OUTPUT.result(plain, *lines)
-    if differs:
-        raise exits.Found
-
-
-def _profile(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text("utf-8")
-        found = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as bad:
-        raise exits.UsageProblem(f"cannot read the profile {path}: {bad.strerror or type(bad).__name__}") from bad
-    except (ValueError, RecursionError) as bad:
-        raise exits.UsageProblem(f"the profile {path} is neither TOML nor, named .json, JSON: {bad}") from bad
-    if not isinstance(found, dict) or not found:
-        raise exits.UsageProblem(f"the profile {path} names nothing to compare: take fields of instrument show --json")
-    # What show --json says of itself and of the moment is no part of a profile.
-    return {name: value for name, value in found.items() if name not in {"schema", "slot"}}
-
-
-def _plain(found: Any) -> dict[str, Any]:
-    pending = found.pending
-    return {
-        "mint": found.address,
-        "slot": found.slot,
-        "symbol": found.symbol,
-        "name": found.name,
-        "uri": found.uri,
-        "decimals": found.decimals,
-        "supply_raw": str(found.supply),
-        "space": found.space,
-        "paused": found.paused,
-        "multiplier": _multiplier(found.multiplier),
-        "pending": None if pending is None else _multiplier(pending),
-        "authorities": dict(found.authorities),
-        "extensions": [e.name for e in found.mint.extensions],
-    }
-
-
-def _line(value: Any) -> str:
-    if isinstance(value, dict):
-        return "\n".join(f"{k}: {v}" for k, v in value.items())
-    return ", ".join(value) if isinstance(value, list) else str(value)
-
-
-def _multiplier(value: Any) -> dict[str, Any]:
-    # Beyond year 9999 there is no date to show: the seconds say it.
-    seconds = value.effective_timestamp
-    shown = datetime.fromtimestamp(seconds, UTC).isoformat() if 0 <= seconds < 253_402_300_800 else str(seconds)
-    return {"value": str(value.as_float), "bits": value.bits.hex(), "effective_at": shown}
-
-
-async def _show(mint: str, rpc_url: list[str] | None) -> tuple[Any, Any]:
-    from solders.keypair import Keypair as Key
-
-    from tieout_client import connect
-
-    # Reading needs no key of anybody's: a throw-away one stands where a signer is asked for.
-    async with connect(settings.node_urls(rpc_url), Key()) as connected:
-        found = await connected.show(mint)
-        return found, await connected.holders(found)
-
-
-@APP.command()
 def multiplier(
     mint: Mint,
     value: Annotated[str, typer.Argument(help="The new multiplier: 1.0032690125398187, or a ratio such as 10/1.")],
@@ -179,18 +122,19 @@ def multiplier(
     rpc_url: RpcUrl = None,
     keypair: Keypair = None,
     keys: Keys = None,
+    signer: Signers = None,
     as_json: Json = False,
 ) -> None:
     """Set the multiplier now, or schedule it: the value in force is asserted again before it."""
 
     async def work() -> Any:
-        async with issuer(rpc_url, keypair, keys) as connected:
+        async with issuer(rpc_url, keypair, keys, signer) as connected:
             if at is None:
                 return await connected.set_multiplier_now(mint, value)
             return await connected.schedule_multiplier(mint, value, timestamp(at))
 
     done = run(work())
-    _landed(f"multiplier {done.multiplier.as_float}", done, multiplier=_multiplier(done.multiplier), error=done.error)
+    _landed(f"multiplier {done.multiplier.as_float}", done, multiplier=multiplier_of(done.multiplier), error=done.error)
 
 
 def timestamp(text: str) -> int:
@@ -206,18 +150,28 @@ def timestamp(text: str) -> int:
 
 @APP.command()
 def pause(
-    mint: Mint, rpc_url: RpcUrl = None, keypair: Keypair = None, keys: Keys = None, as_json: Json = False
+    mint: Mint,
+    rpc_url: RpcUrl = None,
+    keypair: Keypair = None,
+    keys: Keys = None,
+    signer: Signers = None,
+    as_json: Json = False,
 ) -> None:
     """Halt transfers, mints and burns."""
-    _one("paused", "pause", rpc_url, keypair, keys, mint)
+    _one("paused", "pause", (rpc_url, keypair, keys, signer), mint)
 
 
 @APP.command()
 def resume(
-    mint: Mint, rpc_url: RpcUrl = None, keypair: Keypair = None, keys: Keys = None, as_json: Json = False
+    mint: Mint,
+    rpc_url: RpcUrl = None,
+    keypair: Keypair = None,
+    keys: Keys = None,
+    signer: Signers = None,
+    as_json: Json = False,
 ) -> None:
     """Let transfers, mints and burns go on."""
-    _one("resumed", "resume", rpc_url, keypair, keys, mint)
+    _one("resumed", "resume", (rpc_url, keypair, keys, signer), mint)
 
 
 @APP.command()
@@ -227,10 +181,11 @@ def freeze(
     rpc_url: RpcUrl = None,
     keypair: Keypair = None,
     keys: Keys = None,
+    signer: Signers = None,
     as_json: Json = False,
 ) -> None:
     """Freeze one token account."""
-    _one("frozen", "freeze", rpc_url, keypair, keys, mint, account)
+    _one("frozen", "freeze", (rpc_url, keypair, keys, signer), mint, account)
 
 
 @APP.command()
@@ -240,17 +195,16 @@ def thaw(
     rpc_url: RpcUrl = None,
     keypair: Keypair = None,
     keys: Keys = None,
+    signer: Signers = None,
     as_json: Json = False,
 ) -> None:
     """Thaw one token account."""
-    _one("thawed", "thaw", rpc_url, keypair, keys, mint, account)
+    _one("thawed", "thaw", (rpc_url, keypair, keys, signer), mint, account)
 
 
-def _one(
-    what: str, method: str, rpc_url: list[str] | None, keypair: Path | None, keys: Path | None, *args: str
-) -> None:
+def _one(what: str, method: str, hands: tuple[Any, Any, Any, Any], *args: str) -> None:
     async def work() -> Any:
-        async with issuer(rpc_url, keypair, keys) as connected:
+        async with issuer(*hands) as connected:
             return await getattr(connected, method)(*args)
 
     _landed(what, run(work()))
@@ -260,43 +214,46 @@ def _one(
 def seize(
     mint: Mint,
     account: Owner,
-    amount: Amount,
+    amount: Annotated[str, typer.Argument(help="Shares at the multiplier in force, raw units with --raw, or all.")],
     case: Annotated[str, typer.Option("--case", help="Case number; written into the transaction's memo.")],
     raw: Raw = False,
     rpc_url: RpcUrl = None,
     keypair: Keypair = None,
     keys: Keys = None,
+    signer: Signers = None,
     journal: JournalFile = None,
     as_json: Json = False,
 ) -> None:
-    """Move a holder's tokens to the treasury by the permanent delegate, in one transaction."""
-
-    async def work() -> Any:
-        async with desk(rpc_url, keypair, keys, journal) as connected:
-            return await connected.seize(mint, account, await raw_amount(connected, mint, amount, raw), case)
-
-    _landed("seized", run(work()))
+    """Move a holder's tokens to the treasury by the permanent delegate, and leave the account frozen, all at once."""
+    _taken("seized", "seize", (rpc_url, keypair, keys, signer, journal), (mint, account, amount, raw), case)
 
 
-@APP.command()
-def authority(
+@APP.command("forced-burn")
+def forced_burn(
     mint: Mint,
-    kind: Annotated[
-        str, typer.Argument(help="mint_tokens, freeze_account, scaled_ui_amount, pause, permanent_delegate …")
-    ],
-    new: Annotated[str | None, typer.Option("--to", help="The new authority's address.")] = None,
-    give_up: Annotated[bool, typer.Option("--give-up", help="Nobody holds it afterwards, for good.")] = False,
+    account: Owner,
+    amount: Annotated[str, typer.Argument(help="Shares at the multiplier in force, raw units with --raw, or all.")],
+    case: Annotated[str, typer.Option("--case", help="Case number; written into the transaction's memo.")],
+    raw: Raw = False,
     rpc_url: RpcUrl = None,
     keypair: Keypair = None,
     keys: Keys = None,
+    signer: Signers = None,
+    journal: JournalFile = None,
     as_json: Json = False,
 ) -> None:
-    """Hand an authority over, or give it up for good."""
-    if (new is None) != give_up:
-        raise exits.UsageProblem("name the new authority with --to, or say --give-up")
+    """Burn a holder's tokens by the permanent delegate, in one transaction; a frozen account is frozen again."""
+    _taken("burned", "forced_burn", (rpc_url, keypair, keys, signer, journal), (mint, account, amount, raw), case)
+
+
+def _taken(
+    what: str, method: str, hands: tuple[Any, Any, Any, Any, Any], taken: tuple[str, str, str, bool], case: str
+) -> None:
+    mint, account, amount, raw = taken
 
     async def work() -> Any:
-        async with issuer(rpc_url, keypair, keys) as connected:
-            return await connected.set_authority(mint, kind, new)
+        async with desk(*hands) as connected:
+            units = None if amount == "all" else await raw_amount(connected, mint, amount, raw)
+            return await getattr(connected, method)(mint, account, units, case)
 
-    _landed(f"{kind} handed over", run(work()))
+    _landed(what, run(work()))

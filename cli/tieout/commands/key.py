@@ -1,12 +1,13 @@
 """``tieout key``: key files for local chains and small desks."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tieout import settings
 from tieout.commands.options import Json, RpcUrl, group, run
+from tieout.issuer import Keypair, issuer, receipt
 from tieout.output import OUTPUT
 
 APP = group("Key files, as solana-keygen writes them.")
@@ -49,3 +50,24 @@ def fund(
     address = str(load_keypair(path).pubkey())
     done = run(airdrop(settings.node_urls(rpc_url), address, sol * _LAMPORTS_PER_SOL))
     OUTPUT.result({"address": address, "signature": done.signature, "slot": done.slot}, f"{address} has {sol} SOL more")
+
+
+@APP.command()
+def multisig(
+    member: Annotated[list[str], typer.Option("--member", help="Address of a member; once for each, at most 11.")],
+    needed: Annotated[int, typer.Option("--needed", min=1, max=11, help="How many of them must sign.")],
+    rpc_url: RpcUrl = None,
+    keypair: Keypair = None,
+    as_json: Json = False,
+) -> None:
+    """Make a token multisig on the chain: an authority or owner for whom so many of its members sign."""
+
+    async def work() -> Any:
+        async with issuer(rpc_url, keypair, None) as connected:
+            return await connected.create_multisig(member, needed)
+
+    made, done = run(work())
+    OUTPUT.result(
+        {**receipt(done), "address": made.address, "needed": made.needed, "members": list(made.members)},
+        f"{made.address}, {made.needed} of {len(made.members)}\n{done.signature}",
+    )

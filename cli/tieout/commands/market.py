@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
+from tieout import exits
 from tieout.commands.options import Json, RpcUrl, run
-from tieout.issuer import Guard, JournalFile, Keypair, Keys, desk, issuer, raw_amount, receipt
+from tieout.issuer import Guard, JournalFile, Keypair, Keys, Signers, desk, holder_of, issuer, raw_amount, receipt
 from tieout.output import OUTPUT
 
 Mint = Annotated[str, typer.Argument(help="Mint address.")]
@@ -39,6 +40,7 @@ def issue(
     rpc_url: RpcUrl = None,
     keypair: Keypair = None,
     keys: Keys = None,
+    signer: Signers = None,
     journal: JournalFile = None,
     guard: Guard = None,
     as_json: Json = False,
@@ -46,7 +48,7 @@ def issue(
     """Release tokens from the treasury against a request; from then on they are owed in shares."""
 
     async def work() -> tuple[int, Any]:
-        async with desk(rpc_url, keypair, keys, journal, guard) as connected:
+        async with desk(rpc_url, keypair, keys, signer, journal, guard) as connected:
             units = await raw_amount(connected, mint, amount, raw)
             return units, await connected.issue(mint, units, to, request, mint_first=mint_first)
 
@@ -65,17 +67,16 @@ def redeem(
     rpc_url: RpcUrl = None,
     keypair: Keypair = None,
     keys: Keys = None,
+    signer: Signers = None,
     journal: JournalFile = None,
     as_json: Json = False,
 ) -> None:
     """Return a holder's tokens to the redemption wallet; they stay owed until the shares are delivered."""
 
     async def work() -> tuple[int, Any]:
-        from tieout_client import load_keypair
-
-        async with desk(rpc_url, keypair, keys, journal) as connected:
+        async with desk(rpc_url, keypair, keys, signer, journal) as connected:
             units = await raw_amount(connected, mint, amount, raw)
-            done = await connected.redeem(mint, units, load_keypair(holder), request)
+            done = await connected.redeem(mint, units, await holder_of(connected, holder), request)
             return units, await connected.sweep(mint, units, request) if sweep else done
 
     _done("redeemed", *run(work()))
@@ -92,17 +93,16 @@ def burn(
     rpc_url: RpcUrl = None,
     keypair: Keypair = None,
     keys: Keys = None,
+    signer: Signers = None,
     journal: JournalFile = None,
     as_json: Json = False,
 ) -> None:
     """Burn tokens from the treasury, or a holder's own."""
 
     async def work() -> tuple[int, Any]:
-        from tieout_client import load_keypair
-
-        async with desk(rpc_url, keypair, keys, journal) as connected:
+        async with desk(rpc_url, keypair, keys, signer, journal) as connected:
             units = await raw_amount(connected, mint, amount, raw)
-            owner = None if holder is None else load_keypair(holder)
+            owner = None if holder is None else await holder_of(connected, holder)
             return units, await connected.burn(mint, units, request, holder=owner)
 
     _done("burned", *run(work()))
@@ -111,22 +111,32 @@ def burn(
 def transfer(
     mint: Mint,
     amount: Amount,
-    to: Annotated[str, typer.Option("--to", help="Owner who receives the tokens.")],
     holder: Holder,
-    memo: Annotated[str | None, typer.Option("--memo", help="A memo for the transaction.")] = None,
+    to: Annotated[str | None, typer.Option("--to", help="Owner who receives the tokens.")] = None,
+    to_account: Annotated[
+        str | None, typer.Option("--to-account", help="Token account that receives them, instead of an owner.")
+    ] = None,
+    memo: Annotated[
+        str | None, typer.Option("--memo", help="A memo. Where the receiver requires one, there is always one.")
+    ] = None,
     raw: Raw = False,
     rpc_url: RpcUrl = None,
     keypair: Keypair = None,
     keys: Keys = None,
+    signer: Signers = None,
     as_json: Json = False,
 ) -> None:
-    """Move a holder's tokens to another owner."""
+    """Move a holder's tokens to another owner, or to a token account."""
+    if (to is None) == (to_account is None):
+        raise exits.UsageProblem("name the owner with --to, or a token account with --to-account")
 
     async def work() -> tuple[int, Any]:
-        from tieout_client import load_keypair
-
-        async with issuer(rpc_url, keypair, keys) as connected:
+        async with issuer(rpc_url, keypair, keys, signer) as connected:
             units = await raw_amount(connected, mint, amount, raw)
-            return units, await connected.transfer(mint, units, load_keypair(holder), to, memo=memo)
+            owner = await holder_of(connected, holder)
+            return units, await connected.transfer(mint, units, owner, to, memo=memo, destination=to_account)
 
-    _done("transferred", *run(work()))
+    units, done = run(work())
+    fee = f", of which {done.fee:,} raw are the issuer's fee" if done.fee else ""
+    plain = {**receipt(done), "raw": str(units), "fee_raw": str(done.fee)}
+    OUTPUT.result(plain, f"transferred {units:,} raw{fee}, in slot {done.slot:,}\n{done.signature}")

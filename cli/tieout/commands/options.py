@@ -1,10 +1,17 @@
 """Options that several commands share, and how their commands run."""
 
 import asyncio
-from collections.abc import Coroutine
+import csv
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tieout import exits
+from tieout.output import OUTPUT
 
 T = TypeVar("T")
 
@@ -32,3 +39,36 @@ def group(text: str) -> typer.Typer:
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's asynchronous work to its end."""
     return asyncio.run(work)
+
+
+def read_text(file: Path, what: str, bytes_max: int) -> str:
+    """Read a file of rows as UTF-8. Raises UsageProblem naming it as ``what``."""
+    try:
+        if file.stat().st_size > bytes_max:
+            raise exits.UsageProblem(f"the {what} {file} has over {bytes_max} bytes: split it")
+        return file.read_text("utf-8-sig")
+    except OSError as bad:
+        raise exits.UsageProblem(f"cannot read the {what} {file}: {bad.strerror or type(bad).__name__}") from bad
+    except UnicodeDecodeError as bad:
+        raise exits.UsageProblem(f"the {what} {file} is no UTF-8 text: byte {bad.start}") from bad
+
+
+@contextmanager
+def rows_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show how many rows are done, to a person at a terminal; give the function that tells how many more are."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=OUTPUT.err, transient=True, disable=not exits.is_terminal()) as bar:
+        task = bar.add_task("rows", total=total)
+        yield lambda more: bar.advance(task, more)
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write what became of a file's rows as CSV. Raises UsageProblem: the work itself is done by then."""
+    try:
+        with path.open("w", encoding="utf-8", newline="") as out:
+            writer = csv.writer(out)
+            writer.writerow(header)
+            writer.writerows(rows)
+    except OSError as bad:
+        why = bad.strerror or type(bad).__name__
+        raise exits.UsageProblem(f"all is done, its result cannot be written to {path}: {why}; run it again") from bad

@@ -6,7 +6,7 @@ import typer
 
 from tieout import settings
 from tieout.commands.options import Dsn, Json, group, run
-from tieout.commands.statement import Files, show_imported
+from tieout.commands.statement import Files, PersonalKey, show_imported, signing_key
 from tieout.output import OUTPUT, exact, table
 
 APP = group("Primary-market orders: what was asked to be issued and redeemed.")
@@ -18,16 +18,18 @@ def import_(
     file_format: Annotated[
         str | None, typer.Option("--format", help="csv or alpaca-requests; told by the content when left out.")
     ] = None,
+    key: PersonalKey = None,
     dsn: Dsn = None,
     as_json: Json = False,
 ) -> None:
     """Take in order files; each is taken whole or refused whole, and taken once."""
     from tieout_reconcile import import_orders
 
+    signer = signing_key(key)
     where = settings.database_dsn(dsn)
 
     async def work() -> list[Any]:
-        return [await import_orders(where, path, file_format=file_format) for path in paths]
+        return [await import_orders(where, path, file_format=file_format, key=signer) for path in paths]
 
     show_imported(run(work()))
 

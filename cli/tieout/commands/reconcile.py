@@ -8,15 +8,16 @@ import typer
 from rich.text import Text
 
 from tieout import exits, settings
+from tieout.commands.breaks import breaks_table
 from tieout.commands.options import BIGINT_MAX, Dsn, Json, group, run
-from tieout.output import OUTPUT, exact, shares, table
+from tieout.output import OUTPUT, shares, table
 
 APP = group("Reconciliation: liability against custody, movements against orders.")
 
 _STYLES = {
     "ties_out": "bold green",
-    "over_backed": "bold yellow",
-    "under_backed": "bold red",
+    "ties_out_in_settlement": "bold green",
+    "does_not_tie_out": "bold red",
     "incomplete": "bold magenta",
 }
 
@@ -125,6 +126,11 @@ def run_tables(done: Any) -> list[Any]:
 
     lent = [sum((a.encumbered or Fraction(0) for a in i.accounts), Fraction(0)) for i in done.instruments]
     encumbered = [("encumbered (not counted), shares", *map(shares, lent))] if any(lent) else []
+    unsettled = (
+        [line("unsettled trades, shares", lambda i: shares(i.unsettled))]
+        if any(i.trades for i in done.instruments)
+        else []
+    )
     figures = table("", ("", *(f"{n}>" for n in names)), [
         line("supply, raw", lambda i: _raw(i.supply)),
         line("− inventory (treasury …), raw", lambda i: _raw(i.inventory)),
@@ -135,6 +141,7 @@ def run_tables(done: Any) -> list[Any]:
         line("= liability, shares", lambda i: shares(i.liability)),
         *encumbered,
         line("settled custody, shares", lambda i: shares(i.custody)),
+        *unsettled,
         line("difference, shares", lambda i: shares(i.difference)),
         line("verdict", lambda i: verdict(i.verdict)),
     ])  # fmt: skip
@@ -151,11 +158,6 @@ def run_tables(done: Any) -> list[Any]:
     return parts
 
 
-def breaks_table(found: Any) -> Any:
-    """Breaks for people, each named."""
-    return table("breaks", ("id", "code", "instrument", "what"), ((f.id, f.code, f.symbol, f.summary) for f in found))
-
-
 def _multiplier(value: Fraction | None) -> str:
     # The shortest decimal that names the chain's number, and no other.
     return "unknown" if value is None else repr(float(value)).removesuffix(".0")
@@ -170,25 +172,28 @@ def _sum(*values: int | None) -> int | None:
 
 
 def headroom(
-    symbol: Annotated[str, typer.Argument(help="The instrument's symbol.")], dsn: Dsn = None, as_json: Json = False
+    symbol: Annotated[str, typer.Argument(help="The instrument's symbol.")],
+    ladder: Annotated[
+        bool, typer.Option("--ladder", help="Also at each coming settlement day, should all pending trades settle.")
+    ] = False,
+    dsn: Dsn = None,
+    as_json: Json = False,
 ) -> None:
     """How many more shares may be released before custody falls short; unknown where anything is."""
     from tieout_reconcile import headroom as ask
 
     found = run(ask(settings.database_dsn(dsn), symbol))
-    data = {
-        "symbol": found.symbol,
-        "shares": None if found.shares is None else exact(found.shares),
-        "raw": None if found.raw is None else str(found.raw),
-        "as_of_slot": found.as_of_slot,
-        "as_of_time": found.as_of_time,
-        "reasons": list(found.reasons),
-    }
     text = (
         "unknown: " + "; ".join(found.reasons)
         if found.shares is None
         else f"{shares(found.shares)} shares, {found.raw:,} raw"
     )
-    OUTPUT.result(data, f"{found.symbol} headroom as of slot {found.as_of_slot:,}: {text}")
+    rungs = [
+        f"  should all pending trades settle, after {day}: {shares(level)} shares"
+        for day, level in (found.ladder if ladder else ())
+    ]
+    if ladder and not rungs and found.shares is not None:
+        rungs = ["  no trade is pending: it stays so until a statement or an order changes it"]
+    OUTPUT.result(found.to_json(), f"{found.symbol} headroom as of slot {found.as_of_slot:,}: {text}", *rungs)
     if found.shares is None or found.shares < 0:
         raise exits.Found

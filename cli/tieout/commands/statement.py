@@ -12,6 +12,9 @@ from tieout.output import OUTPUT, table
 
 APP = group("Custodian statements: positions by account, ISIN, basis and cut-off.")
 Files = Annotated[list[Path], typer.Argument(help="Files; several of one kind.")]
+PersonalKey = Annotated[
+    Path | None, typer.Option("--key", help="Your personal key file: hands the file in under your name.")
+]
 FORMATS = "csv, alpaca-positions, ibkr-flex, mt535, semt002"
 
 
@@ -31,24 +34,40 @@ def import_(
     as_of: Annotated[
         str | None, typer.Option("--as-of", help="The instant with its zone (ISO 8601), where the file names none.")
     ] = None,
+    key: PersonalKey = None,
     dsn: Dsn = None,
     as_json: Json = False,
 ) -> None:
     """Take in statement files; each is taken whole or refused whole, and taken once."""
     from tieout_reconcile import import_statement
 
+    signer = signing_key(key)
     where = settings.database_dsn(dsn)
     at = None if as_of is None else instant(as_of)
 
     async def work() -> list[Any]:
         return [
             await import_statement(
-                where, path, file_format=file_format, map_path=map_path, custodian=custodian, account=account, as_of=at
+                where,
+                path,
+                file_format=file_format,
+                map_path=map_path,
+                custodian=custodian,
+                account=account,
+                as_of=at,
+                key=signer,
             )
             for path in paths
         ]
 
     show_imported(run(work()))
+
+
+def signing_key(path: Path | None) -> Any:
+    """The personal key of a file, None for none."""
+    from tieout_reconcile import read_signing_key
+
+    return None if path is None else read_signing_key(path)
 
 
 def instant(text: str) -> datetime:

@@ -1,0 +1,128 @@
+"""The desk at the command line: people, evidence under a name, work on a break, a signed report, the log."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import Cli
+from reconcile.builders import ISIN, ONE, Book, iso, issue, memo
+
+
+@pytest.fixture
+async def book(dsn: str, tmp_path: Path) -> AsyncIterator[Book]:
+    """250.5 shares owed against an order, 240 in settled custody."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    built = await Book.open(dsn, folder)
+    await built.commit()
+    await built.open_mint()
+    await built.mint(10, "treasury", 1000 * ONE)
+    await built.transfer(20, "treasury", "ap", 25_050_000_000, memo=memo("issue", "REQ-1"))
+    await built.track(100)
+    await built.registry()
+    await built.orders(issue("REQ-1", "250.5"))
+    await built.statement("240", 90)
+    yield built
+    await built.close()
+
+
+async def test_a_shortfall_is_worked_by_two_people_reported_and_verified(cli: Cli, book: Book) -> None:
+    dsn = ("--dsn", book.dsn, "--json")
+    keys = {}
+    for name in ("ada", "pat", "anna", "issuer"):
+        made = await cli("key", "new", f"{name}.json", "--json")
+        assert made.code == 0, made.err
+        keys[name] = (await cli("key", "show", f"{name}.json", "--json")).json["address"]
+    assert (await cli("people", "set", "ada", "--role", "admin", "--public-key", keys["ada"], *dsn)).code == 0
+    for name, role in (("pat", "preparer"), ("anna", "approver")):
+        added = await cli(
+            "people", "set", name, "--role", role, "--public-key", keys[name], "--key", "ada.json", *dsn
+        )  # fmt: skip
+        assert added.code == 0, added.err
+    assert (await cli("people", "set", "eve", "--role", "approver", *dsn)).code == 2
+    assert {p["name"] for p in (await cli("people", "list", *dsn)).json["people"]} == {"ada", "anna", "pat"}
+
+    assert (await cli("reconcile", "run", "--dsn", book.dsn)).code == 1
+    listed = await cli("breaks", "list", *dsn)
+    assert listed.code == 1
+    (found,) = listed.json["breaks"]
+    assert (found["code"], found["work"]["status"], found["work"]["unexplained"]) == ("B1", "open", "10.5")
+    note = book.file(
+        "note.csv", f"custodian,account,isin,quantity,basis,as_of\nalpaca,ITN-1,{ISIN},250.5,trade_date,{iso(95)}\n"
+    )
+    evidence = await cli("statement", "import", str(note), "--key", "pat.json", *dsn)
+    load = str(evidence.json["imported"][0]["load"])
+    assert (await cli("breaks", "assign", found["id"], "--to", "pat", "--key", "pat.json", *dsn)).code == 0
+    proposed = await cli(
+        "breaks", "propose", found["id"], "--line", "unsettled_trade", "--document", load, "--shares", "10.5",
+        "--key", "pat.json", *dsn,
+    )  # fmt: skip
+    assert proposed.code == 0, proposed.err
+    number = str(proposed.json["break"]["work"]["pending"]["action"])
+    alone = await cli("breaks", "approve", found["id"], "--proposal", number, "--key", "pat.json", *dsn)
+    assert (alone.code, "approver" in alone.err) == (2, True)
+    approved = await cli("breaks", "approve", found["id"], "--proposal", number, "--key", "anna.json", *dsn)
+    assert approved.json["break"]["work"]["status"] == "explained"
+    shown = await cli("breaks", "show", found["id"], "--dsn", book.dsn)
+    for word in ("pat", "anna", "unsettled_trade", "unexplained", "0 shares"):
+        assert word in shown.out
+
+    exported = await cli("report", "export", "--to", "report.zip", "--key", "issuer.json", *dsn)
+    assert exported.code == 1, exported.err
+    assert exported.json["verdict"] == "does_not_tie_out"
+    again = await cli("report", "export", "--to", "report.zip", "--key", "issuer.json", *dsn)
+    assert (again.code, "not overwritten" in again.err) == (2, True)
+    assert (await cli("report", "export", "--to", "copy.zip", "--key", "issuer.json", *dsn)).code == 1
+    assert Path("report.zip").read_bytes() == Path("copy.zip").read_bytes()
+    verified = await cli("report", "verify", "report.zip", "--trust", keys["issuer"], "--json")
+    assert verified.code == 0, verified.out
+    assert verified.json["schema"] == "tieout/report-verify/1"
+    unknown = await cli("report", "verify", "report.zip")
+    assert (unknown.code, "origin not verified" in unknown.out) == (1, True)
+    (line,) = (await cli("report", "list", *dsn)).json["reports"]
+    assert (line["sha256"], line["signers"]) == (exported.json["sha256"], [keys["issuer"]])
+
+    checked = await cli("audit", "verify", *dsn)
+    assert (checked.code, checked.json["faults"]) == (0, [])
+    did = {(e["actor"], e["action"]) for e in (await cli("audit", "list", *dsn)).json["entries"]}
+    assert {("pat", "break.propose"), ("anna", "break.approve"), ("pat", "load.import")} <= did
+    await book.db.execute("alter table audit.entry_row disable trigger refuse_change")
+    await book.db.execute("update audit.entry_row set actor = 'eve' where action = 'break.approve'")
+    assert (await cli("audit", "verify", *dsn)).code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("report", "export", "--to", "x.zip"), "either --key FILE, or --unsigned"),
+        (("report", "verify", "nothing.zip"), "no file"),
+        (("report", "verify", "junk.zip"), "no bundle"),
+        (("breaks", "explain", "x", "--note", "y", "--key", "nothing.json"), "cannot be read"),
+        (
+            ("breaks", "propose", "x", "--line", "l", "--document", "1", "--shares", "1e3", "--key", "k.json"),
+            "--shares",
+        ),
+    ],
+)
+async def test_bad_usage_of_the_desk_gets_a_sentence_and_exit_2(
+    cli: Cli, arguments: tuple[str, ...], says: str
+) -> None:
+    Path("junk.zip").write_bytes(b"junk")
+    assert (await cli("key", "new", "k.json", "--json")).code == 0
+    done = await cli(*arguments, "--json")
+    assert done.code == 2, done.err
+    assert says in done.json["error"]["message"]
+
+
+async def test_unsettled_trades_are_imported_and_listed(cli: Cli, book: Book) -> None:
+    header = "custodian,account,isin,reference,side,quantity,traded_at,settles_on,status,status_at"
+    path = book.file("trades.csv", f"{header}\nalpaca,ITN-1,{ISIN},T-1,buy,10.5,{iso(15)},2026-11-03,pending,\n")
+    assert (await cli("trade", "import", str(path), "--dsn", book.dsn)).code == 0
+    listed = await cli("trade", "list", "--dsn", book.dsn, "--json")
+    assert json.loads(listed.out)["trades"][0]["quantity"] == "10.5"
+    done = await cli("reconcile", "run", "--dsn", book.dsn)
+    assert (done.code, "ties out in settlement" in done.out) == (0, True)
+    ladder = await cli("headroom", "AAPLx", "--ladder", "--dsn", book.dsn)
+    assert (ladder.code, "after 2026-11-03: 0 shares" in ladder.out) == (1, True)

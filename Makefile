@@ -51,7 +51,7 @@ check: setup ## format, lint, types, import contracts, migrations
 	cd localnet && .venv/bin/mypy
 
 test: setup ## run all tests, one process a core (PYTEST_ARGS="-k name" picks some)
-	$(BIN)/python -m pytest -n $(CORES) --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 	cd localnet && .venv/bin/python -m pytest $(PYTEST_ARGS)
 
 test-database: setup ## run the tests that need Postgres on the server of TIEOUT_TEST_DSN

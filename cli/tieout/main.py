@@ -52,7 +52,8 @@ _TYPER_INTERRUPTED = 130
 
 def run(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; SIGTERM ends it as tidily as Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    # not whatever SIGINT does: a script that starts us in the background has it ignored, and SIGTERM must still end us
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # A name that the terminal's encoding lacks is shown escaped; it is no reason to fail.

@@ -24,7 +24,7 @@ from support.database import RestartableServer, fresh_database, make_template, q
 from tieout_client import Authorities, ClientError, SendOptions, connect
 from tieout_rpc import RpcClient, RpcError, RpcLimits
 
-SEEDS = range(int(os.environ.get("TIEOUT_CHAOS_SEEDS", "4")))
+SEEDS = range(int(os.environ.get("TIEOUT_CHAOS_SEEDS", "20")))
 HTTP = '["getBlock", "getBlocks", "getBlocksWithLimit", "getSlot"]'
 RULES = f"""
 [[rule]]

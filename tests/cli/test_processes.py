@@ -77,6 +77,24 @@ async def test_a_waiting_backfill_that_is_interrupted_is_4(day: GoldenDay, dsn: 
     )
 
 
+async def test_sigterm_ends_a_command_that_a_script_started_in_the_background(day: GoldenDay, dsn: str) -> None:
+    async with ReplayNode(day.blocks()) as node:
+        slots = ("--from-slot", str(day.first), "--to-slot", str(day.last + 100))
+        where = ("--mint", day.mints["AAPLx"], "--rpc-url", node.url, "--dsn", dsn)
+        # so a shell without job control starts what stands before an ampersand
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            waiting = started("waiting", "index", "backfill", *slots, *where)
+            process = await waiting.__aenter__()
+        finally:
+            signal.signal(signal.SIGINT, before)
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(BOUND_S):
+            await process.wait()
+        await waiting.__aexit__(None, None, None)
+    assert process.returncode == 4
+
+
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 4)])
 async def test_following_ends_with_0_on_sigterm_and_4_on_ctrl_c(
     day: GoldenDay, dsn: str, sent: signal.Signals, code: int

@@ -55,6 +55,7 @@ class Replay:
     """The registry, orders and positions as of the last load taken. Raises BadInput for a file that does not parse."""
 
     def __init__(self, loads: Sequence[Load]) -> None:
+        self.loads = tuple(loads)
         self.registries: list[tuple[int, Registry]] = []
         self._orders: dict[str, Order] = {}
         self._positions: list[tuple[int, Position]] = []

@@ -1,5 +1,6 @@
 """Work on breaks, stored: each action by an authenticated person, logged in the audit chain with its signature."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -150,22 +151,34 @@ async def sign_load(db: asyncpg.Connection, load: int, sha256: bytes, key: Ed255
     person = _person(key, await people_of(db))
     if "preparer" not in person.roles:
         raise NotAllowed(f"{person.name} has not the role preparer, which handing in a file under a name needs")
-    signature = signing.sign(key, b"tieout/load/1\n" + sha256)
+    signature = signing.sign(key, _load_message(sha256))
     details = {"sha256": sha256.hex(), "signature": signature}
     entry = await append_audit(db, person.name, "load.import", str(load), details)
     await db.execute(SQL["insert_load_actor"], load, person.name, entry)
     return person.name
 
 
+def _load_message(sha256: bytes) -> bytes:
+    return b"tieout/load/1\n" + sha256
+
+
 async def verify_signatures(database: Database) -> list[str]:
-    """Return what does not hold among the signatures of actions: each is checked against its actor's key."""
+    """Return what does not hold among the signatures of actions and of files handed in.
+
+    Each is checked against the key that its maker had at the time: a later key changes nothing.
+    """
     async with store.session(database) as db:
-        rows = await db.fetch(SQL["signed_actions"])
-    return [
+        actions, loads = await db.fetch(SQL["signed_actions"]), await db.fetch(SQL["signed_loads"])
+    faults = [
         f"action {row['action']}: the signature is not {row['actor']}'s over what is stored"
-        for row in rows
+        for row in actions
         if not signing.is_signed_by(row["public_key"] or "", row["signature"], row["body"].encode())
     ]
+    for row in loads:
+        signature = str(json.loads(row["details"]).get("signature"))
+        if not signing.is_signed_by(row["public_key"] or "", signature, _load_message(bytes.fromhex(row["sha256"]))):
+            faults.append(f"load {row['load']}: the signature is not {row['actor']}'s over the file that is stored")
+    return faults
 
 
 async def _run(db: asyncpg.Connection, number: int | None) -> Run:

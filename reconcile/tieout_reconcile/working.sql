@@ -30,10 +30,24 @@ insert into recon.break_action_row
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 
 -- name: signed_actions
-select a.action, a.actor, a.signature, a.body, p.public_key
+select a.action, a.actor, a.signature, a.body, k.public_key
 from recon.break_actions a
-left join access.people p on p.name = a.actor
+left join lateral (
+    select k.public_key from access.person_keys k
+    where k.name = a.actor and k.entry < a.entry order by k.version desc limit 1
+) k on true
 where a.signature is not null order by a.action
+
+-- name: signed_loads
+select a.load, a.actor, e.details, l.sha256, k.public_key
+from recon.load_actors a
+join audit.entries e using (entry)
+join recon.loads l on l.load = a.load
+left join lateral (
+    select k.public_key from access.person_keys k
+    where k.name = a.actor and k.entry < a.entry order by k.version desc limit 1
+) k on true
+order by a.load
 
 -- name: insert_load_actor
 insert into recon.load_actor_row (load, actor, entry) values ($1, $2, $3)

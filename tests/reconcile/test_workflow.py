@@ -234,6 +234,15 @@ async def test_the_log_holds_every_action_and_shows_any_change(book: Book) -> No
     assert any("anna's over" in fault for fault in await verify_signatures(book.dsn))
 
 
+async def test_a_new_key_leaves_older_signatures_standing_and_a_swapped_file_shows(book: Book) -> None:
+    await proposed(book)
+    await set_person(book.dsn, "pat", ["preparer"], signing.public_text(key_of("pat's new key")), key_of("ada"))
+    assert await verify_signatures(book.dsn) == []
+    await book.db.execute("set session_replication_role = replica")
+    await book.db.execute("update recon.load_row set sha256 = sha256('another'::bytea) where kind = 'statement'")
+    assert ["pat's over the file" in fault for fault in await verify_signatures(book.dsn)] == [True]
+
+
 async def test_entries_written_at_once_are_chained_one_by_one(book: Book) -> None:
     others = [await asyncpg.connect(book.dsn) for _ in range(4)]
 
@@ -288,11 +297,9 @@ def test_the_clock_runs_from_the_event_and_an_accepted_line_does_not_stop_it() -
     assert (old.days, old.business_days, old.marks) == (40, 28, ("7 business days", "30 days", "40 days"))
 
 
-@given(st.dates(min_value=datetime(2020, 1, 1, tzinfo=UTC).date()), st.integers(0, 400))
+@given(st.dates(datetime(2020, 1, 1, tzinfo=UTC).date(), datetime(2990, 1, 1, tzinfo=UTC).date()), st.integers(0, 400))
 def test_business_days_are_counted_as_one_by_one(start: Any, days: int) -> None:
     begin = datetime(start.year, start.month, start.day, tzinfo=UTC)
-    if start.year > 9990:
-        return
     age = age_of(begin, begin + timedelta(days=days))
     assert age is not None
     assert age.business_days == sum((begin + timedelta(days=n)).weekday() < 5 for n in range(1, days + 1))

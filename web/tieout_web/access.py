@@ -22,6 +22,7 @@ from tieout_idl import base58
 from tieout_reconcile import NotAllowed
 
 SQL = Queries("tieout_web", "access.sql")
+TOKEN_PREFIX = "tieout_"
 SCOPES = ("breaks:read", "reports:read")
 PASSWORD_CHARACTERS_MIN = 12
 PASSWORD_CHARACTERS_MAX = 256
@@ -137,7 +138,7 @@ async def create_token(
         raise NotAllowed(f"{label!r} is no label: 1 to {LABEL_CHARACTERS_MAX} printable characters")
     if not scopes or (unknown := sorted(set(scopes) - set(SCOPES))):
         raise NotAllowed(f"{', '.join(unknown) if scopes else 'nothing'}: the scopes are {', '.join(SCOPES)}")
-    secret = f"tieout_{secrets.token_urlsafe(_SECRET_BYTES)}"
+    secret = f"{TOKEN_PREFIX}{secrets.token_urlsafe(_SECRET_BYTES)}"
     async with db.transaction():
         actor = await _admin(db, admin)
         details = {"label": label, "scopes": sorted(set(scopes)), "days": days}

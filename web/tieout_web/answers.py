@@ -1,7 +1,7 @@
 """Answers that can be cached: an ETag over the bytes, 304 for who has them, and how old the figures are."""
 
 import hashlib
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -16,11 +16,13 @@ def answer(request: Request, body: BaseModel, state: State, run: Run | None, sta
     return _sent(request, *_encoded(body), state, run, status)
 
 
-def kept_answer(request: Request, key: Hashable, make: Callable[[], BaseModel], state: State, run: Run) -> Response:
+async def kept_answer(
+    request: Request, key: Hashable, make: Callable[[], Awaitable[BaseModel]], state: State, run: Run
+) -> Response:
     """Return the model that ``make`` gives, kept as bytes under a key that says all that it depends on."""
     kept = state.kept.get(key)
     if kept is None:
-        kept = state.kept[key] = _encoded(make())
+        kept = state.kept[key] = _encoded(await make())
         while len(state.kept) > _KEPT_MAX:
             del state.kept[next(iter(state.kept))]
     return _sent(request, *kept, state, run, 200)

@@ -33,7 +33,7 @@ async def reserves(request: Request, parts: Parts, cursor: Cursor = None, limit:
     (start,) = _decoded(cursor, 1) or (0,)
     fresh = tuple(parts.board.freshness(run, i).is_fresh(now) for i in run.instruments)
 
-    def page() -> models.Reserves:
+    async def page() -> models.Reserves:
         chosen = run.instruments[start : start + limit]
         more = start + limit < len(run.instruments)
         return models.Reserves(
@@ -43,7 +43,7 @@ async def reserves(request: Request, parts: Parts, cursor: Cursor = None, limit:
         )
 
     # a run never changes: what is said of it depends on which of its figures are still fresh, and no more
-    return kept_answer(request, ("reserves", run.run, fresh, start, limit), page, parts, run)
+    return await kept_answer(request, ("reserves", run.run, fresh, start, limit), page, parts, run)
 
 
 @ROUTER.get("/reserves/{symbol}", response_model=models.Reserve, tags=["reserves"])
@@ -53,7 +53,11 @@ async def reserve(request: Request, parts: Parts, symbol: Symbol, as_of: AsOfQue
         run, result, freshness = shown(parts, symbol)
         now = utc_now()
         key = ("reserve", run.run, symbol, freshness.is_fresh(now))
-        return kept_answer(request, key, lambda: showing.reserve(run, result, freshness, now), parts, run)
+
+        async def make() -> models.Reserve:
+            return showing.reserve(run, result, freshness, now)
+
+        return await kept_answer(request, key, make, parts, run)
     run = await _run_at(parts, as_of)
     result = instrument_of(run, symbol)
     then = run.inputs.as_of_time or utc_now()
@@ -228,6 +232,10 @@ def _moment(at: datetime | None, now: datetime) -> datetime:
 async def breaks(request: Request, parts: Parts) -> Response:
     """Open breaks, counted by instrument and code; what each is about needs a token: /v1/desk/breaks."""
     run = last_run(parts)
+    return await kept_answer(request, ("breaks", run.run), lambda: _counted(parts, run), parts, run)
+
+
+async def _counted(parts: State, run: Run) -> models.Breaks:
     groups: dict[tuple[str, str, str], list[Age | None]] = {}
     async with parts.reader.session() as db:
         for worked in await worked_breaks(db, run.run):
@@ -243,7 +251,7 @@ async def breaks(request: Request, parts: Parts) -> Response:
         )
         for (symbol, code, name), ages in sorted(groups.items())
     ]
-    return answer(request, models.Breaks(as_of=showing.as_of(run), items=items), parts, run)
+    return models.Breaks(as_of=showing.as_of(run), items=items)
 
 
 @ROUTER.get("/headroom/{symbol}", response_model=models.HeadroomAnswer, tags=["reserves"])

@@ -58,11 +58,16 @@ def allowed(session: Session | None, *roles: str) -> Session:
     return session
 
 
-def refuse_forged(request: Request, cookie: str | None, form_token: str) -> None:
-    """Raise Refused unless the form came from a page of this session, on this site."""
+def refuse_other_sites(request: Request) -> None:
+    """Raise Refused for a form that a page of another site sent."""
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
         raise Refused(HTTPStatus.FORBIDDEN, "the form came from another site")
+
+
+def refuse_forged(request: Request, cookie: str | None, form_token: str) -> None:
+    """Raise Refused unless the form came from a page of this session, on this site."""
+    refuse_other_sites(request)
     if not cookie or not is_form_token(cookie, form_token):
         raise Refused(HTTPStatus.FORBIDDEN, "the form is not of this session: load the page again")
 
@@ -81,9 +86,7 @@ async def login(
     password: Annotated[str, Form(max_length=256)],
 ) -> Response:
     """Log in: a cookie that scripts cannot read, for this site alone."""
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise Refused(HTTPStatus.FORBIDDEN, "the form came from another site")
+    refuse_other_sites(request)
     settings = parts.settings
     db = await connect(settings.dsn)
     try:

@@ -11,7 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from tieout_database import connect
 from tieout_reconcile import decimal_text, rebuild_bundle, worked_breaks
 from tieout_web import models, showing
-from tieout_web.access import token_scopes
+from tieout_web.access import TOKEN_PREFIX, token_scopes
 from tieout_web.answers import answer
 from tieout_web.api import Number
 from tieout_web.problems import Refused, described
@@ -19,6 +19,7 @@ from tieout_web.state import Parts, last_run
 
 ROUTER = APIRouter(prefix="/v1", responses=described(401, 403, 404, 422, 429, 503))
 _TOKEN_CHARACTERS_MAX = 200
+_UNKNOWN = "the token is unknown, expired or ended: an admin makes a new one (tieout token create)"
 _BEARER = HTTPBearer(auto_error=False, description="A token of `tieout token create`.")
 
 
@@ -30,6 +31,8 @@ def scope(wanted: str) -> Callable[..., Awaitable[None]]:
             raise Refused(
                 HTTPStatus.UNAUTHORIZED, "a token is needed: Authorization: Bearer …", WWW_Authenticate="Bearer"
             )
+        if not given.credentials.startswith(TOKEN_PREFIX):
+            raise Refused(HTTPStatus.UNAUTHORIZED, _UNKNOWN, WWW_Authenticate="Bearer")
         # tokens are no published view: asked for by the part that may, on a connection of its own
         db = await connect(parts.settings.dsn)
         try:
@@ -37,8 +40,7 @@ def scope(wanted: str) -> Callable[..., Awaitable[None]]:
         finally:
             await db.close()
         if scopes is None:
-            why = "the token is unknown, expired or ended: an admin makes a new one (tieout token create)"
-            raise Refused(HTTPStatus.UNAUTHORIZED, why, WWW_Authenticate="Bearer")
+            raise Refused(HTTPStatus.UNAUTHORIZED, _UNKNOWN, WWW_Authenticate="Bearer")
         if wanted not in scopes:
             raise Refused(HTTPStatus.FORBIDDEN, f"the token has not the scope {wanted}")
 

@@ -9,7 +9,8 @@ import asyncpg
 from tieout_database import DatabaseUnreachable, Queries, open_pool
 
 SQL = Queries("tieout_web", "web.sql")
-_LOST = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError, DatabaseUnreachable)
+LOST = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError, DatabaseUnreachable)
+"""What a database that went away looks like, to a pool and to a connection."""
 _WAIT_S = 5.0
 
 
@@ -34,16 +35,16 @@ class Reader:
             if self._pool is None:
                 self._pool = await open_pool(self._dsn, size_max=self._size_max)
             connection = await self._pool.acquire(timeout=_WAIT_S)
-        except (asyncpg.PostgresError, *_LOST) as gone:
+        except (asyncpg.PostgresError, *LOST) as gone:
             raise _gone(gone) from gone
         pool = self._pool
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 yield connection
-        except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, *_LOST) as gone:
+        except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, *LOST) as gone:
             raise _gone(gone) from gone
         finally:
-            with suppress(asyncpg.PostgresError, *_LOST):
+            with suppress(asyncpg.PostgresError, *LOST):
                 await pool.release(connection)
 
     async def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:

@@ -8,11 +8,9 @@ class WebSettings:
     """All limits of ``tieout serve``; each can be set, none can be switched off."""
 
     dsn: str
-    public_url: str = ""
     refresh_interval_s: float = 0.5
     chain_age_max_s: int = 900
     statement_age_max_s: int = 120 * 3600
-    page_rows_max: int = 200
     requests_per_s: float = 50.0
     requests_burst: int = 200
     clients_max: int = 10_000

@@ -6,15 +6,19 @@ ledger is read once whatever the number of listeners, so none of them can delay 
 
 import asyncio
 import json
+import logging
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Any
 
-from tieout_database import DatabaseUnreachable
+import asyncpg
+
 from tieout_indexer import Final, Position, Provisional, Retracted, Withdrawn, events
+from tieout_web.reading import LOST
 from tieout_web.settings import WebSettings
 
+_LOG = logging.getLogger(__name__)
 _RETRY_S = 2.0
 _TOLD_AT_ONCE = 32
 _RETRY_MS = 2000
@@ -72,12 +76,8 @@ class Broadcaster:
                     if told % _TOLD_AT_ONCE == 0:
                         # a large batch must not fill the queues before anybody could read
                         await asyncio.sleep(0)
-            except (DatabaseUnreachable, OSError):
-                pass
-            except Exception as gone:
-                # asyncpg's own errors for a lost connection are many
-                if type(gone).__module__.partition(".")[0] != "asyncpg":
-                    raise
+            except (asyncpg.PostgresError, *LOST) as gone:
+                _LOG.warning("the live stream pauses: %s", str(gone) or type(gone).__name__)
             await asyncio.sleep(_RETRY_S)
 
     def _remember(self, message: Message) -> None:

@@ -76,6 +76,10 @@ select p.name, p.version, p.public_key, p.roles, e.at as since, e.actor as chang
 from (select distinct on (name) * from access.person_row order by name, version desc) p
 join audit.entry_row e using (entry);
 
+-- Every key that somebody ever acted by: a signature is checked against the one in force when it was made.
+create view access.person_keys as
+select name, version, public_key, entry from access.person_row;
+
 -- Who handed in a file, where it was handed in under a name.
 create table recon.load_actor_row (
     load bigint primary key references recon.load_row (load),
@@ -106,6 +110,8 @@ create table recon.break_action_row (
     check ((kind = 'propose') = (line is not null and document is not null and shares is not null and expires_at is not null)),
     check ((kind in ('approve', 'reject')) = (proposal is not null))
 );
+-- a break's life is asked for by its key
+create index finding_row_key on recon.finding_row (key, run);
 create index break_action_row_key on recon.break_action_row (key, action);
 -- one decision a proposal
 create unique index break_action_row_decided on recon.break_action_row (proposal) where proposal is not null;

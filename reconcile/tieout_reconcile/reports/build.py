@@ -66,10 +66,13 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """All that a report is computed from. ``tracked``: every mint that the ledger covers, registered or not."""
+    """All that a report is computed from, the files of the business parsed once.
+
+    ``tracked``: every mint that the ledger covers, registered or not.
+    """
 
     inputs: Inputs
-    loads: tuple[Load, ...]
+    replay: Replay
     mints: Mapping[str, MintRows]
     tracked: tuple[str, ...]
     batches: tuple[Batch, ...]
@@ -78,17 +81,17 @@ class Material:
 
 def recompute(material: Material) -> Run:
     """Return the run that the material gives. Raises BadInput for a file that does not parse."""
-    replay = Replay(material.loads)
-    book = replay.book(material.inputs.as_of_time)
+    book = material.replay.book(material.inputs.as_of_time)
     slot = material.inputs.as_of_slot
     chains = {mint: chain_of(rows, book.registry, slot) for mint, rows in material.mints.items()}
-    return reconcile_all(book, chains, _inputs(material, replay))
+    return reconcile_all(book, chains, _inputs(material))
 
 
-def _inputs(material: Material, replay: Replay) -> Inputs:
+def _inputs(material: Material) -> Inputs:
     """The inputs with every digest computed from the files, none of them taken on trust."""
     said = material.inputs
-    load, registry = replay.registries[-1]
+    loads = material.replay.loads
+    load, registry = material.replay.registries[-1]
     last = material.batches[-1] if material.batches else None
     return Inputs(
         genesis_hash=said.genesis_hash,
@@ -97,8 +100,8 @@ def _inputs(material: Material, replay: Replay) -> Inputs:
         blockhash=said.blockhash,
         known_batch=last.batch if last else 0,
         batch_hash=last.hash.hex() if last else None,
-        known_load=len(material.loads),
-        loads_sha256=loads_digest((x.load, x.kind, x.sha256, x.declared) for x in material.loads),
+        known_load=len(loads),
+        loads_sha256=loads_digest((x.load, x.kind, x.sha256, x.declared) for x in loads),
         registry_load=load,
         registry_sha256=registry.content_sha256.hex(),
     )
@@ -106,12 +109,11 @@ def _inputs(material: Material, replay: Replay) -> Inputs:
 
 def build(head: Head, run: Run, material: Material) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return the report and the files of its bundle that it lists by digest."""
-    replay = Replay(material.loads)
-    registry = replay.registries[-1][1]
+    registry = material.replay.registries[-1][1]
     drawn = sampled(run, registry, material, head.previous)
     files = dict(_files(run, material, [m for _, m in drawn]))
     previous = head.previous
-    before = None if previous is None else replay.registry(previous.known_load)
+    before = None if previous is None else material.replay.registry(previous.known_load)
     symbols = {i.symbol: i.mint for i in registry.instruments}
     report = {
         "schema": SCHEMA,
@@ -190,8 +192,8 @@ def _sample_line(symbol: str, movement: Movement, material: Material) -> dict[st
 
 
 def _files(run: Run, material: Material, drawn: Sequence[Movement]) -> list[tuple[str, bytes]]:
-    files = [(bundle.LOADS, canonical_bytes({"loads": [_load_line(load) for load in material.loads]}))]
-    files += [(bundle.load_name(load.load), load.body) for load in material.loads]
+    files = [(bundle.LOADS, canonical_bytes({"loads": [_load_line(load) for load in material.replay.loads]}))]
+    files += [(bundle.load_name(load.load), load.body) for load in material.replay.loads]
     index = {
         "tracked": list(material.tracked),
         "genesis_hash": run.inputs.genesis_hash,

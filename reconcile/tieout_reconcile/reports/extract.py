@@ -9,7 +9,7 @@ import zstandard
 from tieout_database import Queries
 from tieout_reconcile.chain import findings_by_mint, movements_by_mint, multipliers_by_mint, owner_changes_by_mint
 from tieout_reconcile.facts import Holding, Movement, Position
-from tieout_reconcile.loads import Load
+from tieout_reconcile.loads import Load, Replay
 from tieout_reconcile.registry import Registry
 from tieout_reconcile.reports.build import Batch, Material
 from tieout_reconcile.reports.mint_rows import MintRows, Opening
@@ -20,20 +20,15 @@ SQL = Queries("tieout_reconcile.reports", "report.sql")
 _EVIDENCE_BYTES_MAX = 64 * 1024 * 1024
 
 
-async def read_loads(db: asyncpg.Connection, known_load: int) -> tuple[Load, ...]:
-    """Return the files of the business up to a load, whole."""
-    return tuple([_load(row) for row in await db.fetch(SQL["loads"], known_load)])
-
-
-async def read_material(
-    db: asyncpg.Connection, inputs: Inputs, registry: Registry, loads: tuple[Load, ...]
-) -> Material:
+async def read_material(db: asyncpg.Connection, inputs: Inputs) -> Material:
     """Return the material of a run but for its evidence, which only the sample needs."""
+    replay = Replay([_load(row) for row in await db.fetch(SQL["loads"], inputs.known_load)])
+    registry = replay.registries[-1][1]
     mints = [i.mint for i in registry.instruments]
     covered = await db.fetch(SQL["coverage"], inputs.known_batch)
     return Material(
         inputs,
-        loads,
+        replay,
         await _mint_rows(db, mints, covered, inputs, registry),
         tuple(sorted({row["mint"] for row in covered})),
         tuple([Batch(**row) for row in await db.fetch(SQL["batches"], inputs.known_batch)]),

@@ -13,10 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tieout_reconcile import store
 from tieout_reconcile.canonical import canonical_bytes
 from tieout_reconcile.errors import NotFound, NotReady
-from tieout_reconcile.loads import Replay
 from tieout_reconcile.reports import bundle, signing
 from tieout_reconcile.reports.build import Head, Material, Previous, build, recompute, sampled
-from tieout_reconcile.reports.extract import SQL, read_evidence, read_loads, read_material
+from tieout_reconcile.reports.extract import SQL, read_evidence, read_material
 from tieout_reconcile.reports.render import page, table
 from tieout_reconcile.results import Run
 from tieout_reconcile.store import Database
@@ -64,14 +63,15 @@ async def export_report(database: Database, number: int | None, key: Ed25519Priv
         run = await store.load_run(db, number)
         if run is None:
             raise NotFound("nothing was reconciled yet: tieout reconcile run")
-        material = await _material(db, run)
+        kept = await db.fetchrow(SQL["report_of_run"], bytes.fromhex(run.digest))
+        head = await _head(db, run, kept)
+        material = await _material(db, run, head)
         made = recompute(material)
         if made.canonical_json() != run.canonical_json():
             raise NotReady(_changed(run, made))
-        head = await _head(db, run)
         report, files = build(head, made, material)
         body = canonical_bytes(report)
-        await _keep(db, head, made, body)
+        await _keep(db, kept, head, made, body)
         signature = None
         if key is not None:
             signature = signing.sign(key, body)
@@ -98,30 +98,21 @@ def pack_report(body: bytes, files: dict[str, bytes], public_key: str | None, si
     return bundle.pack(parts | {name: files[name] for name in sorted(files)})
 
 
-async def _material(db: asyncpg.Connection, run: Run) -> Material:
-    loads = await read_loads(db, run.inputs.known_load)
-    registry = Replay(loads).registries[-1][1]
-    material = await read_material(db, run.inputs, registry, loads)
-    previous = await _previous(db, run)
-    drawn = sampled(run, registry, material, previous)
+async def _material(db: asyncpg.Connection, run: Run, head: Head) -> Material:
+    material = await read_material(db, run.inputs)
+    drawn = sampled(run, material.replay.registries[-1][1], material, head.previous)
     return replace(material, evidence=await read_evidence(db, [m for _, m in drawn]))
 
 
-async def _head(db: asyncpg.Connection, run: Run) -> Head:
-    kept = await db.fetchrow(SQL["report_of_run"], bytes.fromhex(run.digest))
+async def _head(db: asyncpg.Connection, run: Run, kept: Any) -> Head:
+    """The number and the period: those that the report has already, or the next ones."""
     number = kept["report"] if kept else await db.fetchval(SQL["next_report"])
-    return Head(number, f"tieout {version('tieout')}", await _previous(db, run))
-
-
-async def _previous(db: asyncpg.Connection, run: Run) -> Previous | None:
-    kept = await db.fetchrow(SQL["report_of_run"], bytes.fromhex(run.digest))
     row = await db.fetchrow(SQL["previous_report"], run.inputs.as_of_slot, kept["report"] if kept else None)
-    return None if row is None else Previous(**row)
+    return Head(number, f"tieout {version('tieout')}", None if row is None else Previous(**row))
 
 
-async def _keep(db: asyncpg.Connection, head: Head, run: Run, body: bytes) -> None:
+async def _keep(db: asyncpg.Connection, kept: Any, head: Head, run: Run, body: bytes) -> None:
     digest, run_digest = hashlib.sha256(body).digest(), bytes.fromhex(run.digest)
-    kept = await db.fetchrow(SQL["report_of_run"], run_digest)
     if kept is not None:
         if kept["body"].encode() != body:
             was = hashlib.sha256(kept["body"].encode()).hexdigest()
@@ -153,9 +144,9 @@ async def rebuild_bundle(database: Database, number: int) -> bytes:
             raise NotFound(f"there is no report {number}: tieout report list")
         run = await store.load_run(db, kept["run"])
         assert run is not None, "a report has a run"
-        material = await _material(db, run)
-        made = recompute(material)
-        report, files = build(await _head(db, run), made, material)
+        head = await _head(db, run, kept)
+        material = await _material(db, run, head)
+        report, files = build(head, recompute(material), material)
         body = canonical_bytes(report)
         if body != kept["body"].encode():
             raise NotReady(f"report {number} cannot be built again as it was: the bundle made then is the report")

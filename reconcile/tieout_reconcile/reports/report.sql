@@ -54,7 +54,7 @@ left join lateral (
 order by r.report desc limit $1
 
 -- name: report_by_number
-select run, body from recon.reports where report = $1
+select report, run, body from recon.reports where report = $1
 
 -- name: first_signature
 select public_key, signature from recon.report_signatures where report = $1 order by signed_at, public_key limit 1

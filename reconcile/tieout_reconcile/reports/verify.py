@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tieout_reconcile.canonical import canonical_bytes, from_plain, to_plain
 from tieout_reconcile.errors import BadInput
-from tieout_reconcile.loads import Load
+from tieout_reconcile.loads import Load, Replay
 from tieout_reconcile.reports import bundle, signing
 from tieout_reconcile.reports.build import (
     REPORT_RULES,
@@ -140,8 +140,9 @@ def _contents(files: Mapping[str, bytes], report: dict[str, Any], body: bytes) -
             f"it was made by rules {rules}; this version has {(REPORT_RULES, RULES)}: verify with {report['software']}"
         )
     yield _manifest(files, report["files"])
-    material = _material(files, report)
-    yield _loads(material, report)
+    loads = [_load(files, line) for line in json.loads(files[bundle.LOADS])["loads"]]
+    yield _loads(loads, report)
+    material = _material(files, report, Replay(loads))
     yield _batches(material, report)
     yield from _mints(material)
     yield _sample(material, report)
@@ -169,8 +170,8 @@ def _manifest(files: Mapping[str, bytes], listed: Mapping[str, str]) -> Check:
     return Check("files", not faults, "; ".join(faults) or f"{len(listed)} files have the digests that were signed")
 
 
-def _loads(material: Material, report: dict[str, Any]) -> Check:
-    numbers = [load.load for load in material.loads]
+def _loads(loads: Sequence[Load], report: dict[str, Any]) -> Check:
+    numbers = [load.load for load in loads]
     known = report["run"]["inputs"]["known_load"]
     holes = sorted(set(range(1, known + 1)) - set(numbers))
     if holes or numbers != list(range(1, known + 1)):
@@ -214,9 +215,8 @@ def _sample(material: Material, report: dict[str, Any]) -> Check:
     return Check("sample", True, text + (f"; not in the database any more: {len(lacking)}" if lacking else ""))
 
 
-def _material(files: Mapping[str, bytes], report: dict[str, Any]) -> Material:
+def _material(files: Mapping[str, bytes], report: dict[str, Any], replay: Replay) -> Material:
     index = json.loads(files[bundle.INDEX])
-    loads = [_load(files, line) for line in json.loads(files[bundle.LOADS])["loads"]]
     mints: dict[str, MintRows] = {}
     for line in report["population"]["registered"]:
         mint = line["mint"]
@@ -230,7 +230,7 @@ def _material(files: Mapping[str, bytes], report: dict[str, Any]) -> Material:
     inputs = from_plain(Inputs, report["run"]["inputs"])
     if canonical_bytes(to_plain(inputs)) != canonical_bytes(report["run"]["inputs"]):
         raise _Broken("its inputs hold more than this version knows")
-    return Material(inputs, tuple(loads), mints, tuple(index["tracked"]), tuple(batches), evidence)
+    return Material(inputs, replay, mints, tuple(index["tracked"]), tuple(batches), evidence)
 
 
 def _load(files: Mapping[str, bytes], line: dict[str, Any]) -> Load:

@@ -7,6 +7,8 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from tieout_database import clean_text
 from tieout_idl import TokenFormatError, UnknownInstruction, decode
 from tieout_idl.programs import INCINERATOR, MEMO_PROGRAMS, SYSTEM_PROGRAM, TOKEN_PROGRAMS
@@ -131,8 +133,7 @@ def _read_instruction(reading: _Reading, program: str, place: Place, accounts: t
         _doubt(reading, place, accounts, f"{name} names only {len(accounts)} accounts", data)
 
 
-@dataclass(frozen=True, slots=True)
-class _Accounts:
+class _Accounts(msgspec.Struct, frozen=True, gc=False):
     """An instruction's accounts by their names in the table."""
 
     position: Mapping[str, int]

@@ -29,16 +29,15 @@ def prove(
     pre = _by_account(transaction.meta.pre_token_balances, keys, tracks)
     post = _by_account(transaction.meta.post_token_balances, keys, tracks)
     opened = {(c.mint, c.account) for c in result.controls if c.kind == "open" and c.account}
-    solved = _solve(result.events, unsolved, pre, post)
+    solved = _solve(result.events, unsolved, pre, post) if unsolved else set()
     effects = sum_effects(result.events)
     for key in sorted(pre.keys() | post.keys() | effects.keys() | opened):
         _check(result, key, pre.get(key), post.get(key), effects.get(key, 0))
     for mint in solved:
         if result.status.get(mint) == "exact":
             result.status[mint] = "derived"
-    for event in result.events:
-        result.status.setdefault(event.mint, "exact")
-    _drop_doubtful(result)
+    if result.doubts:
+        _drop_doubtful(result)
 
 
 def sum_effects(events: Iterable[Event]) -> dict[Key, int]:
@@ -85,19 +84,14 @@ def _check(
 ) -> None:
     mint, account = key
     some = post or pre
+    decimals = some.ui_token_amount.decimals if some else None
+    before = int(pre.ui_token_amount.amount) if pre else None
+    after = int(post.ui_token_amount.amount) if post else None
     result.touches.append(
-        Touch(
-            mint=mint,
-            account=account,
-            decimals=some.ui_token_amount.decimals if some else None,
-            pre_amount=_amount(pre) if pre else None,
-            post_amount=_amount(post) if post else None,
-            pre_owner=pre.owner if pre else None,
-            post_owner=post.owner if post else None,
-        )
+        Touch(mint, account, decimals, before, after, pre.owner if pre else None, post.owner if post else None)
     )
     result.status.setdefault(mint, "exact")
-    change = _amount(post) - _amount(pre)
+    change = (after or 0) - (before or 0)
     if change != effect:
         native = " (wrapped SOL moves lamports, which are outside the proof)" if mint in NATIVE_MINTS else ""
         result.doubts.append(
@@ -112,8 +106,6 @@ def _check(
 
 def _drop_doubtful(result: TransactionResult) -> None:
     doubtful = {doubt.mint for doubt in result.doubts}
-    if not doubtful:
-        return
     result.events = [e for e in result.events if e.mint not in doubtful]
     result.controls = [c for c in result.controls if c.mint not in doubtful]
     for mint in doubtful:

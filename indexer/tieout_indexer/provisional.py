@@ -102,5 +102,5 @@ class Provisional:
                 rows = RowSet()
                 for result in decoded.results:
                     add_result(rows, found.header.slot, found.header.block_time, result)
-                records += [(*row, found.header.blockhash) for row in for_copy("event_row", rows["event_row"], 0)]
+                records += [(*row, found.header.blockhash) for row in for_copy(rows["event_row"], 0)]
         await self._writer.replace_provisional((*COLUMNS["event_row"], "batch", "blockhash"), records)

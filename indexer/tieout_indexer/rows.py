@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 import zstandard
 
-from tieout_indexer.model import BlockHeader, DecodedBlock, Place, TransactionResult
+from tieout_indexer.model import BlockHeader, DecodedBlock, TransactionResult
 
 Row = tuple[Any, ...]
 
@@ -46,7 +46,6 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """Stored table → its columns in the order of a row here; each table has ``batch`` after them."""
 
-_AMOUNTS: Final = frozenset({"amount", "fee", "pre_amount", "post_amount", "supply", "withheld", "hidden"})
 _DETACHABLE: Final = {"evidence_row": ("body",)}
 """Last columns outside the batch's hash: evidence may move to files, its own sha256 stays."""
 _ENCODER = msgspec.json.Encoder(order="deterministic")
@@ -100,28 +99,36 @@ def evidence_row(slot: int, tx_index: int, encoding: str, endpoint: str, body: b
 def add_result(rows: RowSet, slot: int, block_time: datetime | None, result: TransactionResult) -> None:
     """Add the rows of one transaction."""
 
-    def key(place: Place) -> Row:
-        return slot, block_time, result.tx_index, place.step, place.child, place.path, result.signature
-
-    index = result.tx_index
-    rows["event_row"].extend(
-        (
-            *key(e.place), e.program, e.kind, e.mint, e.source, e.source_owner, e.destination, e.destination_owner,
-            e.authority, e.authority_role, e.amount, e.fee, result.memo,
-        )
-        for e in result.events
-    )  # fmt: skip
-    rows["control_row"].extend(
-        (*key(c.place), c.kind, c.mint, c.account, c.authority, c.details) for c in result.controls
-    )
+    index, signature, memo = result.tx_index, result.signature, result.memo
+    if result.events:
+        rows["event_row"].extend([
+            (
+                slot, block_time, index, e.place.step, e.place.child, e.place.path, signature, e.program, e.kind,
+                e.mint, e.source, e.source_owner, e.destination, e.destination_owner, e.authority, e.authority_role,
+                e.amount, e.fee, memo,
+            )
+            for e in result.events
+        ])  # fmt: skip
+    if result.controls:
+        rows["control_row"].extend([
+            (
+                slot, block_time, index, c.place.step, c.place.child, c.place.path, signature, c.kind, c.mint,
+                c.account, c.authority, c.details,
+            )
+            for c in result.controls
+        ])  # fmt: skip
     rows["touch_row"].extend(
-        (slot, index, t.mint, t.account, t.decimals, t.pre_amount, t.post_amount, t.pre_owner, t.post_owner)
-        for t in result.touches
+        [
+            (slot, index, t.mint, t.account, t.decimals, t.pre_amount, t.post_amount, t.pre_owner, t.post_owner)
+            for t in result.touches
+        ]
     )
-    rows["proof_row"].extend((slot, index, mint, status) for mint, status in sorted(result.status.items()))
+    rows["proof_row"].extend([(slot, index, mint, status) for mint, status in sorted(result.status.items())])
     rows["quarantine_row"].extend(
-        (slot, index, d.place.step, d.place.child, result.signature, d.place.path, d.mint, d.reason, d.data)
-        for d in result.doubts
+        [
+            (slot, index, d.place.step, d.place.child, signature, d.place.path, d.mint, d.reason, d.data)
+            for d in result.doubts
+        ]
     )
 
 
@@ -155,16 +162,6 @@ GENESIS_PREV_HASH: Final = bytes(32)
 """The predecessor of the first batch."""
 
 
-def for_copy(table: str, rows: Iterable[Row], batch: int) -> list[Row]:
-    """Rows as COPY takes them: amounts as Decimal, details as they are, the batch at the end."""
-    positions = [i for i, c in enumerate(COLUMNS[table]) if c in _AMOUNTS]
-    if not positions:
-        return [(*row, batch) for row in rows]
-    out = []
-    for row in rows:
-        values = list(row)
-        for i in positions:
-            if values[i] is not None:
-                values[i] = Decimal(values[i])
-        out.append((*values, batch))
-    return out
+def for_copy(rows: Iterable[Row], batch: int) -> list[Row]:
+    """Rows as COPY takes them: the batch at the end."""
+    return [(*row, batch) for row in rows]

@@ -19,12 +19,9 @@ from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.model import BlockHeader
 from tieout_indexer.wire import (
     UNREADABLE,
-    Block,
     Heads,
-    TransactionHead,
     is_plain,
     judge,
-    judge_head,
     parse_block,
     parse_heads,
 )
@@ -301,27 +298,30 @@ def verifiable(slot: int, body: bytes, endpoint: str, relevant: Relevance) -> Fe
     Every transaction must be verifiable, whether it matters or not; failed ones never matter.
     """
     try:
-        block = parse_block(body) if relevant(body) else parse_heads(body)
+        heads = parse_heads(body)
+        block = parse_block(body) if relevant(body) else None
     except UNREADABLE as bad:
         return Parked(slot, f"{endpoint} answered with no block: {bad}")
-    if block is None:
+    if heads is None:
         return Parked(slot, f"{endpoint} answered null for a block that it listed")
-    if block.transactions is None:
+    if heads.transactions is None:
         return Parked(slot, f"{endpoint} answered without transactions")
-    if not is_plain(block.blockhash, block.previous_blockhash):
+    if not is_plain(heads.blockhash, heads.previous_blockhash):
         return Parked(slot, f"{endpoint} answered with a blockhash that is not base 58")
-    kept: list[tuple[int, msgspec.Raw]] = []
-    transactions: Sequence[msgspec.Raw | TransactionHead] = block.transactions
-    for index, transaction in enumerate(transactions):
-        verdict = judge_head(transaction) if isinstance(transaction, TransactionHead) else judge(transaction)
+    verdicts = list(map(judge, heads.transactions))
+    for index, verdict in enumerate(verdicts):
         if verdict.problem:
             return Parked(slot, f"transaction {index} cannot be verified at {endpoint}: {verdict.problem}")
-        if not (isinstance(transaction, TransactionHead) or verdict.failed) and relevant(transaction):
-            kept.append((index, transaction))
-    return Fetched(_header(slot, block), endpoint, kept)
+    whole = (block.transactions if block is not None else None) or ()
+    kept = [
+        (index, transaction)
+        for index, transaction in enumerate(whole)
+        if not verdicts[index].failed and relevant(transaction)
+    ]
+    return Fetched(_header(slot, heads), endpoint, kept)
 
 
-def _header(slot: int, block: Block | Heads) -> BlockHeader:
+def _header(slot: int, block: Heads) -> BlockHeader:
     when = None if block.block_time is None else datetime.fromtimestamp(block.block_time, UTC)
     count = len(block.transactions or ())
     return BlockHeader(slot, block.parent_slot, block.blockhash, block.previous_blockhash, when, count)

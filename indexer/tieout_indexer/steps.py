@@ -41,26 +41,31 @@ def execution_steps(transaction: WireTransaction, keys: list[str], programs: Con
     inner = {group.index: group.instructions for group in transaction.meta.inner_instructions}
     step = 0
     for index, outer in enumerate(transaction.transaction.message.instructions):
-        if keys[outer.program_id_index] in programs:
-            yield _step(Place(step, -1, str(index)), outer, keys)
+        program = keys[outer.program_id_index]
+        if program in programs:
+            yield _step(Place(step, -1, str(index)), program, outer, keys)
         step += 1
         trail: list[int] = []
         for nested in inner.get(index, ()):
-            _advance(trail, depth=max((nested.stack_height or 2) - 1, 1))
-            if keys[nested.program_id_index] in programs:
-                yield _step(Place(step, -1, ".".join(map(str, (index, *trail)))), nested, keys)
+            depth = max((nested.stack_height or 2) - 1, 1)
+            if len(trail) == depth:
+                trail[-1] += 1
+            else:
+                _climb(trail, depth)
+            program = keys[nested.program_id_index]
+            if program in programs:
+                yield _step(Place(step, -1, ".".join(map(str, (index, *trail)))), program, nested, keys)
             step += 1
 
 
-def _step(place: Place, instruction: WireInstruction, keys: list[str]) -> Step:
-    accounts = tuple([keys[i] for i in instruction.accounts])
-    return Step(place, keys[instruction.program_id_index], accounts, instruction.data)
+def _step(place: Place, program: str, instruction: WireInstruction, keys: list[str]) -> Step:
+    return Step(place, program, tuple([keys[i] for i in instruction.accounts]), instruction.data)
 
 
-def _advance(trail: list[int], depth: int) -> None:
+def _climb(trail: list[int], depth: int) -> None:
     # The trail holds an ordinal a level: deeper ones end here, this level's next sibling begins.
-    del trail[depth:]
-    if len(trail) == depth:
+    if len(trail) > depth:
+        del trail[depth:]
         trail[-1] += 1
     trail += [0] * (depth - len(trail))
 

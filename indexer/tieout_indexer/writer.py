@@ -262,7 +262,7 @@ class LedgerWriter:
                         table,
                         schema_name="ledger",
                         columns=[*COLUMNS[table], "batch"],
-                        records=for_copy(table, table_rows, batch),
+                        records=for_copy(table_rows, batch),
                     )
             if also is not None:
                 await self._connection.execute(*also)

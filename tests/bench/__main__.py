@@ -138,7 +138,7 @@ async def writing(dsn: str) -> None:
             started = time.perf_counter()
             await writer.commit(_events(number * 2, count))
             committed.append(time.perf_counter() - started)
-            rows = for_copy("event_row", _events(number * 2 + 1, count)["event_row"], 10**6)
+            rows = for_copy(_events(number * 2 + 1, count)["event_row"], 10**6)
             started = time.perf_counter()
             await connection.copy_records_to_table("event_row", schema_name="ledger", columns=columns, records=rows)
             copied.append(time.perf_counter() - started)

@@ -4,6 +4,7 @@ import gzip
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +28,7 @@ from tieout_indexer.decode import Scope, decode_transaction
 from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.mint_state import MintState, TransferFee
 from tieout_indexer.model import TransactionResult
-from tieout_indexer.wire import judge, parse_block
+from tieout_indexer.wire import TransactionHead, judge, parse_block, parse_heads
 
 
 def decode(
@@ -50,14 +51,17 @@ def transfer(amount: int, source: str = ALICE, destination: str = BOB, authority
 
 def test_the_mainnet_block_is_decoded_whole_and_each_token_transaction_is_proven_or_its_exception_named() -> None:
     answer = json.loads(gzip.decompress(shared_file("ledger/photon/blocks/mainnet-254170887.json.gz").read_bytes()))
-    block = parse_block(json.dumps(answer["result"]).encode())
+    body = json.dumps(answer["result"]).encode()
+    block, heads = parse_block(body), parse_heads(body)
     assert block is not None
+    assert heads is not None
+    assert heads.transactions is not None
     assert block.transactions is not None
     assert len(block.transactions) == 602
     scope = Scope(None, {}, lambda slot: 0, IndexerLimits())
     moves, exceptions, moving = 0, [], 0
     for index, raw in enumerate(block.transactions):
-        verdict = judge(raw)
+        verdict = judge(heads.transactions[index])
         assert verdict.problem is None
         result = decode_transaction(scope, 254_170_887, index, bytes(raw))
         assert not (verdict.failed and result is not None)
@@ -128,7 +132,7 @@ def test_a_failed_transaction_with_inner_token_instructions_yields_nothing() -> 
     ]
     assert found
     for body in found:
-        assert judge(json.dumps(body).encode()).failed
+        assert judge(msgspec.json.decode(json.dumps(body), type=TransactionHead)).failed
 
 
 def test_each_child_of_a_batch_is_an_event_of_its_own() -> None:

@@ -81,7 +81,7 @@ def test_a_damaged_block_is_read_or_parked_and_what_is_read_can_be_stored(day: G
             rows = RowSet()
             add_block(rows, decoded, False, set())
             for table, made in rows.tables.items():
-                for row in for_copy(table, made, 1):
+                for row in for_copy(made, 1):
                     assert all(map(storable, row)), (table, row)
         outcomes[Fetched if isinstance(decoded, DecodedBlock) else Parked] += 1
     assert min(outcomes.values()) > 50

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
-import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from reconcile.builders import ONE, Book, iso, issue, memo, redeem
@@ -17,6 +16,7 @@ from tieout_reconcile.reports import signing
 from tieout_web.access import set_password
 from tieout_web.app import create_app
 from tieout_web.people import set_person
+from tieout_web.serving import Server
 from tieout_web.settings import WebSettings
 
 FOR_EVER_S = 10**10
@@ -71,8 +71,7 @@ async def served(dsn: str, **more: Any) -> AsyncIterator[httpx.AsyncClient]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    config = uvicorn.Config(app, "127.0.0.1", port, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+    server = Server(app, "127.0.0.1", port)
     task = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -77,6 +79,63 @@ async def test_who_comes_back_after_too_long_is_told_to_start_over(book: Book) -
 async def test_a_last_event_id_of_somebody_elses_is_refused(client: httpx.AsyncClient, bad: str) -> None:
     answer = await client.get("/v1/events/stream", headers=[(b"Last-Event-ID", bad.encode())])
     assert answer.status_code == 400, bad
+
+
+async def test_a_service_that_is_stopped_ends_its_streams_whoever_reads_them_and_leaves_no_traceback(
+    book: Book,
+) -> None:
+    await fill(book)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tieout", "serve", "--port", str(port), "--dsn", book.dsn,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    with socket.socket() as silent:
+        silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+            await answering(client)
+            reading = [asyncio.create_task(whole(messages(client))) for _ in range(5)]
+            silent.connect(("127.0.0.1", port))
+            silent.sendall(b"GET /v1/events/stream?symbol=AAPLx HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await asyncio.sleep(0.5)
+            await book.commit()
+            async with book.db.transaction():
+                # more than the kernel holds for somebody who never reads
+                for _ in range(_FLOOD):
+                    await book.mint(101, "treasury", ONE, memo="m" * 4000)
+                await book.commit()
+                await book.db.execute("select pg_notify('tieout_ledger', $1)", str(book.batch))
+            await asyncio.sleep(2)
+            process.terminate()
+            seen = await asyncio.gather(*reading)
+            _, err = await process.communicate()
+    assert process.returncode == _INTERRUPTED, err.decode()
+    assert b"Traceback" not in err, err.decode()
+    assert b"timeout" not in err, err.decode()
+    # at an end, not torn; who read what came has all of it
+    assert max(map(len, seen)) == _FLOOD, [len(s) for s in seen]
+
+
+_FLOOD = 1200
+_INTERRUPTED = 4
+
+
+async def whole(stream: AsyncIterator[dict[str, Any]]) -> list[dict[str, Any]]:
+    async with asyncio.timeout(60):
+        return [message async for message in stream]
+
+
+async def answering(client: httpx.AsyncClient) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await client.get("/healthz")
+            except httpx.TransportError:
+                await asyncio.sleep(0.1)
+            else:
+                return
 
 
 async def test_a_listener_that_does_not_keep_up_is_let_go_and_the_others_go_on() -> None:

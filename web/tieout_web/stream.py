@@ -21,6 +21,8 @@ from tieout_web.settings import WebSettings
 _LOG = logging.getLogger(__name__)
 _RETRY_S = 2.0
 _TOLD_AT_ONCE = 32
+_PATIENCE_STEPS = 10
+_PATIENCE_STEP_S = 0.01
 _RETRY_MS = 2000
 
 
@@ -53,6 +55,7 @@ class Broadcaster:
         self._listeners: set[asyncio.Queue[Message | None]] = set()
         self._backlog: deque[Message] = deque(maxlen=settings.stream_backlog_max)
         self._floor = Position(0, 0)
+        self._ended = False
         self.let_go = 0
 
     @property
@@ -74,11 +77,18 @@ class Broadcaster:
                     self._hand_out(message)
                     told += 1
                     if told % _TOLD_AT_ONCE == 0:
-                        # a large batch must not fill the queues before anybody could read
-                        await asyncio.sleep(0)
+                        await self._wait_for_readers()
             except (asyncpg.PostgresError, *LOST) as gone:
                 _LOG.warning("the live stream pauses: %s", str(gone) or type(gone).__name__)
             await asyncio.sleep(_RETRY_S)
+
+    async def _wait_for_readers(self) -> None:
+        """A large batch must not fill the queues of those who read: give them a moment, and the silent ones no more."""
+        await asyncio.sleep(0)
+        for _ in range(_PATIENCE_STEPS):
+            if not any(queue.qsize() > queue.maxsize // 2 for queue in self._listeners):
+                return
+            await asyncio.sleep(_PATIENCE_STEP_S)
 
     def _remember(self, message: Message) -> None:
         if len(self._backlog) == self._backlog.maxlen:
@@ -100,12 +110,18 @@ class Broadcaster:
             queue.get_nowait()
         queue.put_nowait(None)
 
+    def end(self) -> None:
+        """The service ends: every listener is let go, and comes back to whoever serves next."""
+        self._ended = True
+        for queue in list(self._listeners):
+            self._let_go(queue)
+
     async def listen(self, mints: frozenset[str], after: Position | None) -> AsyncIterator[bytes]:
         """Yield the stream from now, or from after a position. Raises Full.
 
         Where the position lies further back than what is kept, a ``reset`` says so: read /v1/events first.
         """
-        if len(self._listeners) >= self._settings.stream_readers_max:
+        if self._ended or len(self._listeners) >= self._settings.stream_readers_max:
             raise Full
         queue: asyncio.Queue[Message | None] = asyncio.Queue(self._settings.stream_queue_max)
         self._listeners.add(queue)

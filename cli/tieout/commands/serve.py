@@ -9,8 +9,6 @@ from tieout.commands.options import Dsn
 from tieout.output import OUTPUT
 
 _PORT_MAX = 65535
-# open event streams never end by themselves: whoever still listens is cut off then, and resumes elsewhere
-_FAREWELL_S = 3
 
 
 def serve(
@@ -36,10 +34,9 @@ def serve(
     dsn: Dsn = None,
 ) -> None:
     """Serve the reserve page, the API and the desk until interrupted."""
-    import uvicorn
-
     from tieout_web.app import create_app
     from tieout_web.metrics import serve_metrics
+    from tieout_web.serving import Server
     from tieout_web.settings import WebSettings
 
     app = create_app(
@@ -56,12 +53,4 @@ def serve(
         serve_metrics(app.state.tieout.board, app.state.tieout.stream, host, metrics_port)
         OUTPUT.note(f"metrics on http://{host}:{metrics_port}/metrics")
     OUTPUT.note(f"serving http://{host}:{port}/")
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=_FAREWELL_S,
-    )
+    Server(app, host, port).run()

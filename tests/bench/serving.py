@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import resource
+import shutil
 import socket
 import statistics
 import subprocess
@@ -41,6 +42,13 @@ FLOOD_MEMO = "x" * 4_000
 # as over a distant line: else the loopback's large segments let the kernel keep megabytes for each
 SILENT_BUFFER_BYTES = 4_096
 SILENT_SEGMENT_BYTES = 536
+CHROMIUM = os.environ.get("TIEOUT_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--no-first-run"]
+OBSERVE = """
+window.seen = [];
+new MutationObserver(() => window.seen.push(Date.now()))
+    .observe(document.querySelector('#events tbody'), {childList: true});
+"""
 START_WAIT_S = 60.0
 READ_WAIT_S = 120.0
 YARDSTICK = """
@@ -266,6 +274,30 @@ async def streams(book: Book, port: int, pid: int, metrics_port: int) -> dict[st
     }  # fmt: skip
 
 
+async def page(book: Book, port: int) -> dict[str, float]:
+    """A browser on an instrument's page: from a mint's INSERT to its row on the page, by the same clock."""
+    from playwright.async_api import async_playwright
+
+    taken: list[float] = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+        watched = await browser.new_page()
+        await watched.goto(f"http://127.0.0.1:{port}/instruments/AAPLx")
+        await watched.wait_for_function("document.getElementById('live-status').textContent.startsWith('Live')")
+        await watched.evaluate(OBSERVE)
+        for number in range(PACED):
+            started = time.time()
+            await movements(book, 10_000 + number, 1)
+            await watched.wait_for_function("n => window.seen.length > n", arg=len(taken))
+            seen = await watched.evaluate("window.seen")
+            taken.append(seen[len(taken)] / 1000 - started)
+            await asyncio.sleep(PACE_S)
+        await browser.close()
+    return {
+        "mints": PACED, "p50_ms": statistics.median(taken) * 1000, "slowest_ms": max(taken) * 1000,
+    }  # fmt: skip
+
+
 async def listeners(port: int) -> int:
     """How many streams the server says are open."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -290,7 +322,9 @@ async def measure(only: str | None) -> dict[str, Any]:
             serve = ("-m", "tieout", "serve", "--port", str(port), "--metrics-port", str(metrics_port), *options)
             with process(theirs, port, *serve, TIEOUT_DSN=dsn) as pid:
                 os.sched_setaffinity(0, {ours})
-                if only != "streams":
+                if only in (None, "page") and CHROMIUM is not None:
+                    found["page"] = await page(book, port)
+                if only in (None, "requests"):
                     connection = await Connection.open(port)
                     body = Path(folder) / "body.json"
                     body.write_bytes(await connection.get())
@@ -298,7 +332,7 @@ async def measure(only: str | None) -> dict[str, Any]:
                     found["body_bytes"] = body.stat().st_size
                     with process(theirs, bare_port, "-c", YARDSTICK, str(bare_port), str(body)):
                         found["requests"] = await requests(port, bare_port)
-                if only != "requests":
+                if only in (None, "streams"):
                     found["streams"] = await streams(book, port, pid, metrics_port)
             await book.close()
     return found
@@ -314,6 +348,14 @@ def show(found: dict[str, Any]) -> None:
         print(
             f"{name:<32} {seen['per_s']:8.0f}/s  p50 {seen['p50_ms']:7.1f} ms  p99 {seen['p99_ms']:7.1f} ms  {spread}"
         )
+    if "page" in found:
+        seen = found["page"]
+        print(
+            f"{seen['mints']} mints, from INSERT to a row on the page: p50 {seen['p50_ms']:.0f} ms, "
+            f"slowest {seen['slowest_ms']:.0f} ms"
+        )
+    elif CHROMIUM is None:
+        print("no Chromium is here: the page was not measured")
     for name, value in found.get("streams", {}).items():
         print(f"{name.replace('_', ' '):<32} {value:10,.1f}")
 
@@ -322,7 +364,7 @@ def main() -> None:
     """Measure, print, and write ``--json FILE``."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--json", type=Path, help="write the figures as one JSON object")
-    options.add_argument("--only", choices=("requests", "streams"), help="measure one part")
+    options.add_argument("--only", choices=("requests", "streams", "page"), help="measure one part")
     given = options.parse_args()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 8_192)), hard))

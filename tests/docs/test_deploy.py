@@ -1,9 +1,11 @@
 """Alerts and dashboards ask for metrics that the code exports, with labels that these have; each alert has its page."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -151,3 +153,20 @@ def test_the_alerts_fire_when_they_should() -> None:
     for arguments in (("check", "rules", ALERTS.name), ("test", "rules", "alerts_test.yml")):
         done = subprocess.run([promtool, *arguments], cwd=DEPLOY, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("unit", sorted(DEPLOY.glob("*.service")), ids=lambda p: p.stem)
+def test_a_unit_starts_a_command_with_options_that_it_has(unit: Path) -> None:
+    lines = unit.read_text("utf-8").splitlines()
+    starts = [line.partition("=")[2].split() for line in lines if line.startswith(("ExecStart=", "ExecStartPre="))]
+    assert starts
+    for program, *words in starts:
+        assert program == "/opt/tieout/.venv/bin/tieout"
+        command = [word for word in words if word.isalpha()]
+        done = subprocess.run(
+            [sys.executable, "-m", "tieout", *command, "--help"], capture_output=True, text=True, check=True,
+            env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
+        )  # fmt: skip
+        assert {word for word in words if word.startswith("--")} <= set(re.findall(r"--[a-z-]+", done.stdout)), done
+    names = {line.partition("=")[2] for line in lines if line.startswith("EnvironmentFile=")}
+    assert names == {f"/etc/tieout/{unit.stem.removeprefix('tieout-')}.env"}

@@ -171,10 +171,11 @@ def copies(result: dict[str, Any], count: int) -> dict[int, bytes]:
     # The last two letters tell the copies apart; an address keeps its length.
     pattern = re.compile("(?P<stem>" + "|".join(f'"{account[:-2]}' for account in accounts) + ')..?"')
     body = json.dumps({**result, "parentSlot": 0, "blockhash": "@", "previousBlockhash": "#"}, separators=(",", ":"))
+    marked = pattern.sub(r'\g<stem>~"', body)
     blocks = {}
     for slot in range(count):
         suffix = "".join("123456789ABCDEFGHJKLMNPQRSTUVWXYZ"[d] for d in divmod(slot, 33))
-        copy = pattern.sub(rf'\g<stem>{suffix}"', body)
+        copy = marked.replace('~"', f'{suffix}"')
         copy = copy.replace('"parentSlot":0', f'"parentSlot":{max(slot - 1, 0)}').replace('"@"', f'"hash{slot}"')
         blocks[slot] = copy.replace('"#"', f'"hash{max(slot - 1, 0)}"').encode()
     return blocks

@@ -26,6 +26,7 @@ from tieout_indexer.evidence import detach as detach_evidence
 from tieout_indexer.findings import Audited, AuditFinding, store_findings
 from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.listing import ListingResult, read_listed
+from tieout_indexer.multipliers import DeclaredRule, declare_multiplier_rule, read_multiplier_rule
 from tieout_indexer.parking import Hole, accept_parked, whoami
 from tieout_indexer.pipeline import SegmentOutcome
 from tieout_indexer.redecode import redecode
@@ -47,6 +48,7 @@ __all__ = [
     "BadEvidence",
     "ChainMark",
     "ChangedBlock",
+    "DeclaredRule",
     "Detached",
     "Fenced",
     "Final",
@@ -72,11 +74,13 @@ __all__ = [
     "audit_against_node",
     "backfill",
     "check_mint_address",
+    "declare_multiplier_rule",
     "detach_evidence",
     "events",
     "follow",
     "missing_from",
     "read_listed",
+    "read_multiplier_rule",
     "read_standing",
     "redecode",
     "repair",

@@ -6,7 +6,7 @@ Both sides are compared at the node's own slot, or at the ledger's last one wher
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import asyncpg
@@ -19,8 +19,10 @@ from tieout_indexer.evidence import stored_body
 from tieout_indexer.findings import Audited, AuditFinding
 from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.listing import Listed, list_signatures, moves_of
+from tieout_indexer.multipliers import NO_MULTIPLIER, RULE_UNKNOWN, observed_multiplier, replayed_multiplier
 from tieout_indexer.steps import account_keys
 from tieout_indexer.wire import UNREADABLE, parse_transaction
+from tieout_indexer.withheld import withheld_by_account
 from tieout_rpc import MalformedAnswer, NodeRefused, RpcClient, RpcLimits
 
 _SQL = Queries("tieout_indexer", "audit_node.sql")
@@ -78,7 +80,8 @@ class _Audit:
         self._result.findings += await identity_findings(self._connection, self._mint)
         self._result.audited.append(Audited("identity", self._mint))
         await self._supply()
-        for name, audit in (("balances", self._accounts), ("signatures", self._signatures)):
+        audits = (("balances", self._accounts), ("multiplier", self._multiplier), ("signatures", self._signatures))
+        for name, audit in audits:
             try:
                 await audit()
             except (NodeRefused, MalformedAnswer, NoSnapshot) as refused:
@@ -156,7 +159,7 @@ class _Audit:
                 self._differs(check, address, expected, found, slot)
 
     async def _withheld(self, mint: MintAt, there: AccountsAt, at: int) -> None:
-        """Σ withheld over the accounts' and the mint's own extension, where the mint did not move meanwhile."""
+        """Fees withheld, in sum and account by account, where the mint did not move meanwhile."""
         after = await read_mint(self._rpc, self._mint)
         if after.data != mint.data:
             self._result.skipped.append(f"withheld fees of {self._mint}: the mint changed while it was read")
@@ -166,6 +169,37 @@ class _Audit:
         if total != ours:
             self._differs("withheld", self._mint, total, ours, there.slot)
         self._result.audited.append(Audited("withheld", self._mint, there.slot))
+        if mint.mint.extension("transfer_fee_config"):
+            await self._withheld_by_account(mint, there, at)
+
+    async def _withheld_by_account(self, mint: MintAt, there: AccountsAt, at: int) -> None:
+        here = await withheld_by_account(self._connection, self._mint, at)
+        if here is None:
+            why = "the evidence that says which accounts were swept is not in the ledger"
+            self._result.skipped.append(f"withheld fees of {self._mint} account by account: {why}")
+            return
+        told = {address: withheld_of(account) for address, account in there.accounts.items()}
+        told[self._mint] = withheld_of(mint.mint)
+        for address in sorted(told.keys() | here.keys()):
+            if told.get(address, 0) != here.get(address, 0):
+                self._differs("withheld_account", address, told.get(address, 0), here.get(address, 0), there.slot)
+        self._result.audited.append(Audited("withheld_account", self._mint, there.slot))
+
+    async def _multiplier(self) -> None:
+        """The mint's own multiplier fields against the replay: instructions alone do not tell them for certain."""
+        there = await read_mint(self._rpc, self._mint)
+        at = await self._comparable(there.slot)
+        if at is None:
+            self._cannot("multiplier", f"the mint at slot {there.slot}", "the ledger is not proven up to that slot")
+            return
+        row = await self._connection.fetchrow(_SQL["multiplier_state"], self._mint, at)
+        observed, replay = observed_multiplier(there.mint), replayed_multiplier(row)
+        if observed is not None and replay is not None and replay.multiplier is None:
+            self._result.skipped.append(f"the older multiplier of {self._mint}: {RULE_UNKNOWN}")
+            replay = replace(replay, multiplier=observed.multiplier)
+        if observed != replay:
+            self._differs("multiplier", self._mint, observed or NO_MULTIPLIER, replay or NO_MULTIPLIER, there.slot)
+        self._result.audited.append(Audited("multiplier", self._mint, there.slot))
 
     async def _signatures(self) -> None:
         """Each listed transaction that moves the mint is in the ledger; each movement that names the mint is listed."""

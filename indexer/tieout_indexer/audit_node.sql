@@ -30,3 +30,6 @@ group by signature
 -- name: evidence
 select sha256, body from ledger.evidence_row
 where slot = $1 and tx_index = $2 and encoding = 'json' and octet_length(body) > 0 order by batch desc limit 1
+
+-- name: multiplier_state
+select multiplier, effective_seconds, new_multiplier, rule from ledger.multiplier_state_at($1, $2)

@@ -18,13 +18,14 @@ from tieout_indexer.chain import reach
 from tieout_indexer.errors import NotAMint, WriterBusy
 from tieout_indexer.findings import Audited, store_findings
 from tieout_indexer.limits import IndexerLimits
+from tieout_indexer.listening import Listener
 from tieout_indexer.metrics import Metrics
 from tieout_indexer.pipeline import SegmentOutcome
 from tieout_indexer.provisional import Provisional
 from tieout_indexer.session import Session, open_session
 from tieout_indexer.source import Parked
 from tieout_indexer.writer import DATABASE_OUTAGES
-from tieout_rpc import MalformedAnswer, NodeUnreachable, RpcError, RpcLimits, subscribe, websocket_url
+from tieout_rpc import MalformedAnswer, NodeUnreachable, RpcError, RpcLimits
 
 
 async def follow(
@@ -109,7 +110,7 @@ class _Daemon:
         wake = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             beside = [
-                tasks.create_task(_listen(websocket_url(self._urls[0]), wake)),
+                tasks.create_task(self._listen(session, wake)),
                 tasks.create_task(_wake_on(self._stop, wake)),
                 tasks.create_task(self._probe(session)),
             ]
@@ -120,6 +121,10 @@ class _Daemon:
 
     def _tell(self, text: str, **values: Any) -> None:
         self._say(text, **values)
+
+    async def _listen(self, session: Session, wake: asyncio.Event) -> None:
+        pushed, first = session.source.pushed, session.rpc.endpoints[0]
+        await Listener(first, pushed, wake.set, self._limits, self._rpc_limits, self._say).run()
 
     async def _probe(self, session: Session) -> None:
         """Ask each endpoint now and then how far it is; what comes of it orders them, and is reported."""
@@ -192,11 +197,6 @@ def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-async def _listen(url: str, wake: asyncio.Event) -> None:
-    async for _ in subscribe(url, "rootSubscribe"):
-        wake.set()
 
 
 async def _wake_on(stop: asyncio.Event, wake: asyncio.Event) -> None:

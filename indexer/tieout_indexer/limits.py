@@ -13,6 +13,10 @@ class IndexerLimits:
     """Rows after which a commit is due though the window is not read to its end."""
     fetches_in_flight_max: int = 6
     poll_interval_s: float = 0.4
+    block_subscribe: bool = True
+    """Whether a following indexer takes finalized blocks by blockSubscribe, where the node offers it."""
+    pushed_bytes_max: int = 32 * 1024 * 1024
+    """Blocks that came by blockSubscribe and are not read yet; the oldest go, and are asked for."""
     parked_retry_interval_s: float = 5.0
     reconnect_interval_s: float = 0.5
     """Between attempts to find the database again."""

@@ -43,6 +43,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "opening_row": ("mint", "slot", "decimals", "supply", "withheld", "hidden", "accounts"),
     "listed_row": ("mint", "from_slot", "to_slot"),
     "detachment_row": ("before_slot", "files", "bytes", "manifest_sha256", "at"),
+    "multiplier_rule_row": ("from_slot", "reason", "declared_by", "at"),
 }  # fmt: skip
 """Stored table → its columns in the order of a row here; each table has ``batch`` after them."""
 

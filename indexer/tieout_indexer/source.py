@@ -7,7 +7,7 @@ with a Parked value; nothing is skipped on an error's word.
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from tieout_idl.programs import TOKEN_PROGRAMS
 from tieout_indexer.chain import Anchor, MissingParent, Unlinked, link
 from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.model import BlockHeader
+from tieout_indexer.pushed import PushedBlocks
 from tieout_indexer.wire import (
     UNREADABLE,
     Heads,
@@ -25,7 +26,7 @@ from tieout_indexer.wire import (
     parse_block,
     parse_heads,
 )
-from tieout_rpc import Action, MalformedAnswer, NodeRefused, RpcClient, RpcError
+from tieout_rpc import Action, MalformedAnswer, NodeRefused, RpcClient, RpcError, Standing
 
 TRANSACTION_VERSION_MAX = 255
 """Asked of the node: a block with a version we do not know must reach us, not be refused."""
@@ -50,6 +51,8 @@ class Fetched:
     header: BlockHeader
     endpoint: str
     transactions: Sequence[tuple[int, msgspec.Raw]]
+    pushed: bool = False
+    """It came by itself, not as the answer to a question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class BlockSource:
     def __init__(self, rpc: RpcClient, limits: IndexerLimits) -> None:
         self._rpc = rpc
         self._limits = limits
+        self.pushed = PushedBlocks(limits.pushed_bytes_max)
+        """Finalized blocks that a node sent by itself: each is tried once before any node is asked for it."""
         self._listing: tuple[int, int, list[int]] | None = None
         self.disagreements: list[Disagreement] = []
         """Who was out-voted, until somebody writes it down."""
@@ -147,16 +152,25 @@ class BlockSource:
 
         Raises NodeUnreachable, and NodeRefused where a person is needed.
         """
+        found: Fetched | Parked | None = self._came(slot, relevant) if commitment == "finalized" else None
         avoid: set[str] = set()
-        while True:
+        while found is None:
             found, endpoint = await self._fetch_once(slot, relevant, commitment, avoid)
-            if not (isinstance(found, Parked) and endpoint and len(avoid) + 1 < len(self._rpc.endpoints)):
-                break
-            avoid.add(endpoint)
+            if isinstance(found, Parked) and endpoint and len(avoid) + 1 < len(self._rpc.endpoints):
+                avoid.add(endpoint)
+                found = None
         sampled = self._limits.quorum_every_slots and slot % self._limits.quorum_every_slots == 0
         if isinstance(found, Parked) or commitment != "finalized" or not sampled:
             return found
         return await self.put_to_the_vote(found, relevant)
+
+    def _came(self, slot: int, relevant: Relevance) -> Fetched | None:
+        """The block that a node sent by itself; None where none did, it is a liar, or what came cannot be verified."""
+        pushed = self.pushed.take(slot)
+        if pushed is None or self._rpc.endpoint(pushed[1]).standing is Standing.LYING:
+            return None
+        found = verifiable(slot, *pushed, relevant)
+        return replace(found, pushed=True) if isinstance(found, Fetched) else None
 
     async def _fetch_once(
         self, slot: int, relevant: Relevance, commitment: str, avoid: Collection[str]
@@ -255,6 +269,10 @@ class BlockSource:
                         continue
                     verdict = Unlinked(slot, _no_parent(found.header))
                 if isinstance(verdict, Unlinked):
+                    if found.pushed:
+                        # What comes unasked may be out of date or out of order: ask for it.
+                        prefetch.replace(slot, await self.fetch(slot, relevant))
+                        continue
                     if slot not in doubted and len(self._rpc.endpoints) > 1:
                         # It may be the node's lie: let the others say, once.
                         doubted.add(slot)

@@ -230,3 +230,24 @@ def test_an_airdrop_is_a_transaction_in_a_block(start: Start) -> None:
     assert first != second
     assert node.landed(first)["meta"]["err"] is None
     assert node.landed(second)["meta"]["postBalances"][1] == 2 * SOL
+
+
+@pytest.mark.parametrize("kind", ["rate_limit", "http_error", "truncate", "garbage", "unhealthy", "timeout"])
+def test_an_instance_that_is_told_to_spoil_every_answer_comes_up_and_shows_itself(
+    start: Start, tmp_path: Path, kind: str
+) -> None:
+    """What up, status and down ask themselves is none of the misbehaviour that they were asked to set up."""
+    rules = tmp_path / "rules.toml"
+    named = ["getSlot", "getHealth", "getGenesisHash", "getVersion"]
+    rules.write_text(f'[[rule]]\nkind = "{kind}"\nmethods = {json.dumps(named)}\ndelay_ms = 20\n')
+    node = start("--chaos", str(rules))
+    again = node.run("up", "--json")
+    assert again.returncode == 0, again.stdout + again.stderr
+    facts = json.loads(again.stdout)
+    assert facts["genesis_hash"] == node.call("localnet_info")["genesisHash"]
+    assert facts["solana_core"] == "4.1.1"
+    shown = json.loads(node.run("status", "--json").stdout)
+    assert shown["running"] is True
+    assert shown["slot"] >= facts["slot"]
+    assert shown["healthy"] is False, "getHealth is spoiled, and that is what it says"
+    node.down()

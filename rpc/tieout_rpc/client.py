@@ -33,6 +33,23 @@ class _Envelope(msgspec.Struct):
     error: _ErrorBody | None = None
 
 
+def _told(failures: Sequence[RpcError]) -> RpcError:
+    """What to tell of a round without an answer: the last failure, but that nodes lack a method before one's silence.
+
+    Else a dead node beside living ones that do not offer something would look like an outage for ever.
+    """
+    if all(isinstance(f, NodeUnreachable | _Throttled) or _lacks_method(f) for f in failures):
+        lacking = next((f for f in failures if _lacks_method(f)), None)
+        if lacking is not None:
+            return lacking
+    last = failures[-1]
+    return NodeUnreachable(str(last)) if isinstance(last, _Throttled) else last
+
+
+def _lacks_method(failure: RpcError) -> bool:
+    return isinstance(failure, NodeRefused) and failure.rule.name == "MethodNotFound"
+
+
 class _Throttled(RpcError):
     """HTTP 429 or 5xx: the node or a proxy before it asks for patience."""
 
@@ -109,7 +126,7 @@ class RpcClient:
             if isinstance(last, _Throttled) and last.wait_s is not None:
                 pause_s = max(last.wait_s, pause_s)
             if hopeless or time.monotonic() + pause_s > give_up_at:
-                raise last if not isinstance(last, _Throttled) else NodeUnreachable(str(last)) from last
+                raise _told(failures) from last
             await asyncio.sleep(pause_s)
             wait_s = min(wait_s * 2, self.limits.backoff_max_s)
 

@@ -247,5 +247,10 @@ async def test_withheld_fees_are_held_against_the_accounts_own_extension(dsn: st
         node.withheld = 499
         done = await tieout(*verify)
     assert done.code == 1
-    rows = await query(dsn, "select audit, subject, expected, found from ledger.findings where closed_at is null")
-    assert rows == [{"audit": "withheld", "subject": MINT, "expected": "499", "found": "500"}]
+    rows = await query(
+        dsn, "select audit, subject, expected, found from ledger.findings where closed_at is null order by 1"
+    )
+    assert rows == [
+        {"audit": "withheld", "subject": MINT, "expected": "499", "found": "500"},
+        {"audit": "withheld_account", "subject": BOB, "expected": "499", "found": "500"},
+    ]

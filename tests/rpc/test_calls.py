@@ -283,3 +283,16 @@ async def test_many_calls_at_once_each_get_their_own_answer() -> None:
         answers: list[int] = await asyncio.gather(*(client.call("echo", [n]) for n in range(200)))
     assert answers == list(range(200))
     assert len({call["id"] for call in there.calls}) == 200
+
+
+async def test_a_dead_node_beside_one_that_lacks_the_method_is_no_outage() -> None:
+    async with node(refusal(-32601)) as lacking, closed_port() as dead:
+        for urls in ([dead, lacking.url], [lacking.url, dead]):
+            with pytest.raises(NodeRefused, match="MethodNotFound"):
+                await ask(*urls, limits=GIVES_UP, method="getEpochSchedule")
+
+
+async def test_a_dead_node_beside_one_that_lacks_the_block_is_not_taken_for_its_word() -> None:
+    async with node(refusal(-32001)) as pruned, closed_port() as dead:
+        with pytest.raises(NodeUnreachable):
+            await ask(pruned.url, dead, limits=GIVES_UP, method="getBlock")

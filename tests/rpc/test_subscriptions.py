@@ -10,7 +10,7 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from rpc.nodes import closed_port, silence, tcp
-from tieout_rpc import RpcLimits, subscribe
+from tieout_rpc import NodeRefused, RpcLimits, subscribe
 
 FAST = RpcLimits(backoff_initial_s=0.005, backoff_max_s=0.02, websocket_silence_max_s=5.0)
 Script = Callable[[web.WebSocketResponse, int], Awaitable[None]]
@@ -121,6 +121,36 @@ async def test_bad_json_costs_a_connection_and_no_more(rubbish: str) -> None:
 
     async with socket_node(script) as node:
         assert await first_values(node.url, 1) == [2]
+
+
+async def test_a_refusal_is_told_to_who_wants_to_know_it_and_waited_out_by_who_does_not() -> None:
+    async def script(socket: web.WebSocketResponse, number: int) -> None:
+        await socket.send_str('{"jsonrpc":"2.0","error":{"code":-32601,"message":"Method not found"},"id":1}')
+        await socket.send_str(notification(number))
+
+    async with socket_node(script) as node:
+        assert await first_values(node.url, 1) == [1]
+        stream = subscribe(node.url, "blockSubscribe", limits=FAST, may_refuse=True)
+        assert await anext(stream) is None
+        with pytest.raises(NodeRefused, match="blockSubscribe with -32601 MethodNotFound"):
+            await anext(stream)
+
+
+async def test_a_notification_of_another_shape_than_was_asked_for_costs_a_connection_and_no_more() -> None:
+    async def script(socket: web.WebSocketResponse, number: int) -> None:
+        await socket.send_str(notification("seven" if number == 1 else 7))
+
+    async with socket_node(script) as node, asyncio.timeout(20):
+        stream = subscribe(node.url, "rootSubscribe", limits=FAST, result_type=int)
+        assert [v async for v in _until_value(stream)][-1] == 7
+    assert len(node.asked) == 2
+
+
+async def _until_value(stream: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for value in stream:
+        yield value
+        if value is not None:
+            return
 
 
 async def test_a_ping_is_answered_and_a_binary_message_is_passed_over() -> None:

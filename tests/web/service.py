@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from reconcile.builders import ONE, Book, iso, issue, memo, redeem
+from reconcile.builders import ONE, Book, iso, issue, memo, redeem, step
 from tieout_reconcile import Run
 from tieout_reconcile.reports import signing
 from tieout_web.access import set_password
@@ -40,6 +40,7 @@ async def fill(book: Book, custody: str = "40.5") -> Run:
     await book.track(100)
     await book.registry()
     await book.orders(*(issue(f"REQ-{n}", "10") for n in (1, 2, 3)), redeem("RED-1", "4.5", settled_at=iso(60)))
+    await book.records("actions", step("SPLIT-1", 40, "1.5"))
     await book.statement("30", 35)
     await book.run(39)
     await book.statement(custody, 90)

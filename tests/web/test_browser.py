@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import asyncpg
 import httpx
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, async_playwright
 
-from reconcile.builders import ISIN, ONE, Book, address, iso
+from reconcile.builders import ISIN, ONE, Book, address, at, iso
 from tieout_reconcile import import_statement, worked_breaks
 from web.service import PASSWORD, fill, key_of, people, served
 
@@ -169,3 +170,49 @@ async def test_what_is_too_old_looks_so(chromium: Browser, book: Book) -> None:
         assert "unknown" in await watched.page.locator(".lead .verdict").inner_text()
         assert "unknown" in await watched.page.locator("#liability").inner_text()
         assert await watched.page.locator(".ripcord").count() == 1
+
+
+async def test_a_page_left_open_turns_unknown_when_its_figures_grow_too_old(chromium: Browser, book: Book) -> None:
+    await fill(book)
+    oldest_s = await book.db.fetchval("select extract(epoch from now() - $1)::bigint", at(90))
+    async with served(book.dsn, statement_age_max_s=oldest_s + 4) as client:
+        pages = [await opened(chromium, client) for _ in range(2)]
+        for watched, path in zip(pages, ("/", "/instruments/AAPLx"), strict=True):
+            await watched.page.goto(path)
+            assert await watched.page.locator(".verdict").first.inner_text() == "ties out"
+        for watched in pages:
+            await watched.page.wait_for_selector(".verdict.unknown", timeout=20_000)
+            assert await watched.page.locator(".ripcord").count() == 1
+            assert watched.faults == []
+
+
+async def test_a_page_left_open_says_that_the_database_is_gone_and_that_it_is_back(
+    chromium: Browser, book: Book
+) -> None:
+    await fill(book)
+    name = await book.db.fetchval("select current_database()")
+    async with served(book.dsn) as client:
+        watched = await opened(chromium, client)
+        await watched.page.goto("/")
+        other = await asyncpg.connect(book.dsn, database="postgres")
+        await other.execute(f'alter database "{name}" allow_connections false')
+        await other.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", name)
+        banner = watched.page.get_by_text("The database cannot be reached")
+        await banner.wait_for(timeout=20_000)
+        await other.execute(f'alter database "{name}" allow_connections true')
+        await other.close()
+        await banner.wait_for(state="detached", timeout=20_000)
+
+
+async def test_a_page_left_open_says_when_nobody_serves_it_any_more_and_that_it_grew_too_old(
+    chromium: Browser, book: Book
+) -> None:
+    await fill(book)
+    oldest_s = await book.db.fetchval("select extract(epoch from now() - $1)::bigint", at(90))
+    async with served(book.dsn, statement_age_max_s=oldest_s + 5) as client:
+        watched = await opened(chromium, client)
+        await watched.page.goto("/instruments/AAPLx")
+        await watched.page.wait_for_function("document.getElementById('live-status').textContent.startsWith('Live')")
+    await watched.page.get_by_text("No connection since").or_(watched.page.get_by_text("too old since")).wait_for()
+    await watched.page.get_by_text("read them as unknown").wait_for(timeout=20_000)
+    assert set(await watched.page.locator(".verdict").all_inner_texts()) == {"unknown"}

@@ -10,14 +10,14 @@ from typing import Any
 import httpx
 import pytest
 
-from reconcile.builders import ONE, Book
+from reconcile.builders import ONE, Book, at
 from tieout_indexer import Position
 from tieout_web.stream import Broadcaster, Full, Message, parse_id
 from web.service import fill, served, settings
 
 
 async def messages(client: httpx.AsyncClient, headers: dict[str, str] | None = None) -> AsyncIterator[dict[str, Any]]:
-    """The messages of a stream, as a browser reads them."""
+    """The movements of a stream, as a browser reads them."""
     async with client.stream("GET", "/v1/events/stream?symbol=AAPLx", headers=headers, timeout=30) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         found: dict[str, Any] = {}
@@ -26,7 +26,8 @@ async def messages(client: httpx.AsyncClient, headers: dict[str, str] | None = N
                 name, _, value = line.partition(": ")
                 found[name] = value
             elif not line and "data" in found:
-                yield found | {"data": json.loads(found["data"])}
+                if found["event"] != "state":
+                    yield found | {"data": json.loads(found["data"])}
                 found = {}
 
 
@@ -60,6 +61,27 @@ async def test_movements_arrive_once_in_order_and_resume_after_the_last_seen(boo
         again = messages(client, {"Last-Event-ID": seen[1]["id"]})
         assert [m["data"]["amount"] for m in await taken(again, 3)] == [str(n * ONE) for n in (3, 4, 5)]
         await again.aclose()  # type: ignore[attr-defined]
+
+
+async def test_the_state_is_told_first_and_when_figures_grow_too_old(book: Book) -> None:
+    await fill(book)
+    oldest_s = await book.db.fetchval("select extract(epoch from now() - $1)::bigint", at(90))
+    async with (
+        served(book.dsn, statement_age_max_s=oldest_s + 3) as client,
+        client.stream("GET", "/v1/events/stream?only=state", timeout=30) as answer,
+    ):
+        told = []
+        async with asyncio.timeout(20):
+            async for line in answer.aiter_lines():
+                if line.startswith("data: "):
+                    told.append(json.loads(line.removeprefix("data: ")))
+                if len(told) == 2:
+                    break
+        fresh, old = told
+        assert (fresh["database"], fresh["verdicts"]) == ("ok", {"AAPLx": "ties_out"})
+        assert old["verdicts"] == {"AAPLx": "unknown"}
+        assert fresh["digest"] != old["digest"]
+        assert f'data-situation="{old["digest"]}"' in (await client.get("/")).text
 
 
 async def test_who_comes_back_after_too_long_is_told_to_start_over(book: Book) -> None:
@@ -96,7 +118,8 @@ async def test_a_service_that_is_stopped_ends_its_streams_whoever_reads_them_and
         silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
             await answering(client)
-            reading = [asyncio.create_task(whole(messages(client))) for _ in range(5)]
+            seen: list[list[dict[str, Any]]] = [[] for _ in range(5)]
+            reading = [asyncio.create_task(whole(messages(client), into)) for into in seen]
             silent.connect(("127.0.0.1", port))
             silent.sendall(b"GET /v1/events/stream?symbol=AAPLx HTTP/1.1\r\nHost: localhost\r\n\r\n")
             await asyncio.sleep(0.5)
@@ -107,24 +130,27 @@ async def test_a_service_that_is_stopped_ends_its_streams_whoever_reads_them_and
                     await book.mint(101, "treasury", ONE, memo="m" * 4000)
                 await book.commit()
                 await book.db.execute("select pg_notify('tieout_ledger', $1)", str(book.batch))
-            await asyncio.sleep(2)
+            async with asyncio.timeout(60):
+                while min(map(len, seen)) < _FLOOD:
+                    await asyncio.sleep(0.05)
             process.terminate()
-            seen = await asyncio.gather(*reading)
+            await asyncio.gather(*reading)
             _, err = await process.communicate()
     assert process.returncode == _INTERRUPTED, err.decode()
     assert b"Traceback" not in err, err.decode()
     assert b"timeout" not in err, err.decode()
-    # at an end, not torn; who read what came has all of it
-    assert max(map(len, seen)) == _FLOOD, [len(s) for s in seen]
+    # at an end, not torn: the gathered readers raised nothing, and have each movement once
+    assert [len(s) for s in seen] == [_FLOOD] * 5
 
 
 _FLOOD = 1200
 _INTERRUPTED = 4
 
 
-async def whole(stream: AsyncIterator[dict[str, Any]]) -> list[dict[str, Any]]:
-    async with asyncio.timeout(60):
-        return [message async for message in stream]
+async def whole(stream: AsyncIterator[dict[str, Any]], into: list[dict[str, Any]]) -> None:
+    async with asyncio.timeout(90):
+        async for message in stream:
+            into.append(message)  # noqa: PERF401  others watch it grow
 
 
 async def answering(client: httpx.AsyncClient) -> None:

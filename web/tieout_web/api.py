@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from datetime import MAXYEAR, UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
@@ -14,6 +14,7 @@ from tieout_web.answers import answer, kept_answer
 from tieout_web.board import utc_now
 from tieout_web.freshness import Freshness
 from tieout_web.problems import Refused, described
+from tieout_web.situation import situation_of
 from tieout_web.state import SLOT_MAX, Cursor, Limit, Parts, State, instrument_of, last_run, shown
 from tieout_web.stream import Full, parse_id
 
@@ -160,17 +161,23 @@ def event_of(row: dict[str, Any], symbol: str) -> models.Event:
 
 @ROUTER.get("/events/stream", tags=["movements"], response_class=StreamingResponse, responses={
     200: {"content": {"text/event-stream": {"schema": {"type": "string"}}},
-          "description": "final, provisional, withdrawn, retracted, reset; a final's id resumes after it."},
+          "description": "final, provisional, withdrawn, retracted, reset, and state, told first and on each change: "
+          "the run that is shown, each verdict (unknown once its inputs are too old), whether the database is there. A "
+          "final's id resumes after it."},
 })  # fmt: skip
 async def stream(
     parts: Parts,
     symbol: Annotated[str | None, Query(max_length=40, description="Of one instrument; of all when left out.")] = None,
+    only: Annotated[
+        Literal["state"] | None, Query(description="state: no movements, only what figures are worth.")
+    ] = None,
     last_event_id: Annotated[
         str | None, Header(max_length=40, description="The id of the last final event seen: resumes after it.")
     ] = None,
 ) -> Response:
     """Movements as they happen, as Server-Sent Events: provisional within moments, final exactly once an id."""
-    mints = frozenset(_mints(last_run(parts), symbol))
+    mints = frozenset() if only else frozenset(_mints(last_run(parts), symbol))
+    parts.stream.tell_state(situation_of(parts.board, utc_now()).to_json())
     after = None
     if last_event_id:
         after = parse_id(last_event_id)
@@ -216,7 +223,7 @@ def _step(row: dict[str, Any], is_current: bool, now: datetime) -> models.Multip
     )  # fmt: skip
     return models.MultiplierStep(
         value=_text(row["value"]),
-        bits=bytes(row["bits"]).hex(),
+        bits=None if row["bits"] is None else bytes(row["bits"]).hex(),
         effective_at=at if finite else None,
         announced_slot=row["announced_slot"],
         signature=row["signature"],

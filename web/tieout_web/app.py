@@ -25,6 +25,7 @@ from tieout_web.models import Health
 from tieout_web.problems import Refused, described, problem, wants_page
 from tieout_web.reading import Reader
 from tieout_web.settings import WebSettings
+from tieout_web.situation import situation_of
 from tieout_web.state import State
 from tieout_web.stream import Broadcaster
 
@@ -79,10 +80,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         looking = tasks.create_task(state.board.keep_looking())
         streaming = tasks.create_task(_stream(state))
         await state.board.first_look()
+        telling = tasks.create_task(_tell_state(state))
         try:
             yield
         finally:
-            await _ended(looking, streaming)
+            await _ended(looking, streaming, telling)
             await state.reader.close()
 
 
@@ -104,6 +106,13 @@ async def _stream(state: State) -> None:
             break
         await asyncio.sleep(state.settings.refresh_interval_s)
     await state.stream.run(start)
+
+
+async def _tell_state(state: State) -> None:
+    """Figures grow old without anything happening: say so to pages that stay open."""
+    while True:
+        state.stream.tell_state(situation_of(state.board, utc_now()).to_json())
+        await asyncio.sleep(state.settings.refresh_interval_s)
 
 
 _ORDINAL_MAX = 2**31

@@ -152,8 +152,8 @@ class Events(Model):
 class MultiplierStep(Model):
     """One announced multiplier."""
 
-    value: Text = Field(description="Exact decimal of the chain's eight bytes; null when they are no number.")
-    bits: str = Field(description="The chain's eight bytes, hexadecimal.")
+    value: Text = Field(description="Exact decimal of the chain's eight bytes; null when unknown.")
+    bits: str | None = Field(description="The chain's eight bytes, hexadecimal; null when nobody can say which apply.")
     effective_at: datetime | None = Field(description="From when it applies; null: never.")
     announced_slot: int = Field(description="The slot that announced it.")
     signature: str = Field(description="The transaction that announced it.")

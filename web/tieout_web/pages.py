@@ -19,6 +19,7 @@ from tieout_web.api import event_of, multiplier_steps
 from tieout_web.board import utc_now
 from tieout_web.charts import coverage_chart
 from tieout_web.problems import Refused
+from tieout_web.situation import situation_of
 from tieout_web.state import Parts, State, last_run, shown
 
 ROUTER = APIRouter(include_in_schema=False)
@@ -53,7 +54,11 @@ _TEMPLATES = _environment()
 
 def render(parts: State, name: str, status: int = 200, **values: Any) -> HTMLResponse:
     """Return a page. Every page knows whether the database is there, and when it was last read."""
-    common = {"gone": parts.board.gone, "seen": parts.board.seen, "now": utc_now(), "session": None}
+    now = utc_now()
+    common = {
+        "gone": parts.board.gone, "seen": parts.board.seen, "now": now, "session": None,
+        "situation": situation_of(parts.board, now), "stays_true": False,
+    }  # fmt: skip
     text = _TEMPLATES.get_template(name).render({**common, **values})
     return HTMLResponse(text, status, {"Cache-Control": "no-cache"})
 
@@ -68,7 +73,7 @@ async def overview(parts: Parts) -> Response:
     """All instruments on one page."""
     run, now = last_run(parts), utc_now()
     items = [_shown(parts, run, i, now) for i in run.instruments]
-    return render(parts, "overview.html", run=run, as_of=showing.as_of(run), items=items)
+    return render(parts, "overview.html", stays_true=True, run=run, as_of=showing.as_of(run), items=items)
 
 
 def _shown(parts: State, run: Run, result: InstrumentResult, now: datetime) -> Mapping[str, Any]:
@@ -92,6 +97,7 @@ async def instrument(parts: Parts, symbol: Symbol) -> Response:
     return render(
         parts,
         "instrument.html",
+        stays_true=True,
         run=run,
         result=result,
         reserve=showing.reserve(run, result, freshness, now),
@@ -165,4 +171,4 @@ async def health(request: Request, parts: Parts) -> Response:
     """How the indexer and this service are."""
     tracked = [] if parts.board.gone else await parts.reader.rows("tracked")
     checks = await request.app.state.ready()
-    return render(parts, "health.html", tracked=tracked, checks=checks, symbols=parts.board.mints())
+    return render(parts, "health.html", stays_true=True, tracked=tracked, checks=checks, symbols=parts.board.mints())

@@ -31,7 +31,8 @@ class Message:
 
     __slots__ = ("data", "id", "mint", "name")
 
-    def __init__(self, name: str, mint: str, data: dict[str, Any], position: Position | None) -> None:
+    def __init__(self, name: str, mint: str | None, data: dict[str, Any], position: Position | None) -> None:
+        """``mint``: whose listeners it concerns; None: everybody's."""
         self.name = name
         self.mint = mint
         self.data = json.dumps(data, default=str, separators=(",", ":"))
@@ -56,6 +57,7 @@ class Broadcaster:
         self._backlog: deque[Message] = deque(maxlen=settings.stream_backlog_max)
         self._floor = Position(0, 0)
         self._ended = False
+        self._state: Message | None = None
         self.let_go = 0
 
     @property
@@ -81,6 +83,13 @@ class Broadcaster:
             except (asyncpg.PostgresError, *LOST) as gone:
                 _LOG.warning("the live stream pauses: %s", str(gone) or type(gone).__name__)
             await asyncio.sleep(_RETRY_S)
+
+    def tell_state(self, data: dict[str, Any]) -> None:
+        """Tell every listener what figures are worth now, where it differs from what was told last."""
+        message = Message("state", None, data, None)
+        if self._state is None or message.data != self._state.data:
+            self._state = message
+            self._hand_out(message)
 
     async def _wait_for_readers(self) -> None:
         """A large batch must not fill the queues of those who read: give them a moment, and the silent ones no more."""
@@ -117,7 +126,7 @@ class Broadcaster:
             self._let_go(queue)
 
     async def listen(self, mints: frozenset[str], after: Position | None) -> AsyncIterator[bytes]:
-        """Yield the stream from now, or from after a position. Raises Full.
+        """Yield the stream from now, or from after a position, beginning with the state. Raises Full.
 
         Where the position lies further back than what is kept, a ``reset`` says so: read /v1/events first.
         """
@@ -128,6 +137,8 @@ class Broadcaster:
         missed = list(self._backlog)
         try:
             yield f"retry: {_RETRY_MS}\n\n".encode()
+            if self._state is not None:
+                yield self._state.encode()
             if after is not None and after < self._floor:
                 yield b"event: reset\ndata: {}\n\n"
             for message in missed if after is not None else []:
@@ -143,7 +154,7 @@ class Broadcaster:
                     continue
                 if message_or_end is None:
                     return
-                if message_or_end.mint in mints:
+                if message_or_end.mint is None or message_or_end.mint in mints:
                     yield message_or_end.encode()
         finally:
             self._listeners.discard(queue)

@@ -36,7 +36,7 @@ order by slot desc, tx_index desc, step desc, child desc limit $6
 
 -- name: multipliers
 select mint, effective_at, announced_slot, bits, value, superseded_slot, signature
-from ledger.multipliers where mint = any($1::text[]) order by announced_slot
+from ledger.multipliers where mint = any($1::text[]) order by announced_slot, tx_index, step, child
 
 -- name: events_of_transaction
 select slot, block_time, tx_index, step, child, path, signature, program, kind, mint, source, source_owner, destination,

@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
     app.command("repair")(repair)
     app.command("redecode")(redecode)
     app.command("verify")(verify)
+    app.command("multiplier-rule")(multiplier_rule)
     app.add_typer(EVIDENCE, name="evidence")
 
 
@@ -155,8 +156,9 @@ def redecode(
 
 
 def verify(rpc_url: RpcUrl = None, dsn: Dsn = None, mint: Mints = None, as_json: Json = False) -> None:
-    """Audit the ledger: hash chain, evidence and identities; supply, every balance, withheld fees and transactions
-    against the node. A difference is stored as a finding with both values, and closed once both agree again.
+    """Audit the ledger: hash chain, evidence and identities; supply, every balance, withheld fees, the multiplier
+    and transactions against the node. A difference is stored as a finding with both values, and closed once both
+    agree again.
     """
     from tieout_indexer import Audited, audit_against_node, store_findings, verify_chain
 
@@ -182,7 +184,43 @@ def verify(rpc_url: RpcUrl = None, dsn: Dsn = None, mint: Mints = None, as_json:
         raise exits.Found
 
 
-VERIFIED = "the ledger holds: chain, identities, and the node's own supply, balances and transactions"
+def multiplier_rule(
+    from_slot: Annotated[
+        int | None,
+        typer.Option("--from-slot", min=0, max=BIGINT_MAX, help="First slot that follows the rule of today."),
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="How that is known.")] = "",
+    by: Annotated[str | None, typer.Option("--by", help="Who answers for it. Default: this user at this host.")] = None,
+    dsn: Dsn = None,
+    as_json: Json = False,
+) -> None:
+    """Show, or declare, from which slot on a public cluster's UpdateMultiplier keeps what had come into force.
+
+    Before token-2022 #522 (merged on 2025-06-25) it did not. Where nothing is declared and both rules differ, the
+    multiplier is unknown. A local chain has the program of today.
+    """
+    from tieout_indexer import declare_multiplier_rule, read_multiplier_rule, whoami
+
+    where = settings.database_dsn(dsn)
+    if from_slot is None:
+        rule = run(read_multiplier_rule(where))
+    elif not reason.strip():
+        raise exits.UsageProblem("--reason is empty: whoever reads the ledger in ten years will ask")
+    else:
+        rule = run(declare_multiplier_rule(where, from_slot, reason.strip(), by or whoami(), limits=limits()))
+    OUTPUT.result(
+        {
+            "from_slot": rule.from_slot if rule else None,
+            "reason": rule.reason if rule else None,
+            "declared_by": rule.declared_by if rule else None,
+        },
+        f"the rule of today holds from slot {rule.from_slot} on, says {rule.declared_by}: {rule.reason}"
+        if rule
+        else "nothing is declared: on a public cluster, multipliers on which both rules differ are unknown",
+    )
+
+
+VERIFIED = "the ledger holds: chain, identities, and the node's own supply, balances, multiplier and transactions"
 
 
 @EVIDENCE.command()

@@ -21,6 +21,7 @@ def limits() -> Any:
         window_slots_max=config.window_slots_max,
         fetches_in_flight_max=config.fetches_in_flight_max,
         poll_interval_s=config.poll_interval_s,
+        block_subscribe=config.block_subscribe,
         parked_retry_interval_s=config.parked_retry_interval_s,
         audit_interval_s=config.audit_interval_s,
         quorum_every_slots=config.quorum_every_slots,

@@ -7,7 +7,7 @@ from tieout_localnet import __version__
 from tieout_localnet.chain import Commitment
 from tieout_localnet.errors import invalid_params
 from tieout_localnet.rpc.params import Params, config
-from tieout_localnet.rpc.table import Context, Method, Table
+from tieout_localnet.rpc.table import API_VERSION, Context, Method, Table
 
 ADVANCE_SLOTS_MAX: Final = 1_000
 SECONDS_MAX: Final = 400 * 366 * 86_400
@@ -28,6 +28,7 @@ def info(context: Context, params: Params) -> object:
     return {
         "validator": "tieout-localnet",
         "version": __version__,
+        "solanaCore": API_VERSION,
         "pid": os.getpid(),
         "port": context.port,
         "ledger": context.ledger,

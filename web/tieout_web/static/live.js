@@ -1,4 +1,5 @@
-// Liveness on top of pages that are complete without it: movements as they happen, and a countdown.
+// Liveness on top of pages that are complete without it: movements as they happen, a countdown, and a page
+// that stays open never goes on looking right when it no longer is.
 "use strict";
 
 const keyOf = (e) => [e.slot, e.tx_index, e.step, e.child].join("/");
@@ -52,6 +53,7 @@ function follow(table) {
   const body = table.tBodies[0];
   const status = document.getElementById("live-status");
   const source = new EventSource(table.dataset.stream);
+  stayTrue(source);
   source.onopen = () => { status.textContent = "Live: new movements appear as they happen."; };
   source.onerror = () => { status.textContent = "Not live at the moment: trying again."; };
   source.addEventListener("provisional", (m) => show(body, JSON.parse(m.data), true));
@@ -72,6 +74,45 @@ function follow(table) {
   addEventListener("pagehide", () => source.close());
 }
 
+function warn(text) {
+  let banner = document.getElementById("warning");
+  if (!banner) {
+    banner = document.createElement("p");
+    banner.id = "warning";
+    banner.className = "banner bad";
+    banner.setAttribute("role", "alert");
+    document.getElementById("main").before(banner);
+  }
+  banner.textContent = text;
+}
+
+const utcNow = () => new Date().toISOString().slice(0, 19).replace("T", " ") + " UTC";
+
+function stayTrue(source) {
+  const made = document.body.dataset.situation;
+  let lost = null;
+  source.addEventListener("state", (m) => {
+    // the server makes the page: what it would say now differs, so it is asked; not by everybody at once
+    if (JSON.parse(m.data).digest !== made) setTimeout(() => location.reload(), 200 + Math.random() * 800);
+  });
+  source.addEventListener("error", () => {
+    lost ??= setTimeout(() => warn(`No connection since ${utcNow()}: nothing newer than this page is known.`), 5000);
+  });
+  source.addEventListener("open", () => {
+    clearTimeout(lost);
+    lost = null;
+    document.getElementById("warning")?.remove();
+  });
+  const staleAt = Date.parse(document.body.dataset.staleAt ?? "");
+  const look = setInterval(() => {
+    if (!(Date.now() > staleAt + 2000) || source.readyState === EventSource.OPEN) return;
+    clearInterval(look);
+    document.body.classList.add("stale");
+    document.querySelectorAll(".verdict").forEach((v) => { v.className = "verdict unknown"; v.textContent = "unknown"; });
+    warn(`These figures are too old since ${new Date(staleAt).toISOString().slice(0, 19).replace("T", " ")} UTC: read them as unknown.`);
+  }, 1000);
+}
+
 function countDown(place) {
   const at = Date.parse(place.dataset.countdown);
   const tick = () => {
@@ -83,5 +124,11 @@ function countDown(place) {
   setInterval(tick, 1000);
 }
 
-document.querySelectorAll("table[data-stream]").forEach(follow);
+const tables = document.querySelectorAll("table[data-stream]");
+tables.forEach(follow);
+if (document.body.dataset.situation && !tables.length) {
+  const source = new EventSource("/v1/events/stream?only=state");
+  stayTrue(source);
+  addEventListener("pagehide", () => source.close());
+}
 document.querySelectorAll("[data-countdown]").forEach(countDown);

@@ -150,7 +150,7 @@ _INTERRUPTED = 4
 async def whole(stream: AsyncIterator[dict[str, Any]], into: list[dict[str, Any]]) -> None:
     async with asyncio.timeout(90):
         async for message in stream:
-            into.append(message)  # noqa: PERF401  others watch it grow
+            into.append(message)
 
 
 async def answering(client: httpx.AsyncClient) -> None:

@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 
 from tieout_rpc.endpoint import Endpoint, Standing
+from tieout_rpc.envelope import opened
 from tieout_rpc.errors import Action, MalformedAnswer, NodeRefused, NodeUnreachable, RpcError
 from tieout_rpc.limits import RpcLimits
 
@@ -19,18 +20,6 @@ _HTTP_TOO_MANY = 429
 _HTTP_SERVER_ERROR = 500
 _SILENCE_MIN_S = 0.1
 _HISTORY_REFUSALS = frozenset({"BlockCleanedUp", "TransactionHistoryNotAvailable", "NoSlotHistory"})
-
-
-class _ErrorBody(msgspec.Struct):
-    code: int
-    message: str = ""
-    data: Any = None
-
-
-class _Envelope(msgspec.Struct):
-    # Empty: there was none. A node's null is the four letters.
-    result: msgspec.Raw = msgspec.Raw(b"")
-    error: _ErrorBody | None = None
 
 
 def _told(failures: Sequence[RpcError]) -> RpcError:
@@ -58,7 +47,6 @@ class _Throttled(RpcError):
         super().__init__(message)
 
 
-_DECODER = msgspec.json.Decoder(_Envelope)
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What decoding raises for bytes that are no JSON, no UTF-8, or nested without end."""
 
@@ -165,8 +153,8 @@ class RpcClient:
         started = time.monotonic()
         try:
             status, body = await self._post(endpoint, method, request, silence_s)
-            envelope = _DECODER.decode(body)
-            if envelope.error is None and not envelope.result:
+            result, error = opened(body)
+            if error is None and not result:
                 raise MalformedAnswer(f"{endpoint.name} answered {method} with neither a result nor an error")
         except _UNREADABLE as bad:
             endpoint.failed()
@@ -180,15 +168,14 @@ class RpcClient:
             endpoint.failed()
             raise
         endpoint.succeeded(time.monotonic() - started)
-        if envelope.error is not None:
-            error = envelope.error
+        if error is not None:
             refused = NodeRefused(method, error.code, error.message, error.data, endpoint.name)
             if refused.rule.name == "TooManyRequests":
                 endpoint.throttled()
             elif refused.rule.name in _HISTORY_REFUSALS:
                 endpoint.refused_history()
             raise refused
-        return bytes(envelope.result)
+        return result
 
     async def _post(self, endpoint: Endpoint, method: str, request: bytes, silence_s: float) -> tuple[int, bytes]:
         assert self._session is not None, "use the client as an async context manager"

@@ -68,10 +68,12 @@ chaos: setup ## many seeds of kills, forks and lies (TIEOUT_CHAOS_SEEDS=300)
 demo: setup ## play a whole day on a local chain, index it live, reconcile it
 	@$(BIN)/tieout demo
 
-bench: setup ## measure indexer, reconciliation, payouts, serving and localnet beside their yardsticks (about a quarter of an hour)
+bench: setup ## measure indexer, reconciliation, books, payouts, serving and localnet beside their yardsticks (about a quarter of an hour)
 	$(BIN)/python tests/bench
 	$(BIN)/python tests/bench/paying.py
 	$(BIN)/python tests/bench/reconciling.py
+	$(BIN)/python tests/bench/populating.py
+	$(BIN)/python tests/bench/books.py
 	$(BIN)/python tests/bench/serving.py
 	$(LOCALNET_BIN)/python localnet/bench.py
 

@@ -250,6 +250,19 @@ def orders_csv(book: DayBook, created_at: datetime, settled_at: datetime) -> str
     return "\n".join(rows) + "\n"
 
 
+def actions_csv(book: DayBook, announced_at: datetime, effective_at: datetime) -> str:
+    """The day's corporate actions, declared before they took effect."""
+    rows = ["action_id,isin,kind,status,announced_at,effective_at,factor,cash_rate,currency"]
+    for action, symbol, factor, cash in (
+        ("DIV-1", "AAPLx", _DIVIDEND, "dividend,0.50,USD"),
+        ("SPLIT-1", "TSLAx", f"{_SPLIT}/1", "split,,"),
+    ):
+        kind, rate, currency = cash.split(",")
+        when = f"{announced_at.isoformat()},{effective_at.isoformat()}"
+        rows.append(f"{action},{_LISTED[symbol][1]},{kind},announced,{when},{factor},{rate},{currency}")
+    return "\n".join(rows) + "\n"
+
+
 def positions_csv(book: DayBook, as_of: datetime, short: dict[str, Fraction] | None = None) -> str:
     """The custodian's settled positions, in billionths of a share; ``short`` takes shares away."""
     rows = ["custodian,account,isin,quantity,basis,as_of"]
@@ -262,15 +275,19 @@ def positions_csv(book: DayBook, as_of: datetime, short: dict[str, Fraction] | N
 
 def write_files(
     book: DayBook, directory: Path, opened_at: datetime, closed_at: datetime, short: dict[str, Fraction] | None = None
-) -> tuple[Path, Path, Path]:
-    """Write registry, orders and positions of the day. Returns their paths."""
+) -> tuple[Path, Path, Path, Path]:
+    """Write registry, orders, positions and corporate actions of the day. Returns their paths."""
     directory.mkdir(parents=True, exist_ok=True)
     suffix = "-short" if short else ""
-    paths = (directory / "registry.toml", directory / f"orders{suffix}.csv", directory / f"positions{suffix}.csv")
+    paths = (
+        directory / "registry.toml", directory / f"orders{suffix}.csv", directory / f"positions{suffix}.csv",
+        directory / f"actions{suffix}.csv",
+    )  # fmt: skip
     texts = (
         registry_toml(book, opened_at),
         orders_csv(book, opened_at, closed_at),
         positions_csv(book, closed_at, short),
+        actions_csv(book, opened_at, closed_at),
     )
     for path, text in zip(paths, texts, strict=True):
         path.write_text(text, "utf-8")

@@ -19,6 +19,7 @@ Errors::
 A database that cannot be reached raises ``tieout_database.DatabaseUnreachable``.
 """
 
+from tieout_reconcile.entitlement import Entitlement, HolderLine, SplitLine, VenueSplit, entitlement, venue_splits
 from tieout_reconcile.errors import BadInput, NoRegistry, NotAllowed, NotFound, NotReady, ReconcileError
 from tieout_reconcile.exact import decimal_text, parse_quantity, rounded_text
 from tieout_reconcile.intake import (
@@ -26,14 +27,17 @@ from tieout_reconcile.intake import (
     Plan,
     apply_registry,
     import_orders,
+    import_records,
     import_statement,
     import_trades,
     list_orders,
+    list_records,
     list_statements,
     list_trades,
     plan_registry,
     show_registry,
 )
+from tieout_reconcile.movements import Period
 from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import Change, Custodian, CustodyAccount, Instrument, Registry, Role, Wallet
 from tieout_reconcile.reports.making import Exported, ReportInfo, export_report, list_reports, rebuild_bundle
@@ -82,9 +86,11 @@ __all__ = [
     "CustodyAccount",
     "CustodyLine",
     "Encumbrance",
+    "Entitlement",
     "Exported",
     "Finding",
     "Headroom",
+    "HolderLine",
     "Imported",
     "Inputs",
     "Instrument",
@@ -96,6 +102,7 @@ __all__ = [
     "NotFound",
     "NotReady",
     "Order",
+    "Period",
     "Person",
     "Plan",
     "ReconcileError",
@@ -105,9 +112,11 @@ __all__ = [
     "RoleLine",
     "Run",
     "RunSummary",
+    "SplitLine",
     "StatementInfo",
     "Trade",
     "TradeLine",
+    "VenueSplit",
     "Verdict",
     "Verified",
     "Wallet",
@@ -117,16 +126,19 @@ __all__ = [
     "act",
     "apply_registry",
     "decimal_text",
+    "entitlement",
     "export_report",
     "get_break",
     "get_run",
     "headroom",
     "import_orders",
+    "import_records",
     "import_statement",
     "import_trades",
     "latest_run",
     "list_breaks",
     "list_orders",
+    "list_records",
     "list_reports",
     "list_statements",
     "list_trades",
@@ -138,6 +150,7 @@ __all__ = [
     "run",
     "run_history",
     "show_registry",
+    "venue_splits",
     "verify_report",
     "verify_signatures",
     "worked_break",

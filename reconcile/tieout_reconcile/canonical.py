@@ -8,7 +8,7 @@ import dataclasses
 import json
 import types
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from fractions import Fraction
 from functools import cache
@@ -90,6 +90,7 @@ _CODECS: dict[Any, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     Raw: (str, int),
     Fraction: (decimal_text, Fraction),
     datetime: (instant_text, datetime.fromisoformat),
+    date: (date.isoformat, date.fromisoformat),
     bytes: (bytes.hex, bytes.fromhex),
 }
 

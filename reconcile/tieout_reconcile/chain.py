@@ -7,8 +7,22 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from tieout_reconcile.facts import Chain, Holding, Movement, MultiplierStep, OpenFinding, OwnerChange, Position
-from tieout_reconcile.registry import ISSUER_ROLES, Registry, Wallet
+from tieout_reconcile.facts import (
+    Chain,
+    Doubted,
+    Holder,
+    Holders,
+    Holding,
+    Movement,
+    MultiplierStep,
+    OpenFinding,
+    OwnerChange,
+    Position,
+    VenueHolding,
+)
+from tieout_reconcile.inputs import Business
+from tieout_reconcile.registry import ISSUER_ROLES, Instrument, Registry, Role, Wallet
+from tieout_reconcile.split import large_from, ledgers, wallets_of
 from tieout_reconcile.store import SQL
 
 Item = TypeVar("Item")
@@ -24,13 +38,15 @@ class Snapshot:
     blockhash: str | None
 
 
-async def read_chains(db: asyncpg.Connection, registry: Registry, slot: int, batch: int) -> Snapshot:
+async def read_chains(
+    db: asyncpg.Connection, registry: Registry, slot: int, batch: int, business: Business | None = None
+) -> Snapshot:
     """Read all registered mints. A handful of queries whatever the number of mints; run it in one snapshot."""
     mints = [i.mint for i in registry.instruments]
     states = await db.fetch(SQL["chain_states"], mints, slot, batch)
     holdings = await db.fetch(SQL["holdings"], mints, slot, batch, *_addresses(registry.wallets))
-    # a wallet that was never the issuer's moves nothing across its boundary by itself
-    issuers = [w for w in registry.wallets if w.role in ISSUER_ROLES]
+    # a wallet that was never the issuer's moves nothing across its boundary by itself; a bridge's is escrow
+    issuers = [w for w in registry.wallets if w.role in ISSUER_ROLES or w.role is Role.BRIDGE]
     movements = await db.fetch(SQL["movements"], mints, slot, batch, *_addresses(issuers))
     changes = await db.fetch(SQL["owner_changes"], mints, slot, batch)
     multipliers = await db.fetch(SQL["multipliers"], mints, batch)
@@ -38,6 +54,16 @@ async def read_chains(db: asyncpg.Connection, registry: Registry, slot: int, bat
     held = _grouped((r["mint"], _holding(r)) for r in holdings)
     moved, handed = movements_by_mint(movements), owner_changes_by_mint(changes)
     steps = multipliers_by_mint(multipliers)
+    doubted = doubted_by_mint(await db.fetch(SQL["quarantined"], mints, slot, batch))
+    orphans = await orphan_slots(db, (m for rows in moved.values() for m in rows))
+    proven_from = [row["known_from"] for row in states if _gap(row, slot) is None]
+    block = await db.fetchrow(SQL["slot_time"], min(proven_from), slot) if proven_from else None
+    at = block["block_time"] if block else None
+    more = {
+        row["mint"]: await read_more(db, registry, business or Business(), row, slot, batch, at)
+        for row in states
+        if _gap(row, slot) is None
+    }
     chains = {
         row["mint"]: Chain(
             _gap(row, slot),
@@ -48,12 +74,65 @@ async def read_chains(db: asyncpg.Connection, registry: Registry, slot: int, bat
             tuple(handed.get(row["mint"], ())),
             tuple(steps.get(row["mint"], ())),
             tuple(doubtful.get(row["mint"], ())),
+            tuple(doubted.get(row["mint"], ())),
+            orphans,
+            *more.get(row["mint"], (None, ())),
         )
         for row in states
     }
-    proven_from = [row["known_from"] for row in states if _gap(row, slot) is None]
-    block = await db.fetchrow(SQL["slot_time"], min(proven_from), slot) if proven_from else None
-    return Snapshot(chains, block["block_time"] if block else None, block["blockhash"] if block else None)
+    return Snapshot(chains, at, block["blockhash"] if block else None)
+
+
+async def orphan_slots(db: asyncpg.Connection, movements: Iterable[Movement]) -> frozenset[int]:
+    """Return the slots of movements of which the ledger has no block."""
+    slots = sorted({m.position.slot for m in movements})
+    return frozenset(row["slot"] for row in await db.fetch(SQL["orphans"], slots))
+
+
+async def read_more(
+    db: asyncpg.Connection,
+    registry: Registry,
+    business: Business,
+    state: Any,
+    slot: int,
+    batch: int,
+    at: datetime | None,
+) -> tuple[Holders | None, tuple[VenueHolding, ...]]:
+    """Read what only some instruments ask for: all holders, and what venues held at the instants of their ledgers."""
+    instrument = next(i for i in registry.instruments if i.mint == state["mint"])
+    holders = None
+    if instrument.large_share is not None and state["supply"] is not None:
+        holders = await read_holders(db, instrument.mint, slot, batch, large_from(instrument, int(state["supply"])))
+    held = []
+    for ledger in ledgers(business.venue, instrument.mint, at) if at is not None else []:
+        held.append(await _venue_holding(db, registry, instrument, ledger.venue, ledger.as_of, state, batch))
+    return holders, tuple(held)
+
+
+async def read_holders(db: asyncpg.Connection, mint: str, slot: int, batch: int, large: int | None) -> Holders:
+    """Return all holders of a mint at a slot; those named hold at least ``large``, where it is given."""
+    rows = [(row["owner"], int(row["amount"])) for row in await db.fetch(SQL["holders"], mint, slot, batch)]
+    unseen = int(await db.fetchval(SQL["unseen"], mint, slot, batch))
+    named = tuple(Holder(o or "unknown", n) for o, n in rows if large is None or n >= large)
+    return Holders(sum(n for _, n in rows), unseen, named)
+
+
+async def _venue_holding(
+    db: asyncpg.Connection,
+    registry: Registry,
+    instrument: Instrument,
+    venue: str,
+    as_of: datetime,
+    state: Any,
+    batch: int,
+) -> VenueHolding:
+    covered = state["known_to"]
+    slot = await slot_at(db, as_of, covered) if covered is not None else None
+    if slot is None or slot < state["known_from"]:
+        return VenueHolding(venue, as_of, None, None)
+    owners, accounts = _addresses(wallets_of(registry, venue, instrument.symbol, as_of))
+    rows = await db.fetch(SQL["holdings"], [instrument.mint], slot, batch, owners, accounts)
+    return VenueHolding(venue, as_of, slot, sum(int(row["amount"]) for row in rows))
 
 
 def _addresses(wallets: Iterable[Wallet]) -> tuple[list[str], list[str]]:
@@ -69,7 +148,10 @@ def gap_of(known_from: int | None, known_to: int | None, covered_to: int | None,
     if covered_to is None:
         return "its mint is not indexed: tieout index backfill --mint … from before its creation"
     if known_from is None:
-        return "it was picked up in mid-life, so its opening balances are unknown: index it from before its creation"
+        return (
+            "it was picked up in mid-life, so its opening balances are unknown: index it from before its creation, "
+            "or open it from a snapshot (tieout index snapshot)"
+        )
     if slot < known_from:
         return f"it did not exist, or is not proven, at slot {slot}: its proven range begins at {known_from}"
     if known_to is None or slot > known_to:
@@ -125,6 +207,11 @@ def findings_by_mint(rows: Iterable[Any]) -> dict[str, list[OpenFinding]]:
     return _grouped((r["mint"], OpenFinding(r["audit"], r["subject"], r["expected"], r["found"])) for r in rows)
 
 
+def doubted_by_mint(rows: Iterable[Any]) -> dict[str, list[Doubted]]:
+    """Return the transactions in quarantine of their rows."""
+    return _grouped((r["mint"], Doubted(r["slot"], r["signature"], r["path"], r["reason"])) for r in rows)
+
+
 def _position(row: Any) -> Position:
     return Position(row["slot"], row["tx_index"], row["step"], row["child"])
 
@@ -159,7 +246,15 @@ def _owner_change(row: Any, times: _Times) -> OwnerChange:
 
 def _multiplier(row: Any) -> MultiplierStep:
     position = Position(row["announced_slot"], row["tx_index"], row["step"], row["child"])
-    return MultiplierStep(position, row["effective_at"], bytes(row["bits"]), row["superseded_slot"])
+    return MultiplierStep(
+        position,
+        row["effective_at"],
+        bytes(row["bits"]),
+        row["superseded_slot"],
+        row["announced_at"],
+        int(row["effective_seconds"]),
+        row["signature"] or None,
+    )
 
 
 async def default_slot(db: asyncpg.Connection, mints: Sequence[str], batch: int) -> int | None:

@@ -6,11 +6,12 @@ For a ledger event, with "issuer" meaning a treasury, inventory or redemption wa
 
 A mint into treasury or a sweep is 0 and no crossing. Two more things cross with no event: an
 account's owner changes (SetAuthority), or a wallet's role begins or ends with tokens in it. The
-crossings therefore sum to the quantity outside; a rest means that the list is not complete.
+crossings therefore sum to the quantity outside; a rest means that the list is not complete. A mint that
+is known from a snapshot on begins with one crossing: all that was outside then.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
@@ -36,6 +37,7 @@ class Kind(StrEnum):
     OWNER_CHANGE = "owner_change"
     ROLE_CHANGE = "role_change"
     HIDDEN = "hidden"
+    OPENING = "opening"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,18 @@ def find_crossings(
         else:
             walk.hand_over(row.account, row.new_owner, row)
     walk.pass_role_changes(until)
-    return Crossings(tuple(walk.found), walk.outside, walk.issuer_balances(until))
+    return Crossings(tuple(_distinct(walk.found)), walk.outside, walk.issuer_balances(until))
+
+
+def _distinct(found: Iterable[Crossing]) -> Iterator[Crossing]:
+    """Give the second of two crossings of one key its place too: a transaction stands once, or it is a finding."""
+    keys: set[str] = set()
+    for crossing in found:
+        key, place = crossing.key, crossing.position
+        if key in keys and place is not None:
+            key = f"{key}@{place.slot}.{place.tx_index}"
+        keys.add(key)
+        yield crossing if key == crossing.key else replace(crossing, key=key)
 
 
 class _Walk:
@@ -165,6 +178,9 @@ class _Walk:
     def take(self, row: Movement) -> None:
         """Book one event and note what of it crossed."""
         self.slot = row.position.slot
+        if row.kind == "opening":
+            self.begin(row)
+            return
         self.hand_over(row.source, row.source_owner, row)
         self.hand_over(row.destination, row.destination_owner, row)
         from_issuer = row.source is not None and self.book.is_issuer(row.source, row.source_owner, row.at)
@@ -178,6 +194,24 @@ class _Walk:
         self.outside += change
         if change:
             self.found.append(self._crossing(row, change, from_issuer))
+
+    def begin(self, row: Movement) -> None:
+        """Note what a snapshot found in an account, or (without one) in all others: one crossing for all of it."""
+        account, owner = row.destination, row.destination_owner
+        if account is not None:
+            self.balances[account], self.owners[account] = row.amount, owner
+            if self.book.is_issuer(account, owner, row.at):
+                return
+        self.outside += row.amount
+        key = f"opening/{row.position.slot}"
+        if self.found and self.found[-1].key == key:
+            self.found[-1] = replace(self.found[-1], raw=self.found[-1].raw + row.amount)
+            return
+        place = row.position._replace(step=0)
+        unit = self.unit_at(place.slot, row.at)
+        self.found.append(
+            Crossing(key, Kind.OPENING, True, row.amount, unit, row.at, place, None, None, None, None, None)
+        )
 
     def hand_over(self, account: str | None, owner: str | None, row: Movement | OwnerChange) -> None:
         """Note an account's owner; tokens that changed hands with the account may have crossed.

@@ -50,12 +50,18 @@ class OwnerChange:
 
 @dataclass(frozen=True, slots=True)
 class MultiplierStep:
-    """One announced multiplier: its eight bytes, when it takes effect, and the slot that replaced it before then."""
+    """One announced multiplier: its eight bytes, when it takes effect, and the slot that replaced it before then.
+
+    ``asked`` is the instant that the instruction names, in seconds since 1970; 0 for none.
+    """
 
     position: Position
     effective_at: datetime
     bits: bytes
     superseded_slot: int | None
+    announced_at: datetime | None = None
+    asked: int = 0
+    signature: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +92,48 @@ class OpenFinding:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubted:
+    """A transaction in quarantine: from its slot on the mint is unproven."""
+
+    slot: int
+    signature: str
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """What an owner holds over all accounts."""
+
+    owner: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """All accounts of a mint at the slot: what they hold together, what is withheld or hidden, the large owners."""
+
+    visible: int
+    unseen: int
+    large: tuple[Holder, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VenueHolding:
+    """What a venue's wallets held at the instant of its ledger; None where the ledger does not reach that far."""
+
+    venue: str
+    as_of: datetime
+    slot: int | None
+    amount: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Chain:
-    """All that the ledger knows of one mint up to a slot. ``gap`` says why it is not proven; None when it is."""
+    """All that the ledger knows of one mint up to a slot. ``gap`` says why it is not proven; None when it is.
+
+    ``orphans`` are slots of movements of which the ledger has no block. ``holders`` is None where nobody asked.
+    """
 
     gap: str | None
     decimals: int | None
@@ -97,6 +143,10 @@ class Chain:
     owner_changes: tuple[OwnerChange, ...]
     multipliers: tuple[MultiplierStep, ...]
     findings: tuple[OpenFinding, ...] = ()
+    doubted: tuple[Doubted, ...] = ()
+    orphans: frozenset[int] = frozenset()
+    holders: Holders | None = None
+    venue_holdings: tuple[VenueHolding, ...] = ()
 
 
 def multiplier_in_force(steps: tuple[MultiplierStep, ...], slot: int, at: datetime) -> Multiplier | None:

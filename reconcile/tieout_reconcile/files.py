@@ -48,6 +48,9 @@ class Problems:
     def __bool__(self) -> bool:
         return bool(self._found)
 
+    def __len__(self) -> int:
+        return len(self._found) + self._more
+
     def refuse_if_any(self) -> None:
         """Raise BadInput when anything was found."""
         if self._found:

@@ -4,15 +4,19 @@ Codes follow the break taxonomy: A ledger against chain, B supply against custod
 A break must be worked off; a notice explains itself (a holder's burn, a seizure) and is shown.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
+from typing import Any
 
 from tieout_reconcile.canonical import Raw
 from tieout_reconcile.crossings import Crossing, Kind
 from tieout_reconcile.exact import decimal_text, rounded_text
 from tieout_reconcile.files import shown
-from tieout_reconcile.matching import Match, Matching, memo_references
+from tieout_reconcile.fitting import falls_short, fits
+from tieout_reconcile.liability import Tolerance
+from tieout_reconcile.matching import Match, Matching, Mismatch, memo_references
 from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import Instrument, Role, instant_text
 from tieout_reconcile.results import CustodyLine, Finding, TradeLine
@@ -22,6 +26,10 @@ SHOWN_PLACES = 9
 
 NAMES = {
     "A1": "GAP",
+    "A2": "DUPLICATE",
+    "A3": "UNDECODED",
+    "A4": "ORPHANED",
+    "A5": "SUPPLY_DRIFT",
     "A6": "BALANCE_DRIFT",
     "A7": "SOURCE_DISAGREE",
     "A8": "HIDDEN_BALANCE",
@@ -29,20 +37,39 @@ NAMES = {
     "B1": "UNDER_BACKED",
     "B2": "OVER_BACKED",
     "B3": "UNSETTLED",
+    "B4": "CORPORATE_ACTION_WINDOW",
     "B5": "STALE_STATEMENT",
     "B6": "MISSING_POSITION",
+    "B7": "UNMAPPED_IDENTIFIER",
+    "B8": "OTHER_CHAIN_UNKNOWN",
+    "B9": "ROUNDING",
     "B10": "ENCUMBERED",
+    "B11": "MULTIPLIER_REPLAY_MISMATCH",
     "B12": "MULTIPLIER_UNKNOWN",
+    "B13": "STEP_UNANNOUNCED",
+    "B14": "STEP_BACKDATED",
+    "B15": "STEP_OVERRIDDEN",
+    "B16": "ACTION_NOT_APPLIED",
+    "B17": "STEP_WRONG_RATE",
+    "B18": "ACTION_NOT_BOOKED",
+    "B19": "DIVIDEND_CASH_DIFFERS",
     "C1": "MINT_NO_DEPOSIT",
     "C2": "DEPOSIT_NO_MINT",
     "C3": "BURN_NO_WITHDRAWAL",
     "C4": "WITHDRAWAL_NO_BURN",
     "C5": "QTY_MISMATCH",
+    "C6": "FEE",
     "C7": "DUPLICATE_REF",
+    "C8": "LATE",
     "C9": "WRONG_PARTY",
     "C10": "BRIDGE_UNPAIRED",
+    "C11": "SPLIT_INCOMPLETE",
     "C12": "REJECTED_BUT_MINTED",
+    "D1": "UNLABELLED_LARGE",
+    "D2": "VENUE_STATEMENT_DIFF",
     "D3": "LABEL_CHANGED",
+    "D4": "OMNIBUS_BELOW_LIABILITIES",
+    "D5": "SUM_NOT_SUPPLY",
 }
 
 _DID = {
@@ -72,12 +99,19 @@ def order_text(order: Order, instrument: Instrument) -> str:
     return f"order {order.request_id} to {order.side} {order.raw} raw of {instrument.symbol}"
 
 
+def finding(
+    code: str, instrument: Instrument, anchor: str, summary: str, *, severity: str = "break", **more: Any
+) -> Finding:
+    """Return a finding; ``anchor`` tells it from others of its code and mint, ``more`` are its other fields."""
+    key = "/".join(part for part in (code, instrument.mint, anchor) if part)
+    return Finding(key, code, NAMES[code], severity, instrument.symbol, summary, **more)
+
+
 def figure_finding(
     code: str, instrument: Instrument, anchor: str, summary: str, shares: Fraction | None = None
 ) -> Finding:
     """Return a break about a figure, not a movement; ``anchor`` tells it from others of its code and mint."""
-    key = "/".join(part for part in (code, instrument.mint, anchor) if part)
-    return Finding(key, code, NAMES[code], "break", instrument.symbol, summary, shares=shares)
+    return finding(code, instrument, anchor, summary, shares=shares)
 
 
 def encumbrance_finding(instrument: Instrument, line: CustodyLine) -> Finding:
@@ -98,12 +132,20 @@ def encumbrance_finding(instrument: Instrument, line: CustodyLine) -> Finding:
     )
 
 
+def rounding_finding(instrument: Instrument, difference: Fraction, tolerance: Tolerance) -> Finding:
+    """Return the notice of a difference within the tolerance: counted and shown, never hidden."""
+    side = "more" if difference > 0 else "fewer"
+    text = f"{difference_text(difference, instrument)} {side} in custody than owed, within the tolerance"
+    details = {"tolerance": tolerance.derivation}
+    return finding("B9", instrument, "", text, severity="notice", shares=difference, details=details)
+
+
 def settlement_finding(instrument: Instrument, difference: Fraction, trades: Sequence[TradeLine]) -> Finding:
-    """Return the notice that the gap equals trades that a custodian evidences, each before its settlement day."""
+    """Return the notice of trades that a custodian evidences, each before its settlement day, in the gap."""
     named = ", ".join(f"{t.reference} {rounded_text(t.shares, SHOWN_PLACES)} on {t.settles_on}" for t in trades)
     total = sum((t.shares for t in trades), Fraction(0))
     gap = difference_text(difference, instrument)
-    why = f"{shares_text(total, instrument)} in unsettled trades explain the gap of {gap}"
+    why = f"{shares_text(total, instrument)} in unsettled trades stand in the gap of {gap}"
     return Finding(
         f"B3/{instrument.mint}", "B3", NAMES["B3"], "notice", instrument.symbol, f"{why}: {named}", shares=total,
         details={"trades": [t.reference for t in trades]},
@@ -122,9 +164,14 @@ def overdue_finding(instrument: Instrument, trade: Trade) -> Finding:
 
 
 def movement_findings(
-    instrument: Instrument, crossings: Sequence[Crossing], orders: Sequence[Order], matching: Matching, as_of: datetime
+    instrument: Instrument,
+    crossings: Sequence[Crossing],
+    orders: Sequence[Order],
+    matching: Matching,
+    as_of: datetime,
+    bridged: Collection[str] = (),
 ) -> Iterator[Finding]:
-    """Yield what is wrong or worth knowing about each crossing."""
+    """Yield what is wrong or worth knowing about each crossing; ``bridged`` are keys of those that a message is for."""
     matched = {m.crossing.key: m for m in matching.matches}
     repeated = {c.key: o for c, o in matching.duplicates}
     known = {o.request_id: o for o in orders}
@@ -133,17 +180,33 @@ def movement_findings(
             order = repeated[crossing.key]
             why = f"naming {order_text(order, instrument)}, which an earlier movement already filled"
             yield _about(crossing, instrument, "C7", why, order=order)
+        elif crossing.key in bridged:
+            continue
         elif (match := matched.get(crossing.key)) is None:
             yield from _unmatched(crossing, instrument, known)
         elif match.order is not None and match.refunds is None:
             yield from _wrong_order(match, match.order, instrument, as_of)
     for mismatch in matching.mismatches:
-        first = mismatch.crossings[0]
-        total = sum(c.raw for c in mismatch.crossings)
-        shares = sum((c.shares or Fraction(0) for c in mismatch.crossings), Fraction(0))
-        moved = shares_text(shares if first.unit is not None else None, instrument, total)
-        why = f"against {order_text(mismatch.order, instrument)}: in all {moved} moved"
-        yield _about(first, instrument, "C5", why, order=mismatch.order, anchor=f"order/{mismatch.order.request_id}")
+        if not mismatch.partial:
+            yield _mismatched(mismatch, instrument, as_of)
+
+
+def _mismatched(mismatch: Mismatch, instrument: Instrument, as_of: datetime) -> Finding:
+    """Tell a wrong fee and a split left unfinished from any other difference in quantity."""
+    order, first = mismatch.order, mismatch.crossings[0]
+    total = sum(c.raw for c in mismatch.crossings)
+    known = all(c.unit is not None for c in mismatch.crossings)
+    shares = sum((c.shares or Fraction(0) for c in mismatch.crossings), Fraction(0))
+    moved = shares_text(shares if known else None, instrument, total)
+    unfinished = len(mismatch.crossings) > 1 and falls_short(order, mismatch.crossings)
+    anchor = f"order/{order.request_id}"
+    if order.fee and any(fits(replace(order, fee=fee), mismatch.crossings) for fee in (None, 2 * order.fee)):
+        why = f"against {order_text(order, instrument)}, of which a fee of {decimal_text(order.fee)} is kept back: "
+        return _about(first, instrument, "C6", f"{why}in all {moved} moved", order=order, anchor=anchor)
+    why = f"against {order_text(order, instrument)}: in all {moved} moved"
+    if unfinished:
+        why += f" in {len(mismatch.crossings)} parts, and the order is {order.status_at(as_of)}"
+    return _about(first, instrument, "C11" if unfinished else "C5", why, order=order, anchor=anchor)
 
 
 def order_findings(
@@ -153,7 +216,12 @@ def order_findings(
     served = {m.order.request_id for m in matching.matches if m.order is not None}
     signatures = {m.crossing.signature: m.order.request_id for m in matching.matches if m.order is not None}
     for order in sorted(orders, key=lambda o: o.request_id):
-        if order.request_id in served or order.created_at > as_of or order.status_at(as_of) != "completed":
+        if (
+            order.side == "inventory"
+            or order.request_id in served
+            or order.created_at > as_of
+            or order.status_at(as_of) != "completed"
+        ):
             continue
         taken_by = signatures.get(order.signature) if order.signature is not None else None
         code = "C7" if taken_by else "C2" if order.side == "issue" else "C4"
@@ -185,6 +253,8 @@ def _unmatched(crossing: Crossing, instrument: Instrument, known: dict[str, Orde
             yield _about(crossing, instrument, "A8", "", severity="break" if crossing.outward else "notice")
         case Kind.ROLE_CHANGE:
             yield _about(crossing, instrument, "D3", "")
+        case Kind.OPENING:
+            return  # what was outside before the ledger began is owed, and nobody's order is known for it
         case _ if crossing.counterparty_role is Role.BRIDGE:
             yield _about(
                 crossing, instrument, "C10", "with no counterpart on the other chain" + _memo_hint(crossing, known)

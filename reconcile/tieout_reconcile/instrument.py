@@ -5,51 +5,54 @@ It fails closed: whatever is not proven or not known becomes a reason, a reason 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
 
-from tieout_reconcile.canonical import Raw
-from tieout_reconcile.crossings import Crossing, Kind, RoleBook, find_crossings
-from tieout_reconcile.exact import rounded_text
-from tieout_reconcile.facts import Chain, Multiplier, multiplier_in_force
+from tieout_reconcile import action_findings as told_of_actions
+from tieout_reconcile import leg_findings as told_of_legs
+from tieout_reconcile.bridge_findings import bridge_findings
+from tieout_reconcile.bridging import Bridged, bridge_instrument
+from tieout_reconcile.calendars import Calendar, day_of
+from tieout_reconcile.chain_findings import chain_findings
+from tieout_reconcile.corporate import STEPPING, CorporateAction
+from tieout_reconcile.crossing_lines import crossing_lines
+from tieout_reconcile.crossings import Crossings, RoleBook, find_crossings
+from tieout_reconcile.elsewhere import PLACES, NetworkShares, networks, opinion
+from tieout_reconcile.facts import Chain, Movement, Multiplier, multiplier_in_force
+from tieout_reconcile.figures import Doubt, Figures, Known, doubts_of, drift, figures_of, result_of, verdict_findings
 from tieout_reconcile.findings import (
-    difference_text,
     encumbrance_finding,
     figure_finding,
     movement_findings,
     order_findings,
     overdue_finding,
-    settlement_finding,
 )
+from tieout_reconcile.inputs import Business
+from tieout_reconcile.inventory import match_inventory
+from tieout_reconcile.legs import Legs, match_legs
 from tieout_reconcile.liability import (
     Quantities,
     Statement,
-    Tolerance,
+    collateral,
     custody_lines,
     holdings_by_role,
     issuer_balances,
     overdue_trades,
     quantities,
     still_owed,
-    tolerance_of,
+    trades_of,
     unit_of,
     unsettled_trades,
-    verdict_of,
 )
-from tieout_reconcile.matching import RULE_VERSION, Match, Matching, match
+from tieout_reconcile.matching import Matching, match
+from tieout_reconcile.movements import CustodyMovement
 from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import Instrument, Registry, Role
-from tieout_reconcile.results import (
-    CrossingLine,
-    CustodyLine,
-    Finding,
-    InstrumentResult,
-    MatchLine,
-    RoleLine,
-    TradeLine,
-    Verdict,
-)
+from tieout_reconcile.results import CustodyLine, Finding, HeldLine, InstrumentResult
+from tieout_reconcile.rolling import isins_of, spans_by_place
+from tieout_reconcile.split import expired_findings, holder_findings, ledgers, venue_findings
+from tieout_reconcile.three_way import Paired, Receivable, Step, booked, pair, receivables, steps_of
 from tieout_reconcile.trades import Trade
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -65,277 +68,288 @@ class CutOff:
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """What the business says, as known: registry, orders and trades of all instruments, statements by account."""
+    """What the business says, as known: registry, orders and trades of all instruments, statements by account.
+
+    Statements come as they are; ``whole`` rolls them forward before it reconciles.
+    """
 
     registry: Registry
     orders: Sequence[Order]
     statements: Mapping[tuple[str, str], Statement]
     later_statements: Mapping[tuple[str, str], datetime]
     trades: Sequence[Trade] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Doubt:
-    """A reason for ``incomplete``: its code, what tells it from others, the sentence."""
-
-    code: str
-    anchor: str
-    text: str
+    business: Business = field(default_factory=Business)
 
 
 def reconcile_instrument(
     instrument: Instrument, book: Book, chain: Chain, cut_off: CutOff
 ) -> tuple[InstrumentResult, tuple[Finding, ...]]:
     """Return an instrument's result and its findings, in a fixed order."""
-    at = cut_off.at or max([m.at for m in chain.movements], default=_NEVER)
-    roles = RoleBook(book.registry, instrument.symbol)
+    case = _Case(instrument, book, chain, cut_off)
+    known = case.known()
+    figures = figures_of(known)
+    lines = crossing_lines(case.walked.found, case.matching, case.owed, case.bridged.crossings)
+    result = result_of(known, figures, lines)
+    return result, tuple(sorted(case.findings(known, figures), key=lambda f: f.key))
 
-    def multiplier_at(slot: int, when: datetime) -> Multiplier | None:
-        # no step at all means no scaling only where the mint's creation was read
-        unread = chain.gap is not None and not chain.multipliers
-        return None if unread else multiplier_in_force(chain.multipliers, slot, when)
 
-    units: dict[Fraction, Fraction] = {}
+class _Case:
+    """One instrument's reconciliation, step by step, each on what the steps before it found."""
 
-    def unit_at(slot: int, when: datetime) -> Fraction | None:
-        found = multiplier_at(slot, when)
+    def __init__(self, instrument: Instrument, book: Book, chain: Chain, cut_off: CutOff) -> None:
+        self.instrument, self.book, self.chain, self.cut_off = instrument, book, chain, cut_off
+        self.at = cut_off.at or max([m.at for m in chain.movements], default=_NEVER)
+        self.calendar: Calendar = book.registry.calendar(instrument.calendar)
+        self.roles = RoleBook(book.registry, instrument.symbol)
+        self._units: dict[Fraction, Fraction] = {}
+        self._isins()
+        self._custody()
+        self._chain()
+        self._orders()
+        self._actions()
+
+    def _isins(self) -> None:
+        every = self.book.business.actions
+        self.isins = isins_of(self.instrument.isin, every, self.at) if every else (self.instrument.isin,)
+        self.actions = [a for a in every if a.isin in self.isins or a.new_isin in self.isins]
+        self.places = collateral(self.instrument, self.book.registry, self.at)
+        self.moved: list[CustodyMovement] = [
+            m for m in self.book.business.movements if m.isin in self.isins and m.place in self.places
+        ]
+
+    def _custody(self) -> None:
+        instrument, book = self.instrument, self.book
+        self.accounts: tuple[CustodyLine, ...] = ()
+        if self.cut_off.at is not None:
+            self.accounts = custody_lines(
+                instrument, book.registry, book.statements, book.later_statements, self.at, self.isins
+            )
+        self.reflected = {(a.custodian, a.account): a.as_of for a in self.accounts if a.as_of is not None}
+        self.trades = unsettled_trades(instrument, book.registry, book.trades, self.at, self.isins)
+
+    def multiplier_at(self, slot: int, when: datetime) -> Multiplier | None:
+        """The multiplier in force; no step at all means no scaling only where the mint's creation was read."""
+        unread = self.chain.gap is not None and not self.chain.multipliers
+        return None if unread else multiplier_in_force(self.chain.multipliers, slot, when)
+
+    def unit_at(self, slot: int, when: datetime) -> Fraction | None:
+        """Shares per raw unit, one value object a multiplier."""
+        found = self.multiplier_at(slot, when)
         if found is None:
             return None
-        return units.get(found.value) or units.setdefault(found.value, unit_of(found.value, instrument.decimals))
+        known = self._units.get(found.value)
+        return known or self._units.setdefault(found.value, unit_of(found.value, self.instrument.decimals))
 
-    walked = find_crossings(chain.movements, chain.owner_changes, roles, unit_at, at)
-    orders = [o for o in book.orders if o.mint == instrument.mint]
-    matching = match(orders, walked.found, at)
-    owed = still_owed(walked.found, matching, at)
-    multiplier = multiplier_at(cut_off.slot, at)
-    accounts: tuple[CustodyLine, ...] = ()
-    if cut_off.at is not None:
-        accounts = custody_lines(instrument, book.registry, book.statements, book.later_statements, at)
-    totals = None
-    if chain.gap is None and chain.supply is not None and cut_off.at is not None:
-        totals = quantities(chain.supply, holdings_by_role(chain.holdings, roles, at), owed, walked.found)
-    doubts = list(_doubts(instrument, chain, cut_off, multiplier, accounts))
-    if totals is not None:
-        on_ledger = issuer_balances(chain.holdings, roles, at)
-        doubts += _drift(instrument, totals.circulating, walked.outside, on_ledger, walked.issuer_balances)
-    trades = unsettled_trades(instrument, book.registry, book.trades, at)
-    known = _Known(instrument, book.registry, totals, multiplier, accounts, trades, tuple(doubts))
-    figures = _figures(known)
-    result = _result(known, figures, _lines(walked.found, matching, owed))
-    findings = [figure_finding(d.code, instrument, d.anchor, d.text) for d in doubts]
-    findings += _verdict_findings(instrument, figures, trades)
-    findings += [encumbrance_finding(instrument, line) for line in accounts if line.encumbered]
-    findings += [overdue_finding(instrument, t) for t in overdue_trades(instrument, book.registry, book.trades, at)]
-    findings += movement_findings(instrument, walked.found, orders, matching, at)
-    if totals is not None:
-        findings += order_findings(instrument, orders, matching, at)
-    return result, tuple(sorted(findings, key=lambda f: f.key))
+    def unit_then(self, when: datetime) -> Fraction | None:
+        """Shares per raw unit at an instant, as the whole chain up to the cut-off tells it."""
+        return self.unit_at(self.cut_off.slot, when)
 
-
-def _doubts(
-    instrument: Instrument,
-    chain: Chain,
-    cut_off: CutOff,
-    multiplier: Multiplier | None,
-    accounts: Sequence[CustodyLine],
-) -> Iterator[_Doubt]:
-    if chain.gap is not None:
-        yield _Doubt("A1", "", f"{instrument.symbol}: {chain.gap}")
-    elif cut_off.at is None:
-        yield _Doubt("A1", "", f"{instrument.symbol}: no block time is known at or before slot {cut_off.slot}")
-    if chain.decimals is not None and chain.decimals != instrument.decimals:
-        yield _Doubt(
-            "A7",
-            "decimals",
-            f"{instrument.symbol}: the registry says {instrument.decimals} decimals, the chain says {chain.decimals}",
+    def _chain(self) -> None:
+        instrument, chain = self.instrument, self.chain
+        self.walked: Crossings = find_crossings(chain.movements, chain.owner_changes, self.roles, self.unit_at, self.at)
+        self.unit = self.unit_then(self.at)
+        readings = self.book.business.chains
+        self.networks: tuple[NetworkShares, ...] = ()
+        self.opinion = None
+        if self.cut_off.at is not None and (readings or instrument.chains):
+            self.networks = networks(instrument, readings, self._multiplier_value, self.at)
+            self.opinion = opinion(instrument, readings, self.at)
+        read_at = {n.network: n.reading.as_of for n in self.networks if n.reading is not None}
+        messages = [m for m in self.book.business.bridge if m.mint == instrument.mint]
+        escrows = [m for m in chain.movements if m.kind == "transfer" and self._touches_bridge(m)] if messages else []
+        self.bridged: Bridged = bridge_instrument(
+            messages, self.walked.found, escrows, read_at, instrument.bridge_hours_max, self.at
         )
-    for found in chain.findings:
-        yield _Doubt(
-            "A7",
-            f"{found.audit}/{found.subject}",
-            f"{instrument.symbol}: an audit of the ledger ({found.audit}) differs on {found.subject}: "
-            f"expected {found.expected}, found {found.found}",
+
+    def _multiplier_value(self, when: datetime) -> Fraction | None:
+        found = self.multiplier_at(self.cut_off.slot, when)
+        return None if found is None else found.value
+
+    def _touches_bridge(self, movement: Movement) -> bool:
+        sides = (
+            (movement.source, movement.source_owner),
+            (movement.destination, movement.destination_owner),
         )
-    if multiplier is None and chain.gap is None:
-        yield _Doubt("B12", "", f"{instrument.symbol}: no multiplier is known to be in force at slot {cut_off.slot}")
-    if cut_off.at is None:
-        return
-    if not accounts:
-        yield _Doubt(
-            "B6",
-            "no account",
-            f"{instrument.symbol}: no custody account is registered as its collateral at the cut-off",
+        return any(self.roles.role(account, owner, movement.at) is Role.BRIDGE for account, owner in sides)
+
+    def _orders(self) -> None:
+        instrument, at = self.instrument, self.at
+        self.orders = [o for o in self.book.orders if o.mint == instrument.mint]
+        self.wanted = {o.request_id: w for o in self.orders if (w := self._wanted(o)) is not None} if self.moved else {}
+        spans = spans_by_place(self.book.business.spans)
+        self.legs: Legs = match_legs(
+            self.orders, self.moved, {p: spans.get(p, ()) for p in self.places}, self.wanted, self.calendar, at
         )
-    for line in accounts:
-        if line.code is not None:
-            place = f"{line.custodian}/{line.account}"
-            yield _Doubt(line.code, place, f"{instrument.symbol} at {place}: {line.problem}")
+        self.settled = {
+            request_id
+            for request_id, leg in self.legs.by_order.items()
+            if leg.order.side == "redeem" and leg.shares > 0 and leg.shares >= self.wanted.get(request_id, leg.shares)
+        }
+        free = [c for c in self.walked.found if c.key not in self.bridged.crossings]
+        self.matching: Matching = match(self.orders, free, at, self.calendar, self.settled)
+        self.owed = still_owed(self.walked.found, self.matching, at, self.settled)
+        self.released: dict[str, Fraction] = {}
+        for found in self.matching.matches:
+            if found.order is not None and found.refunds is None:
+                shares = found.raw * (found.crossing.unit or Fraction(0))
+                key = found.order.request_id
+                self.released[key] = self.released.get(key, Fraction(0)) + shares
+        self.held = tuple(self._held())
 
+    def _wanted(self, order: Order) -> Fraction | None:
+        """The shares that custody moves for an order: a redemption's fee is kept back."""
+        quantity, fee = order.shares, order.fee or Fraction(0)
+        if order.side == "redeem" and quantity is not None:
+            return quantity - fee
+        if quantity is None and order.raw is not None:
+            unit = self.unit_then(order.settled_at or order.created_at)
+            raw = order.raw - (fee if order.side == "redeem" else 0)
+            return None if unit is None else raw * unit
+        return quantity
 
-def _drift(
-    instrument: Instrument, circulating: int, walked: int, on_ledger: dict[str, int], by_walk: dict[str, int]
-) -> list[_Doubt]:
-    """The list of crossings must explain each unit outside; where it does not, it is not complete."""
-    if circulating == walked and on_ledger == by_walk:
-        return []
-    odd = sorted(a for a in on_ledger.keys() | by_walk.keys() if on_ledger.get(a, 0) != by_walk.get(a, 0))
-    return [
-        _Doubt(
-            "A6",
-            "crossings",
-            f"{instrument.symbol}: the ledger's balances leave {circulating} raw outside, "
-            f"the crossings explain {walked} "
-            f"(accounts that differ: {', '.join(odd) or 'none'})",
+    def _held(self) -> Iterator[HeldLine]:
+        """Deposits in the custody figures whose tokens are not out, while they may still come."""
+        deposits = [
+            (leg.order.request_id, leg.movements, leg.shares - self.released.get(leg.order.request_id, Fraction(0)))
+            for leg in self.legs.by_order.values()
+            if leg.order.side == "issue"
+        ]
+        deposits += [(m.reference, (m,), m.quantity) for m in self.legs.unordered if m.quantity > 0]
+        for reference, movements, shares in sorted(deposits, key=lambda d: d[0]):
+            settled = max((m.settled_at for m in movements if m.settled_at is not None), default=None)
+            seen = all(m.settled_at is not None and m.settled_at <= self._seen(m) for m in movements)
+            if settled is None or shares < (self.unit or Fraction(0)) or shares <= 0 or not seen:
+                continue
+            until = self.calendar.add(day_of(settled), self.instrument.late_days_max)
+            if day_of(self.at) <= until:
+                yield HeldLine(reference, shares, settled, until)
+
+    def _seen(self, movement: CustodyMovement) -> datetime:
+        return self.reflected.get(movement.place, _NEVER)
+
+    def _actions(self) -> None:
+        steps, self.overridden = steps_of(self.chain.multipliers, self.at)
+        stepping = [a for a in self.actions if a.kind in STEPPING]
+        self.paired: list[Paired] = pair(stepping, steps)
+        others = [a for a in self.actions if a.kind not in STEPPING]
+        trades = trades_of(self.instrument, self.book.registry, self.book.trades, self.at, self.isins)
+        found = booked(self.moved, trades, self.reflected, self.at)
+        stated = min((a.as_of for a in self.accounts if a.as_of is not None), default=None)
+        self.receivables: list[Receivable] = receivables(
+            self.paired, others, found, self._added_by, stated, self.calendar, self.at
         )
-    ]
 
+    def _added_by(self, step: Step) -> Fraction:
+        """The shares that a step added to what was owed then, in raw outside and returned."""
+        outside = sum((c.raw if c.outward else -c.raw) for c in self.walked.found if c.at < step.at)
+        returned = sum(self.owed.get(c.key, 0) for c in self.walked.found if c.at < step.at)
+        scale = Fraction(1, 10**self.instrument.decimals)
+        elsewhere = sum((n.shares or Fraction(0) for n in self.networks), Fraction(0))
+        now = Fraction(0) if self.unit is None else elsewhere / (self.unit / scale)
+        added = (step.after - step.before) * ((outside + returned) * scale + now)
+        # a figure divided by a multiplier has no finite decimals
+        return Fraction(round(added * 10**PLACES), 10**PLACES) if elsewhere else added
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What is known of an instrument, and what speaks against it."""
+    def totals(self) -> Quantities | None:
+        """The quantities on chain; None where any of them is unknown."""
+        chain = self.chain
+        if chain.gap is not None or chain.supply is None or self.cut_off.at is None:
+            return None
+        by_role = holdings_by_role(chain.holdings, self.roles, self.at)
+        return quantities(chain.supply, by_role, self.owed, self.walked.found)
 
-    instrument: Instrument
-    registry: Registry
-    totals: Quantities | None
-    multiplier: Multiplier | None
-    accounts: tuple[CustodyLine, ...]
-    trades: tuple[TradeLine, ...]
-    doubts: tuple[_Doubt, ...]
-
-    @property
-    def unsettled(self) -> Fraction:
-        """The shares to come by unsettled trades, less those to go."""
-        return sum((t.shares for t in self.trades), Fraction(0))
-
-
-@dataclass(frozen=True, slots=True)
-class _Figures:
-    verdict: Verdict
-    liability: Fraction | None
-    custody: Fraction | None
-    difference: Fraction | None
-    tolerance: Tolerance | None
-
-
-def _figures(known: _Known) -> _Figures:
-    shares = [line.shares for line in known.accounts if line.shares is not None]
-    custody = sum(shares, Fraction(0)) if known.accounts and len(shares) == len(known.accounts) else None
-    disagree = any(doubt.anchor == "decimals" for doubt in known.doubts)
-    if known.totals is None or known.multiplier is None or disagree:
-        return _Figures(Verdict.INCOMPLETE, None, custody, None, None)
-    unit = unit_of(known.multiplier.value, known.instrument.decimals)
-    liability = known.totals.liability * unit
-    tolerance = tolerance_of(known.instrument, known.registry, known.accounts, unit)
-    if custody is None:
-        return _Figures(Verdict.INCOMPLETE, liability, None, None, tolerance)
-    difference = custody - liability
-    verdict = Verdict.INCOMPLETE if known.doubts else verdict_of(difference, known.unsettled, tolerance)
-    return _Figures(verdict, liability, custody, difference, tolerance)
-
-
-def _verdict_findings(instrument: Instrument, figures: _Figures, trades: Sequence[TradeLine]) -> Iterator[Finding]:
-    if figures.difference is None or figures.liability is None or figures.custody is None or figures.tolerance is None:
-        return
-    sizes = f"custody {rounded_text(figures.custody, 9)}, liability {rounded_text(figures.liability, 9)}"
-    amount = difference_text(figures.difference, instrument)
-    if figures.verdict is Verdict.TIES_OUT_IN_SETTLEMENT:
-        yield settlement_finding(instrument, figures.difference, trades)
-    elif figures.verdict is Verdict.DOES_NOT_TIE_OUT and figures.difference < 0:
-        yield figure_finding("B1", instrument, "", f"{amount} are not backed: {sizes}", figures.difference)
-    elif figures.verdict is Verdict.DOES_NOT_TIE_OUT:
-        text = f"{amount} more in custody than owed: {sizes}; tolerance {figures.tolerance.derivation}"
-        yield figure_finding("B2", instrument, "", text, figures.difference)
-
-
-def _result(known: _Known, figures: _Figures, crossings: tuple[CrossingLine, ...]) -> InstrumentResult:
-    instrument, totals, tolerance = known.instrument, known.totals, figures.tolerance
-    multiplier = known.multiplier if totals else None
-    return InstrumentResult(
-        symbol=instrument.symbol,
-        mint=instrument.mint,
-        isin=instrument.isin,
-        decimals=instrument.decimals,
-        verdict=figures.verdict,
-        reasons=tuple(d.text for d in known.doubts),
-        supply=Raw(totals.supply) if totals else None,
-        inventory=Raw(totals.inventory) if totals else None,
-        in_transit=Raw(totals.in_transit) if totals else None,
-        circulating=Raw(totals.circulating) if totals else None,
-        owed_returns=Raw(totals.owed_returns) if totals else None,
-        owed_forced=Raw(totals.owed_forced) if totals else None,
-        liability_raw=Raw(totals.liability) if totals else None,
-        multiplier_bits=multiplier.bits if multiplier else None,
-        multiplier=multiplier.value if multiplier else None,
-        liability=figures.liability,
-        custody=figures.custody,
-        difference=figures.difference,
-        tolerance_short=tolerance.short if tolerance else None,
-        tolerance_over=tolerance.over if tolerance else None,
-        tolerance_derivation=figures.tolerance.derivation
-        if figures.tolerance
-        else "not derived: the liability is unknown",
-        roles=tuple(RoleLine(str(role), Raw(raw)) for role, raw in totals.roles) if totals else (),
-        accounts=known.accounts,
-        crossings=crossings,
-        unsettled=known.unsettled,
-        custody_traded=None if figures.custody is None else figures.custody + known.unsettled,
-        trades=known.trades,
-    )
-
-
-def _lines(crossings: Sequence[Crossing], matching: Matching, owed: dict[str, int]) -> tuple[CrossingLine, ...]:
-    by_key: dict[str, list[Match]] = {}
-    for found in matching.matches:
-        by_key.setdefault(found.crossing.key, []).append(found)
-    return tuple(_line(c, by_key.get(c.key, []), owed.get(c.key, 0)) for c in crossings)
-
-
-def _line(crossing: Crossing, matches: Sequence[Match], owed: int) -> CrossingLine:
-    place = crossing.position
-    return CrossingLine(
-        crossing=crossing.key,
-        kind=str(crossing.kind),
-        direction="out" if crossing.outward else "in",
-        raw=Raw(crossing.raw),
-        shares=crossing.shares,
-        at=crossing.at,
-        slot=place.slot if place else None,
-        tx_index=place.tx_index if place else None,
-        step=place.step if place else None,
-        child=place.child if place else None,
-        signature=crossing.signature,
-        account=crossing.account,
-        issuer_role=str(crossing.issuer_role) if crossing.issuer_role else None,
-        counterparty=crossing.counterparty,
-        counterparty_role=str(crossing.counterparty_role) if crossing.counterparty_role else None,
-        cause=_cause(crossing, matches),
-        owed=Raw(owed),
-        matches=tuple(
-            MatchLine(
-                m.order.request_id if m.order else None,
-                m.rule,
-                RULE_VERSION,
-                m.status,
-                Raw(m.raw),
-                m.refunds.key if m.refunds else None,
+    def known(self) -> Known:
+        """All that the figures are made of."""
+        totals, multiplier = self.totals(), self.multiplier_at(self.cut_off.slot, self.at)
+        found: list[Doubt] = list(
+            doubts_of(self.instrument, self.chain, self.cut_off.slot, self.cut_off.at, multiplier, self.accounts)
+        )
+        found += [
+            Doubt(n.code, f"network/{n.network}", f"{self.instrument.symbol}: {n.problem}")
+            for n in self.networks
+            if n.code is not None
+        ]
+        if totals is not None:
+            on_ledger = issuer_balances(self.chain.holdings, self.roles, self.at)
+            found += drift(
+                self.instrument, totals.circulating, self.walked.outside, on_ledger, self.walked.issuer_balances
             )
-            for m in matches
-        ),
-    )
+        return Known(
+            self.instrument, self.book.registry, totals, multiplier, self.accounts, self.trades, tuple(found),
+            self.networks, self.bridged, tuple(r for r in self.receivables if not r.expired), self.held, self.opinion,
+        )  # fmt: skip
 
+    def findings(self, known: Known, figures: Figures) -> Iterator[Finding]:
+        """Yield all that is told about the instrument."""
+        instrument, at = self.instrument, self.at
+        yield from (figure_finding(d.code, instrument, d.anchor, d.text) for d in known.doubts)
+        yield from verdict_findings(known, figures)
+        yield from (encumbrance_finding(instrument, line) for line in self.accounts if line.encumbered)
+        late = overdue_trades(instrument, self.book.registry, self.book.trades, at, self.isins)
+        yield from (overdue_finding(instrument, t) for t in late)
+        yield from chain_findings(instrument, self.chain, self.walked.found)
+        yield from movement_findings(
+            instrument, self.walked.found, self.orders, self.matching, at, self.bridged.crossings
+        )
+        if known.totals is not None:
+            yield from order_findings(instrument, self.orders, self.matching, at)
+        yield from bridge_findings(instrument, self.bridged, self.unit, at)
+        yield from self._told_of_legs()
+        yield from self._told_of_actions(figures)
+        yield from self._told_of_wallets()
 
-_CAUSES = {
-    Kind.SEIZURE: "forced",
-    Kind.FORCED_BURN: "forced",
-    Kind.HOLDER_BURN: "dust",
-    Kind.ROLE_CHANGE: "registry",
-    Kind.HIDDEN: "hidden",
-}
+    def _told_of_legs(self) -> Iterator[Finding]:
+        instrument, at = self.instrument, self.at
+        quanta = {c.custodian: c.quantum for c in self.book.registry.custodians}
+        yield from told_of_legs.leg_findings(instrument, self.legs, self.matching, self.wanted, quanta)
+        yield from told_of_legs.loose_findings(instrument, self.legs.unordered, self.calendar, at)
+        yield from told_of_legs.unreleased_findings(instrument, self.legs, self.released, self.calendar, at)
+        yield from told_of_legs.late_findings(instrument, self.matching, self.legs, self.calendar, at)
+        if instrument.inventory_authorised:
+            found = match_inventory(self.chain.movements, self.orders, self.roles, self.unit_at, at)
+            yield from told_of_legs.inventory_findings(instrument, found.unmatched, found.repeated, found.wrong)
 
+    def _told_of_actions(self, figures: Figures) -> Iterator[Finding]:
+        instrument = self.instrument
+        yield from told_of_actions.action_findings(instrument, self.paired, self.overridden, self.at)
+        yield from told_of_actions.receivable_findings(instrument, self.receivables, figures.needs_unsure)
+        on_record = {a.action_id: q for a in self.actions if (q := self._on_record(a)) is not None}
+        yield from told_of_actions.cash_findings(instrument, self.actions, self.moved, on_record, self.at)
 
-def _cause(crossing: Crossing, matches: Sequence[Match]) -> str:
-    if matches:
-        return "refund" if matches[0].refunds else "order"
-    if crossing.counterparty_role is Role.BRIDGE:
-        return "bridge"
-    return _CAUSES.get(crossing.kind, "unknown")
+    def _on_record(self, action: CorporateAction) -> Fraction | None:
+        """The settled position on an action's record date: the statements of today less what settled since.
+
+        What the action itself brought was not there. None where the movements back to that day are not all known.
+        """
+        record_date = action.record_date
+        if record_date is None or not self.accounts:
+            return None
+        spans, total = spans_by_place(self.book.business.spans), Fraction(0)
+        for line in self.accounts:
+            place = (line.custodian, line.account)
+            if line.aggregate is None or line.as_of is None:
+                return None
+            if day_of(line.as_of) < record_date:
+                return None
+            stated = line.stated_at or line.as_of
+            since = [
+                m for m in self.moved
+                if m.place == place and m.settled_at is not None and m.settled_at <= line.as_of
+                and (day_of(m.settled_at) > record_date or m.action_id == action.action_id)
+            ]  # fmt: skip
+            first = min((s.start for s in spans.get(place, ())), default=None)
+            if day_of(stated) > record_date and (first is None or day_of(first) > record_date):
+                return None
+            total += line.aggregate - sum((m.quantity for m in since), Fraction(0))
+        return total
+
+    def _told_of_wallets(self) -> Iterator[Finding]:
+        instrument, chain, at = self.instrument, self.chain, self.at
+        if chain.gap is not None or self.cut_off.at is None:
+            return
+        yield from expired_findings(instrument, chain.holdings, self.book.registry, self.roles, self.unit, at)
+        if chain.holders is not None and chain.supply is not None:
+            yield from holder_findings(instrument, chain.supply, chain.holders, self.roles, self.unit, at)
+        found = ledgers(self.book.business.venue, instrument.mint, at)
+        holdings = {(h.venue, h.as_of): h for h in chain.venue_holdings}
+        yield from venue_findings(instrument, found, holdings, {x.as_of: self.unit_then(x.as_of) for x in found})

@@ -14,6 +14,8 @@ from tieout_reconcile.errors import NoRegistry
 from tieout_reconcile.files import InputFile, read_file
 from tieout_reconcile.formats import parse_order_file, parse_statement
 from tieout_reconcile.formats.declared import StatementMap, parse_map
+from tieout_reconcile.inputs import KINDS
+from tieout_reconcile.movements import Period
 from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import Change, Registry, compare, instant_text
 from tieout_reconcile.registry_file import parse_registry
@@ -79,7 +81,8 @@ async def apply_registry(database: Database, path: Path | str) -> Plan:
         known = await store.registry_at(db, _LATEST)
         if known is not None and known[1].content_sha256 == digest:
             return Plan(file.name, digest.hex(), (), known[0])
-        entries = len(registry.instruments) + len(registry.wallets) + len(registry.custodians)
+        entries = sum(map(len, (registry.instruments, registry.wallets, registry.custodians,
+                                registry.calendars, registry.venues)))  # fmt: skip
         load = await store.new_load(db, "registry", file, digest, entries)
         await store.insert_registry(db, load, registry)
     return Plan(file.name, digest.hex(), compare(known[1] if known else None, registry), load)
@@ -138,6 +141,10 @@ def _declaration(file: InputFile, said: dict[str, str | None], given: StatementM
     plain: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
     if given != StatementMap():
         plain["map"] = given.to_json()
+    return _plain_declaration(file, plain)
+
+
+def _plain_declaration(file: InputFile, plain: dict[str, Any]) -> tuple[str | None, bytes]:
     if not plain:
         return None, file.sha256
     text = canonical_bytes(plain)
@@ -185,6 +192,41 @@ async def import_trades(database: Database, path: Path | str, *, key: Ed25519Pri
 
 def _repeats(trade: Trade, known: Trade | None) -> bool:
     return known is not None and trade.same_content(known)
+
+
+async def import_records(
+    database: Database,
+    kind: str,
+    path: Path | str,
+    *,
+    declared: Period | None = None,
+    file_format: str | None = None,
+    key: Ed25519PrivateKey | None = None,
+) -> Imported:
+    """Take a file of corporate actions, chains, bridge messages, movements or a venue's ledger (``inputs.KINDS``).
+
+    ``declared`` is the period of a file of movements. Raises BadInput, NoRegistry, NotAllowed.
+    """
+    file, what = read_file(path), KINDS[kind]
+    declared = declared or Period()
+    said, identity = _plain_declaration(file, dict(declared.to_json()))
+    async with store.session(database) as db, db.transaction():
+        await db.execute(SQL["lock_loads"])
+        if (load := await store.file_load(db, kind, identity)) is not None:
+            return _taken_before(file, kind, load)
+        parsed = what.parse(file, await _registry(db), declared, file_format)
+        rows = len(parsed.records)
+        load = await store.new_load(db, kind, file, identity, rows, parsed.form, said)
+        await store.insert_records(db, what, load, parsed)
+        if key is not None:
+            await sign_load(db, load, file.sha256, key)
+    return Imported(file.name, kind, file.sha256.hex(), load, True, rows, rows, parsed.form)
+
+
+async def list_records(database: Database, kind: str) -> list[Any]:
+    """Return the records of a kind, each in its newest version, in the order of their keys."""
+    async with store.session(database) as db:
+        return list(getattr(await store.business_known(db, _LATEST), kind))
 
 
 async def list_trades(database: Database) -> list[Trade]:

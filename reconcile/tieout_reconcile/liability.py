@@ -1,6 +1,6 @@
 """The arithmetic: what is owed, what is in custody, and whether the two tie out. Pure and exact."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -70,8 +70,12 @@ def holdings_by_role(holdings: Sequence[Holding], book: RoleBook, at: datetime) 
     return by_role
 
 
-def still_owed(crossings: Sequence[Crossing], matching: Matching, as_of: datetime) -> dict[str, int]:
+def still_owed(
+    crossings: Sequence[Crossing], matching: Matching, as_of: datetime, settled: Collection[str] = ()
+) -> dict[str, int]:
     """Return, by crossing key, the raw amount that came in and is still owed.
+
+    ``settled`` are the request ids whose shares custody has delivered, whatever the order's status.
 
     A return is settled by a completed redemption order, up to that order's quantity, or by giving
     the tokens back. Everything else stays owed: nothing is deducted without evidence.
@@ -82,13 +86,13 @@ def still_owed(crossings: Sequence[Crossing], matching: Matching, as_of: datetim
     for match in matching.matches:
         if match.refunds is not None:
             owed[match.refunds.key] -= match.raw
-        elif match.crossing.key in owed and match.order is not None and order_settles(match.order, as_of):
-            order, settled = match.order, match.raw
+        elif match.crossing.key in owed and match.order is not None and order_settles(match.order, as_of, settled):
+            order, done = match.order, match.raw
             if order.request_id in short:
                 wanted = order.raw if order.raw is not None else _raw_of(order.shares, match.crossing.unit)
-                settled = min(settled, rest.get(order.request_id, wanted))
-                rest[order.request_id] = rest.get(order.request_id, wanted) - settled
-            owed[match.crossing.key] -= settled
+                done = min(done, rest.get(order.request_id, wanted))
+                rest[order.request_id] = rest.get(order.request_id, wanted) - done
+            owed[match.crossing.key] -= done
     return {key: raw for key, raw in owed.items() if raw > 0}
 
 
@@ -98,7 +102,10 @@ def _raw_of(shares: Fraction | None, unit: Fraction | None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """The latest settled statement of an account at a cut-off, as known: aggregates and encumbrances by ISIN."""
+    """The latest settled statement of an account at a cut-off, as known: aggregates and encumbrances by ISIN.
+
+    Where it was rolled forward, ``as_of`` is how far, ``stated_at`` its own instant and ``moved`` what by.
+    """
 
     custodian: str
     account: str
@@ -106,6 +113,8 @@ class Statement:
     load: int
     quantities: dict[str, Fraction]
     encumbered: dict[str, dict[str, Fraction]] = field(default_factory=dict)
+    stated_at: datetime | None = None
+    moved: dict[str, Fraction] = field(default_factory=dict)
 
 
 def custody_lines(
@@ -114,8 +123,13 @@ def custody_lines(
     statements: Mapping[tuple[str, str], Statement],
     later: Mapping[tuple[str, str], datetime],
     at: datetime,
+    isins: Sequence[str] = (),
 ) -> tuple[CustodyLine, ...]:
-    """Return one line for each account that is collateral of the instrument; a missing position is unknown."""
+    """Return one line for each account that is collateral of the instrument; a missing position is unknown.
+
+    ``isins`` are all those under which its shares may be held; its own alone where none are given.
+    """
+    isins = isins or (instrument.isin,)
     lines = []
     for custodian in registry.custodians:
         for account in custodian.accounts:
@@ -123,27 +137,33 @@ def custody_lines(
                 continue
             key = (custodian.custodian, account.account)
             statement = statements.get(key)
-            code, problem = _statement_problem(instrument, statement, later.get(key), custodian.max_age_hours, at)
+            code, problem = _statement_problem(isins, statement, later.get(key), custodian.max_age_hours, at)
             if statement is None or problem is not None:
                 as_of, load = (statement.as_of, statement.load) if statement else (None, None)
                 lines.append(CustodyLine(*key, None, as_of, load, code, problem))
             else:
-                lines.append(_counted(statement, instrument.isin))
+                lines.append(_counted(statement, isins))
     return tuple(lines)
 
 
-def _counted(statement: Statement, isin: str) -> CustodyLine:
+def _counted(statement: Statement, isins: Sequence[str]) -> CustodyLine:
     """Return the line of a statement that counts: what is lent, pledged or blocked backs nothing."""
-    aggregate, parts = statement.quantities[isin], statement.encumbered.get(isin, {})
+    held = [isin for isin in isins if isin in statement.quantities]
+    aggregate, parts = sum((statement.quantities[isin] for isin in held), Fraction(0)), dict[str, Fraction]()
+    for isin in held:
+        for kind, size in statement.encumbered.get(isin, {}).items():
+            parts[kind] = parts.get(kind, Fraction(0)) + size
+    moved = sum((statement.moved.get(isin, Fraction(0)) for isin in held), Fraction(0))
     encumbered = sum(parts.values(), Fraction(0))
     return CustodyLine(
         statement.custodian, statement.account, aggregate - encumbered, statement.as_of, statement.load, None, None,
         aggregate, encumbered, tuple(Encumbrance(kind, parts[kind]) for kind in sorted(parts)),
+        statement.stated_at, None if statement.stated_at is None else moved,
     )  # fmt: skip
 
 
 def _statement_problem(
-    instrument: Instrument, statement: Statement | None, later: datetime | None, max_age_hours: int, at: datetime
+    isins: Sequence[str], statement: Statement | None, later: datetime | None, max_age_hours: int, at: datetime
 ) -> tuple[str | None, str | None]:
     """Return the code and the sentence of what keeps a statement from counting; (None, None) when it counts."""
     if statement is None:
@@ -152,9 +172,9 @@ def _statement_problem(
     if at - statement.as_of > timedelta(hours=max_age_hours):
         last = instant_text(statement.as_of)
         return "B5", f"the last settled statement, of {last}, is over {max_age_hours} hours older than the cut-off"
-    if instrument.isin not in statement.quantities:
-        since = instant_text(statement.as_of)
-        return "B6", f"the statement of {since} has no position in {instrument.isin}: unknown, not zero"
+    if not any(isin in statement.quantities for isin in isins):
+        since = instant_text(statement.stated_at or statement.as_of)
+        return "B6", f"the statement of {since} has no position in {', '.join(isins)}: unknown, not zero"
     return None, None
 
 
@@ -166,60 +186,84 @@ class Tolerance:
     over: Fraction
     derivation: str
 
+    def holds(self, difference: Fraction) -> bool:
+        """Whether custody minus liability lies within it."""
+        return -self.short < difference < self.over
 
-def tolerance_of(instrument: Instrument, registry: Registry, lines: Sequence[CustodyLine], unit: Fraction) -> Tolerance:
+
+def tolerance_of(
+    instrument: Instrument,
+    registry: Registry,
+    lines: Sequence[CustodyLine],
+    unit: Fraction,
+    rounding: Fraction = Fraction(0),
+) -> Tolerance:
     """Derive the tolerance.
 
-    Short: less than one raw unit, the one final rounding: as long as no whole raw unit is uncovered.
+    Short: less than one raw unit, the one final rounding: as long as no whole raw unit is uncovered; and
+    what other networks' figures were rounded by (``rounding``).
     Over: less than one step of the coarsest account, which is what rounding a holding up to a bookable
     quantity can leave, plus the buffer that the registry declares.
     """
     quanta = {c.custodian: c.quantum for c in registry.custodians}
     coarsest = max([quanta[line.custodian] for line in lines] + [unit])
-    over = coarsest + instrument.buffer_shares
+    short, over = unit + rounding, coarsest + instrument.buffer_shares + rounding
     name = "one raw unit" if coarsest == unit else "the coarsest custody quantum"
+    others = f" + rounding of other networks {rounded_text(rounding, 18)}" if rounding else ""
     return Tolerance(
-        unit,
+        short,
         over,
-        f"short: under {rounded_text(unit, 18)} shares (one raw unit at the multiplier in force); "
+        f"short: under {rounded_text(short, 18)} shares (one raw unit at the multiplier in force{others}); "
         f"over: under {rounded_text(over, 18)} shares ({name} {rounded_text(coarsest, 18)} "
-        f"+ declared buffer {rounded_text(instrument.buffer_shares, 18)})",
+        f"+ declared buffer {rounded_text(instrument.buffer_shares, 18)}{others})",
     )
 
 
-def verdict_of(difference: Fraction, unsettled: Fraction, tolerance: Tolerance) -> Verdict:
-    """Return the verdict on settled custody minus liability, and on the gap that unsettled trades evidence."""
-    if -tolerance.short < difference < tolerance.over:
+def verdict_of(difference: Fraction, explained: Iterable[Fraction], tolerance: Tolerance) -> Verdict:
+    """Return the verdict on settled custody minus liability, and on the gap that evidence explains.
+
+    ``explained``: what custody is still to gain (below zero: to lose) by evidence, in each way that the evidence
+    can be read; one that closes the gap makes it tie out in settlement.
+    """
+    if tolerance.holds(difference):
         return Verdict.TIES_OUT
-    if unsettled and -tolerance.short < difference + unsettled < tolerance.over:
+    if any(gap and tolerance.holds(difference + gap) for gap in explained):
         return Verdict.TIES_OUT_IN_SETTLEMENT
     return Verdict.DOES_NOT_TIE_OUT
 
 
 def unsettled_trades(
-    instrument: Instrument, registry: Registry, trades: Sequence[Trade], at: datetime
+    instrument: Instrument, registry: Registry, trades: Sequence[Trade], at: datetime, isins: Sequence[str] = ()
 ) -> tuple[TradeLine, ...]:
     """Return the trades of the instrument's collateral accounts that count as unsettled at the cut-off."""
     return tuple(
         TradeLine(t.custodian, t.account, t.reference, t.signed, t.traded_at, t.settles_on.isoformat())
-        for t in _trades_of(instrument, registry, trades, at)
+        for t in trades_of(instrument, registry, trades, at, isins)
         if t.is_unsettled(at)
     )
 
 
 def overdue_trades(
-    instrument: Instrument, registry: Registry, trades: Sequence[Trade], at: datetime
+    instrument: Instrument, registry: Registry, trades: Sequence[Trade], at: datetime, isins: Sequence[str] = ()
 ) -> tuple[Trade, ...]:
     """Return the trades still pending though their settlement day has come: they count no more."""
-    found = _trades_of(instrument, registry, trades, at)
+    found = trades_of(instrument, registry, trades, at, isins)
     return tuple(t for t in found if t.traded_at <= at and t.status_as_of(at) == "pending" and t.is_due(at))
 
 
-def _trades_of(instrument: Instrument, registry: Registry, trades: Sequence[Trade], at: datetime) -> list[Trade]:
-    counting = {
+def collateral(instrument: Instrument, registry: Registry, at: datetime) -> set[tuple[str, str]]:
+    """Return the accounts (custodian, account) that are collateral of an instrument at an instant."""
+    return {
         (c.custodian, a.account) for c in registry.custodians for a in c.accounts if a.counts(instrument.symbol, at)
     }
-    found = (t for t in trades if t.isin == instrument.isin and (t.custodian, t.account) in counting)
+
+
+def trades_of(
+    instrument: Instrument, registry: Registry, trades: Sequence[Trade], at: datetime, isins: Sequence[str] = ()
+) -> list[Trade]:
+    """Return the trades of an instrument's collateral accounts, by custodian and reference."""
+    counting, named = collateral(instrument, registry, at), isins or (instrument.isin,)
+    found = (t for t in trades if t.isin in named and (t.custodian, t.account) in counting)
     return sorted(found, key=lambda t: (t.custodian, t.reference))
 
 

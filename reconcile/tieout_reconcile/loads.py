@@ -15,8 +15,10 @@ from tieout_reconcile.errors import BadInput
 from tieout_reconcile.files import InputFile
 from tieout_reconcile.formats import parse_order_file, parse_statement
 from tieout_reconcile.formats.declared import StatementMap
+from tieout_reconcile.inputs import KINDS, Business, Shelf
 from tieout_reconcile.instrument import Book
 from tieout_reconcile.liability import Statement
+from tieout_reconcile.movements import period_of
 from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import Registry
 from tieout_reconcile.registry_file import parse_registry
@@ -26,7 +28,8 @@ from tieout_reconcile.trades import Trade, parse_trades
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One accepted file: its number, kind (registry, statement, orders, trades), bytes, format and declaration."""
+    """One accepted file: its number, kind (registry, statement, orders, trades, or one of ``inputs.KINDS``), bytes,
+    format and declaration."""
 
     load: int
     kind: str
@@ -60,6 +63,7 @@ class Replay:
         self._orders: dict[str, Order] = {}
         self._positions: list[tuple[int, Position]] = []
         self._trades: dict[tuple[str, str], Trade] = {}
+        self._shelf = Shelf()
         for load in loads:
             self._take(load)
 
@@ -73,7 +77,11 @@ class Replay:
         statements, later = ({}, {}) if cut_off is None else self._statements(cut_off)
         orders = [self._orders[request_id] for request_id in sorted(self._orders)]
         trades = [self._trades[key] for key in sorted(self._trades)]
-        return Book(self._in_force("the book"), orders, statements, later, trades)
+        return Book(self._in_force("the book"), orders, statements, later, trades, self._shelf.business())
+
+    def business(self) -> Business:
+        """Return what the files of ``inputs.KINDS`` say."""
+        return self._shelf.business()
 
     def _take(self, load: Load) -> None:
         file = InputFile(load.name, load.body)
@@ -92,6 +100,10 @@ class Replay:
                     known = self._trades.get((trade.custodian, trade.reference))
                     if known is None or not trade.same_content(known):
                         self._trades[trade.custodian, trade.reference] = trade
+            case kind if kind in KINDS:
+                said = json.loads(load.declared) if load.declared else {}
+                parsed = KINDS[kind].parse(file, self._in_force(load.name), period_of(said), load.format)
+                self._shelf.take(KINDS[kind], parsed)
             case other:
                 what = f"load {load.load} is of the kind {other!r}, which this version does not know"
                 raise BadInput(load.name, [what])

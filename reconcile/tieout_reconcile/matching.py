@@ -6,27 +6,32 @@ Rules, strongest first:
 2. ``signature``: the order names the transaction.
 3. ``quantity``: one order, one crossing, same direction, quantity and instrument, within the window
    around the order's creation; the order of the earliest deadline first, so that none is wasted.
-   Such a match is ``derived``, the others are ``exact``.
-4. ``refund``: a release that gives back an earlier return not yet settled: to the same owner and of
+4. ``split``, ``joint``, ``group`` (``grouping``): one order by several crossings, several orders by one
+   crossing, several by several, of one counterparty within the window.
+5. ``refund``: a release that gives back an earlier return not yet settled: to the same owner and of
    the same quantity, or naming the same request.
 
-An order in shares fits raw amounts when their sum is less than one raw unit each away from it:
-shares = raw x multiplier / 10^decimals, each raw amount is the floor or the ceiling of its part.
+The first two are ``exact``, the others ``derived`` (a refund that names its request is exact).
+
+shares = raw x multiplier / 10^decimals, at the multiplier of each movement. An issue in shares releases them
+rounded down to raw units, so it falls short by less than one unit a movement and never exceeds the order; a
+redemption in shares may lie on either side of what came back.
 """
 
-from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from fractions import Fraction
+from math import floor
 
+from tieout_reconcile.calendars import PLAIN, Calendar
 from tieout_reconcile.crossings import Crossing, Kind
+from tieout_reconcile.fitting import Window, falls_short, fits, same_side
+from tieout_reconcile.grouping import grouped
 from tieout_reconcile.orders import Order
 
-RULE_VERSION = 1
-WINDOW_BEFORE = timedelta(days=3)
-WINDOW_AFTER = timedelta(days=7)
+RULE_VERSION = 2
 MEMO_TAG = "tieout/1"
 _MEMO_WORDS = 3
 
@@ -45,10 +50,11 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """An order and crossings that name each other but differ in quantity."""
+    """An order and crossings that name each other but differ in quantity. ``partial``: it is pending, not exceeded."""
 
     order: Order
     crossings: tuple[Crossing, ...]
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,32 +66,40 @@ class Matching:
     mismatches: tuple[Mismatch, ...]
 
 
-def fits(order: Order, crossings: Sequence[Crossing]) -> bool:
-    """Whether the crossings together are what the order asked for, to the raw unit."""
-    if order.raw is not None:
-        return sum(c.raw for c in crossings) == order.raw
-    if order.shares is None or any(c.unit is None for c in crossings):
-        return False
-    units = [c.unit for c in crossings if c.unit is not None]
-    shares = sum((c.raw * u for c, u in zip(crossings, units, strict=True)), Fraction(0))
-    return abs(shares - order.shares) < sum(units, Fraction(0))
-
-
 def memo_references(memo: str | None) -> tuple[str, ...]:
     """Return the request ids that the tagged lines of a memo name, in order."""
     words = [line.split(" ") for line in (memo or "").split("\n")]
     return tuple(w[2] for w in words if len(w) == _MEMO_WORDS and w[0] == MEMO_TAG and w[2])
 
 
-def match(orders: Sequence[Order], crossings: Sequence[Crossing], as_of: datetime) -> Matching:
-    """Match one instrument's orders and crossings. An order created after ``as_of`` is matched by key only."""
-    return _Matcher(sorted(orders, key=lambda o: (o.created_at, o.request_id)), crossings, as_of).run()
+def match(
+    orders: Sequence[Order],
+    crossings: Sequence[Crossing],
+    as_of: datetime,
+    calendar: Calendar = PLAIN,
+    settled: Collection[str] = (),
+) -> Matching:
+    """Match one instrument's orders and crossings. An order created after ``as_of`` is matched by key only.
+
+    ``settled`` are the request ids whose custody leg is booked, whatever their order's status says.
+    """
+    ordered = sorted((o for o in orders if o.side != "inventory"), key=lambda o: (o.created_at, o.request_id))
+    return _Matcher(ordered, crossings, as_of, Window(calendar), settled).run()
 
 
 class _Matcher:
-    def __init__(self, orders: Sequence[Order], crossings: Sequence[Crossing], as_of: datetime) -> None:
+    def __init__(
+        self,
+        orders: Sequence[Order],
+        crossings: Sequence[Crossing],
+        as_of: datetime,
+        window: Window,
+        settled: Collection[str],
+    ) -> None:
+        self.window = window
+        self.settled = settled
         self.orders = orders
-        self.crossings = [c for c in crossings if c.kind is not Kind.ROLE_CHANGE]
+        self.crossings = [c for c in crossings if c.kind not in (Kind.ROLE_CHANGE, Kind.OPENING)]
         self.as_of = as_of
         self.by_id = {o.request_id: o for o in orders}
         self.claims: dict[str, list[tuple[Crossing, str]]] = defaultdict(list)
@@ -100,6 +114,7 @@ class _Matcher:
         for request_id in sorted(self.claims):
             self._settle(self.by_id[request_id], self.claims[request_id])
         self._by_quantity()
+        self._by_groups()
         self._refunds()
         return Matching(tuple(self.matches), tuple(self.duplicates), tuple(self.mismatches))
 
@@ -110,7 +125,7 @@ class _Matcher:
     def _claim_by_memo(self) -> None:
         for crossing in self.crossings:
             named = [self.by_id[r] for r in sorted(self._references(crossing)) if r in self.by_id]
-            self._claim(crossing, [o for o in named if _same_side(o, crossing)], "memo")
+            self._claim(crossing, [o for o in named if same_side(o, crossing)], "memo")
 
     def _claim_by_signature(self) -> None:
         by_signature: dict[str, list[Order]] = defaultdict(list)
@@ -119,7 +134,7 @@ class _Matcher:
                 by_signature[order.signature].append(order)
         for crossing in self.crossings:
             if crossing.key not in self.taken and crossing.signature is not None:
-                candidates = [o for o in by_signature[crossing.signature] if _same_side(o, crossing)]
+                candidates = [o for o in by_signature[crossing.signature] if same_side(o, crossing)]
                 self._claim(crossing, candidates, "signature")
 
     def _claim(self, crossing: Crossing, candidates: list[Order], rule: str) -> None:
@@ -140,28 +155,44 @@ class _Matcher:
         named = [crossing for crossing, _ in claims]
         length = next((n for n in range(1, len(named) + 1) if fits(order, named[:n])), None)
         if length is None:
-            self.mismatches.append(Mismatch(order, tuple(named)))
+            partial = order.status_at(self.as_of) == "pending" and falls_short(order, named)
+            self.mismatches.append(Mismatch(order, tuple(named), partial))
         filled = claims[:length]
         for crossing, rule in filled:
             self.matches.append(Match(crossing, order, rule, "exact", crossing.raw))
         self.duplicates.extend((crossing, order) for crossing, _ in claims[len(filled) :])
 
     def _by_quantity(self) -> None:
-        index = _QuantityIndex(
-            [o for o in self.orders if o.request_id not in self.claims and o.created_at <= self.as_of]
-        )
+        free = [o for o in self.orders if o.request_id not in self.claims and o.created_at <= self.as_of]
+        index = _QuantityIndex(free, {c.signature for c in self.crossings})
         for crossing in self.crossings:
             if crossing.key in self.taken or not _may_match_by_quantity(crossing):
                 continue
-            order = index.take(crossing, self.as_of)
+            order = index.take(crossing, self.as_of, self.window)
             if order is not None:
                 self.taken.add(crossing.key)
                 self.matches.append(Match(crossing, order, "quantity", "derived", crossing.raw))
 
+    def _by_groups(self) -> None:
+        served = {m.order.request_id for m in self.matches if m.order is not None} | self.claims.keys()
+        orders = [
+            o
+            for o in self.orders
+            if o.request_id not in served and o.created_at <= self.as_of and o.signature is None
+            and not (o.side == "issue" and o.status_at(self.as_of) == "rejected")
+        ]  # fmt: skip
+        crossings = [c for c in self.crossings if c.key not in self.taken and _may_match_by_quantity(c)]
+        for found in grouped(orders, crossings, self.window):
+            for crossing, order, raw in found.parts:
+                self.taken.add(crossing.key)
+                self.matches.append(Match(crossing, order, found.rule, "derived", raw))
+
     def _refunds(self) -> None:
         behind = {m.crossing.key: m.order for m in self.matches}
         unsettled = [
-            c for c in self.crossings if is_owed_when_unsettled(c) and not order_settles(behind.get(c.key), self.as_of)
+            c
+            for c in self.crossings
+            if is_owed_when_unsettled(c) and not order_settles(behind.get(c.key), self.as_of, self.settled)
         ]
         left = {c.key: c.raw for c in unsettled}
         for crossing in self.crossings:
@@ -182,39 +213,82 @@ class _Matcher:
                     break
 
 
+class _Queue:
+    """Orders of one side, quantity and wallet, the oldest first. Crossings come in order of time."""
+
+    __slots__ = ("head", "orders")
+
+    def __init__(self) -> None:
+        self.orders: list[Order] = []
+        self.head = 0
+
+    def first(self, crossing: Crossing, as_of: datetime, window: Window, taken: set[str]) -> Order | None:
+        """Return the oldest order that the crossing may fill; those that no later one can fill are left behind."""
+        while self.head < len(self.orders):
+            order = self.orders[self.head]
+            if order.request_id not in taken and window.side_of(order, crossing) >= 0:
+                break
+            self.head += 1
+        for place in range(self.head, len(self.orders)):
+            order = self.orders[place]
+            if window.side_of(order, crossing) > 0:
+                return None
+            if order.request_id not in taken and _eligible(order, crossing, as_of, window):
+                return order
+        return None
+
+
 class _QuantityIndex:
-    """Free orders by quantity, so that a crossing meets only those that could fit it."""
+    """Free orders by side, raw quantity and wallet, so that a crossing meets only those that could fit it.
 
-    def __init__(self, orders: Sequence[Order]) -> None:
-        self._by_raw: dict[int, list[Order]] = defaultdict(list)
-        self._by_shares = sorted((o for o in orders if o.shares is not None), key=_shares)
+    What an order in shares is in raw depends on the multiplier: there is one shelf a multiplier, filled when
+    a crossing first asks for it.
+    """
+
+    def __init__(self, orders: Sequence[Order], signatures: Collection[str | None]) -> None:
+        # an order that names another transaction is for that one
+        self._orders = [o for o in orders if o.signature is None or o.signature in signatures]
+        self._shelves: dict[Fraction | None, dict[tuple[str, int, str | None], _Queue]] = {}
         self._taken: set[str] = set()
-        for order in orders:
-            if order.raw is not None:
-                self._by_raw[order.raw].append(order)
 
-    def take(self, crossing: Crossing, as_of: datetime) -> Order | None:
+    def take(self, crossing: Crossing, as_of: datetime, window: Window) -> Order | None:
         """Return and use up the best order for a crossing: its own wallet's first, then the oldest."""
-        near = list(self._by_raw.get(crossing.raw, ()))
-        if crossing.unit is not None:
-            low = bisect_right(self._by_shares, (crossing.raw - 1) * crossing.unit, key=_shares)
-            high = bisect_left(self._by_shares, (crossing.raw + 1) * crossing.unit, key=_shares)
-            near += self._by_shares[low:high]
-        eligible = [o for o in near if o.request_id not in self._taken and _eligible(o, crossing, as_of)]
-        if not eligible:
-            return None
-        order = min(eligible, key=lambda o: (o.wallet != crossing.counterparty, o.created_at, o.request_id))
-        self._taken.add(order.request_id)
-        return order
+        shelf = self._shelves.get(crossing.unit)
+        if shelf is None:
+            shelf = self._shelves[crossing.unit] = self._shelf(crossing.unit)
+        side = "issue" if crossing.outward else "redeem"
+        for wallet in dict.fromkeys((crossing.counterparty, None)):
+            queue = shelf.get((side, crossing.raw, wallet))
+            order = None if queue is None else queue.first(crossing, as_of, window, self._taken)
+            if order is not None:
+                self._taken.add(order.request_id)
+                return order
+        return None
+
+    def _shelf(self, unit: Fraction | None) -> dict[tuple[str, int, str | None], _Queue]:
+        shelf: dict[tuple[str, int, str | None], _Queue] = {}
+        for order in self._orders:
+            for raw in _raws(order, unit):
+                shelf.setdefault((order.side, raw, order.wallet), _Queue()).orders.append(order)
+        return shelf
 
 
-def _shares(order: Order) -> Fraction:
-    return order.shares or Fraction(0)
+def _raws(order: Order, unit: Fraction | None) -> tuple[int, ...]:
+    """The raw quantities by which one crossing fills an order at a multiplier."""
+    if order.token_raw is not None:
+        return (order.token_raw,)
+    if unit is None or order.token_shares is None:
+        return ()
+    exact = order.token_shares / unit
+    low = floor(exact)
+    return (low,) if order.side == "issue" or low == exact else (low, low + 1)
 
 
-def order_settles(order: Order | None, as_of: datetime) -> bool:
+def order_settles(order: Order | None, as_of: datetime, settled: Collection[str] = ()) -> bool:
     """Whether an order ends what is owed for tokens that came back: its share journal is booked."""
-    return order is not None and order.side == "redeem" and order.status_at(as_of) == "completed"
+    if order is None or order.side != "redeem":
+        return False
+    return order.status_at(as_of) == "completed" or order.request_id in settled
 
 
 def is_owed_when_unsettled(crossing: Crossing) -> bool:
@@ -231,18 +305,14 @@ def _is_before(one: Crossing, other: Crossing) -> bool:
     return one.position is not None and other.position is not None and one.position <= other.position
 
 
-def _same_side(order: Order, crossing: Crossing) -> bool:
-    return (order.side == "issue") is crossing.outward
-
-
 def _may_match_by_quantity(crossing: Crossing) -> bool:
     """A memo that names some other request speaks against a guess, and force needs no order."""
     forced = crossing.kind in (Kind.SEIZURE, Kind.FORCED_BURN, Kind.HIDDEN)
     return not forced and not memo_references(crossing.memo)
 
 
-def _eligible(order: Order, crossing: Crossing, as_of: datetime) -> bool:
-    if not _same_side(order, crossing) or not fits(order, [crossing]):
+def _eligible(order: Order, crossing: Crossing, as_of: datetime, window: Window) -> bool:
+    if not same_side(order, crossing) or not fits(order, [crossing]):
         return False
     if order.signature is not None and order.signature != crossing.signature:
         return False
@@ -252,4 +322,4 @@ def _eligible(order: Order, crossing: Crossing, as_of: datetime) -> bool:
         return False
     if crossing.kind is Kind.HOLDER_BURN and order.wallet is None:
         return False
-    return order.created_at - WINDOW_BEFORE <= crossing.at <= order.created_at + WINDOW_AFTER
+    return window.holds(order, crossing)

@@ -2,32 +2,30 @@
 
 Columns: ``request_id, side, status, created_at``, one of ``symbol`` and ``isin``, one of ``quantity``
 (shares, decimal) and ``raw`` (token units), and optionally ``wallet`` (the counterparty's owner
-address), ``signature`` and ``settled_at`` (when the share journal was booked, or the refusal).
+address), ``signature``, ``settled_at`` (when the share journal was booked, or the refusal) and ``fee``, in
+the quantity's unit: what is kept back. ``inventory`` orders authorise mints into treasury or inventory.
 """
 
-import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
-from tieout_idl import base58
+from tieout_reconcile import fields
 from tieout_reconcile.canonical import to_plain
 from tieout_reconcile.exact import parse_quantity, parse_raw
 from tieout_reconcile.files import InputFile, Problems, Row, choice, csv_rows, parse_instant, shown
 from tieout_reconcile.registry import Instrument, Registry
 
 REQUIRED = frozenset({"request_id", "side", "status", "created_at"})
-OPTIONAL = frozenset({"symbol", "isin", "quantity", "raw", "wallet", "signature", "settled_at"})
-SIDES = ("issue", "redeem")
+OPTIONAL = frozenset({"symbol", "isin", "quantity", "raw", "wallet", "signature", "settled_at", "fee"})
+SIDES = ("issue", "redeem", "inventory")
 STATUSES = ("pending", "completed", "rejected")
-# A request id is a word of a memo line: no spaces, nothing that a memo's cleaning could have changed.
-_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One version of an order. Exactly one of ``shares`` and ``raw`` is given."""
+    """One version of an order. Exactly one of ``shares`` and ``raw`` is given; ``fee`` is in the same unit."""
 
     line: int
     request_id: str
@@ -40,6 +38,19 @@ class Order:
     signature: str | None
     created_at: datetime
     settled_at: datetime | None
+    fee: Fraction | None = None
+
+    @property
+    def token_raw(self) -> int | None:
+        """The raw tokens to be moved, where the order is in raw: an issue keeps its fee back."""
+        kept = self.raw is not None and self.fee is not None and self.side == "issue"
+        return self.raw - int(self.fee) if kept and self.raw is not None and self.fee is not None else self.raw
+
+    @property
+    def token_shares(self) -> Fraction | None:
+        """The shares' worth of tokens to be moved, where the order is in shares."""
+        kept = self.shares is not None and self.fee is not None and self.side == "issue"
+        return self.shares - self.fee if kept and self.shares is not None and self.fee is not None else self.shares
 
     def status_at(self, at: datetime) -> str:
         """Return the status as of an instant: what was made or settled later was still pending."""
@@ -76,11 +87,15 @@ def parse_orders(file: InputFile, registry: Registry) -> list[Order]:
 
 def order_of_row(row: Row, symbols: dict[str, Instrument], isins: dict[str, Instrument]) -> Order | None:
     """Return the order of one row in the columns above, None when it is at fault."""
-    request_id = row.parsed("request_id", _request_id)
+    request_id = row.parsed("request_id", fields.request_id)
     side, status = row.parsed("side", choice(*SIDES)), row.parsed("status", choice(*STATUSES))
     instrument = _instrument(row, symbols, isins)
     shares, raw = _quantity(row)
-    wallet, signature = row.optional("wallet", _address), row.optional("signature", _signature)
+    wallet, signature = row.optional("wallet", fields.address), row.optional("signature", fields.signature)
+    fee = row.optional("fee", _raw_fee if row.get("raw") else parse_quantity)
+    if fee is not None and fee >= (shares if shares is not None else raw or 0):
+        row.fault(f"fee {shown(row.get('fee'))} is not below the quantity of the order")
+        return None
     created_at, settled_at = row.parsed("created_at", parse_instant), row.optional("settled_at", parse_instant)
     if settled_at is not None and created_at is not None and settled_at < created_at:
         row.fault(f"settled_at {settled_at} is before created_at {created_at}")
@@ -91,8 +106,9 @@ def order_of_row(row: Row, symbols: dict[str, Instrument], isins: dict[str, Inst
     if shares is None and raw is None:
         return None
     return Order(
-        row.line, request_id, side, instrument.mint, shares, raw, status, wallet, signature, created_at, settled_at
-    )
+        row.line, request_id, side, instrument.mint, shares, raw, status, wallet, signature, created_at, settled_at,
+        fee,
+    )  # fmt: skip
 
 
 def _instrument(row: Row, symbols: dict[str, Instrument], isins: dict[str, Instrument]) -> Instrument | None:
@@ -112,6 +128,10 @@ def _instrument(row: Row, symbols: dict[str, Instrument], isins: dict[str, Instr
     return found[0]
 
 
+def _raw_fee(text: str) -> Fraction:
+    return Fraction(parse_raw(text))
+
+
 def _quantity(row: Row) -> tuple[Fraction | None, int | None]:
     if bool(row.get("quantity")) == bool(row.get("raw")):
         row.fault("needs either quantity (in shares) or raw (in token units)")
@@ -121,23 +141,3 @@ def _quantity(row: Row) -> tuple[Fraction | None, int | None]:
         row.fault("is an order of nothing: its quantity is 0")
         return None, None
     return shares, raw
-
-
-def _request_id(text: str) -> str:
-    if not _REQUEST_ID.fullmatch(text):
-        raise ValueError("is no request id: 1 to 128 visible ASCII characters, no spaces")
-    return text
-
-
-def _address(text: str) -> str:
-    try:
-        base58.public_key(text)
-    except ValueError as bad:
-        raise ValueError(f"is no address: {bad}") from None
-    return text
-
-
-def _signature(text: str) -> str:
-    if len(base58.decode(text)) != 64:
-        raise ValueError("is no transaction signature: 64 bytes in base 58 are wanted")
-    return text

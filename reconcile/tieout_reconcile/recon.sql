@@ -21,15 +21,25 @@ insert into recon.load_row (load, kind, name, sha256, content_sha256, rows, body
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: insert_instrument
-insert into recon.instrument_row (load, symbol, mint, isin, decimals, name, buffer_shares, valid_from, valid_to)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+insert into recon.instrument_row
+    (load, symbol, mint, isin, decimals, name, buffer_shares, valid_from, valid_to, chains, chain_age_hours_max,
+     bridge_hours_max, late_days_max, redemption_days_max, large_share, inventory_authorised, calendar)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+
+-- name: insert_calendar
+insert into recon.calendar_row (load, calendar, closed, weekend) values ($1, $2, $3, $4)
+
+-- name: insert_venue
+insert into recon.venue_row (load, venue, name) values ($1, $2, $3)
 
 -- name: insert_wallet
-insert into recon.wallet_row (load, ordinal, address, kind, role, instrument, valid_from, valid_to, source, evidence)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+insert into recon.wallet_row
+    (load, ordinal, address, kind, role, instrument, valid_from, valid_to, source, evidence, venue)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 
 -- name: insert_custodian
-insert into recon.custodian_row (load, custodian, name, currency, quantum, max_age_hours) values ($1, $2, $3, $4, $5, $6)
+insert into recon.custodian_row (load, custodian, name, currency, quantum, max_age_hours, calendar)
+values ($1, $2, $3, $4, $5, $6, $7)
 
 -- name: insert_custody_account
 insert into recon.custody_account_row (load, custodian, account, instruments, valid_from, valid_to)
@@ -44,42 +54,54 @@ insert into recon.encumbrance_row (load, line, kind, quantity) values ($1, $2, $
 
 -- name: insert_order
 insert into recon.order_row
-    (load, line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    (load, line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 
 -- name: insert_trade
 insert into recon.trade_row
-    (load, line, custodian, account, isin, reference, side, quantity, traded_at, settles_on, status, status_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    (load, line, custodian, account, isin, reference, side, quantity, traded_at, settles_on, status, status_at, action_id)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 
 -- name: trades_known
 select distinct on (custodian, reference)
-       line, custodian, account, isin, reference, side, quantity, traded_at, settles_on, status, status_at
+       line, custodian, account, isin, reference, side, quantity, traded_at, settles_on, status, status_at, action_id
 from recon.trade_row where load <= $1 order by custodian, reference, load desc
 
 -- name: registry_load
 select load, content_sha256 from recon.load_row where kind = 'registry' and load <= $1 order by load desc limit 1
 
 -- name: registry_instruments
-select symbol, mint, isin, decimals, name, buffer_shares, valid_from, valid_to from recon.instrument_row where load = $1
+select symbol, mint, isin, decimals, name, buffer_shares, valid_from, valid_to, chains, chain_age_hours_max,
+       bridge_hours_max, late_days_max, redemption_days_max, large_share, inventory_authorised, calendar
+from recon.instrument_row where load = $1
 
 -- name: registry_wallets
-select address, kind, role, instrument, valid_from, valid_to, source, evidence from recon.wallet_row where load = $1
+select address, kind, role, instrument, valid_from, valid_to, source, evidence, venue
+from recon.wallet_row where load = $1
 
 -- name: registry_custodians
-select custodian, name, currency, quantum, max_age_hours from recon.custodian_row where load = $1
+select custodian, name, currency, quantum, max_age_hours, calendar from recon.custodian_row where load = $1
+
+-- name: registry_calendars
+select calendar, closed, weekend from recon.calendar_row where load = $1
+
+-- name: registry_venues
+select venue, name from recon.venue_row where load = $1
 
 -- name: registry_accounts
 select custodian, account, instruments, valid_from, valid_to from recon.custody_account_row where load = $1
 
 -- name: orders_known
-select distinct on (request_id)
-       line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, load
-from recon.order_row where load <= $1 order by request_id, load desc
+-- Each order's newest version, then those of a mint where one is asked for: an older version may name another.
+select * from (
+    select distinct on (request_id)
+           line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, load
+    from recon.order_row where load <= $1 order by request_id, load desc
+) known where $2::text is null or mint = $2
 
 -- name: orders_of
 select distinct on (request_id)
-       line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, load
+       line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, load
 from recon.order_row where request_id = any($1::text[]) order by request_id, load desc
 
 -- name: statements_known
@@ -113,7 +135,7 @@ group by l.load, p.custodian, p.account, p.basis, p.as_of
 order by l.load, p.custodian, p.account, p.basis, p.as_of
 
 -- name: list_orders
-select line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, load
+select line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, load
 from recon.orders order by created_at, request_id
 
 -- name: max_batch
@@ -171,8 +193,24 @@ where f.opened_batch <= $2 and (f.closed_batch is null or f.closed_batch > $2)
 order by m.mint collate "C", f.audit, f.subject collate "C"
 
 -- name: multipliers
-select mint, announced_slot, tx_index, step, child, effective_at, bits, superseded_slot
-from ledger.mint_multipliers_known($1, $2)
+-- Bytes that are no number stand for what nobody can say: whoever computes with them finds it unknown.
+select mint, announced_slot, tx_index, step, child, effective_at, coalesce(bits, '\x000000000000f87f'::bytea) as bits,
+       superseded_slot, announced_at, effective_seconds, signature
+from ledger.multiplier_steps($1, $2) order by announced_slot, tx_index, step, child
+
+-- name: quarantined
+select mint, slot, signature, path, reason from ledger.quarantine_known($1, $2, $3)
+
+-- name: orphans
+-- Slots of movements of which the ledger has no block.
+select s.slot from unnest($1::bigint[]) as s(slot)
+where not exists (select from ledger.slots l where l.slot = s.slot) order by s.slot
+
+-- name: holders
+select owner, amount from ledger.holders_known($1, $2, $3)
+
+-- name: unseen
+select ledger.unseen_known($1, $2, $3)
 
 -- name: next_run
 select coalesce(max(run), 0) + 1 from recon.run_row
@@ -208,3 +246,6 @@ select run, ran_at, body from recon.run_bodies where run = coalesce($1, (select 
 -- name: run_history
 select run, ran_at, as_of_slot, as_of_time, known_batch, known_load, verdict, breaks, encode(digest, 'hex') as digest
 from recon.run_row order by run desc limit $1
+
+-- name: accounts_at
+select account, owner, amount, frozen from ledger.balances_at($1, $2, $3) where amount > 0

@@ -6,14 +6,16 @@ and no longer at its ``valid_to``.
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any
 
 import rfc8785
 
+from tieout_reconcile.calendars import PLAIN, Calendar
 from tieout_reconcile.exact import decimal_text
 
 EVERY_INSTRUMENT = "*"
@@ -32,15 +34,22 @@ class Role(StrEnum):
     VENUE_HOT = "venue_hot"
     VENUE_COLD = "venue_cold"
     VENUE_OMNIBUS = "venue_omnibus"
+    VENUE_DEPOSIT = "venue_deposit"
 
 
 ISSUER_ROLES = frozenset({Role.TREASURY, Role.INVENTORY, Role.REDEMPTION})
 """Tokens here are inside the issuer's boundary. All other roles are still owed, on their own lines."""
+VENUE_ROLES = frozenset({Role.VENUE_HOT, Role.VENUE_COLD, Role.VENUE_OMNIBUS, Role.VENUE_DEPOSIT})
+"""What a venue holds for its customers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """A tokenized stock: one mint, one ISIN. ``buffer_shares`` is a declared surplus that is no break."""
+    """A tokenized stock: one mint, one ISIN. ``buffer_shares`` is a declared surplus that is no break.
+
+    ``chains`` are the other networks that must be read. ``large_share`` is the part of the supply from
+    which an unlabelled owner is told; None: none is.
+    """
 
     symbol: str
     mint: str
@@ -50,6 +59,14 @@ class Instrument:
     buffer_shares: Fraction = Fraction(0)
     valid_from: datetime | None = None
     valid_to: datetime | None = None
+    chains: tuple[str, ...] = ()
+    chain_age_hours_max: int = 24
+    bridge_hours_max: int = 24
+    late_days_max: int = 2
+    redemption_days_max: int = 5
+    large_share: Fraction | None = None
+    inventory_authorised: bool = False
+    calendar: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +81,7 @@ class Wallet:
     valid_to: datetime | None
     source: str
     evidence: str | None = None
+    venue: str | None = None
 
     def holds_at(self, at: datetime) -> bool:
         """Whether the role is in force at an instant."""
@@ -100,6 +118,15 @@ class Custodian:
     currency: str | None = None
     quantum: Fraction = Fraction(0)
     max_age_hours: int = 120
+    calendar: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """A trading venue, whose wallets and customer ledger are tied to each other."""
+
+    venue: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +136,21 @@ class Registry:
     instruments: tuple[Instrument, ...]
     wallets: tuple[Wallet, ...]
     custodians: tuple[Custodian, ...]
+    calendars: tuple[Calendar, ...] = ()
+    venues: tuple[Venue, ...] = ()
 
     def instrument(self, symbol: str) -> Instrument | None:
         """Return the instrument of a symbol."""
         return next((i for i in self.instruments if i.symbol == symbol), None)
+
+    def calendar(self, name: str | None) -> Calendar:
+        """Return the calendar of a name; Monday to Friday where none is named."""
+        return next((c for c in self.calendars if c.calendar == name), PLAIN)
+
+    def calendar_of(self, custodian: str) -> Calendar:
+        """Return the calendar by which a custodian settles."""
+        named = next((c.calendar for c in self.custodians if c.custodian == custodian), None)
+        return self.calendar(named)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values: exact decimals as text, instants as ISO 8601 in UTC."""
@@ -120,6 +158,8 @@ class Registry:
             "instruments": [_plain(i) for i in self.instruments],
             "wallets": [_plain(w) for w in self.wallets],
             "custodians": [_plain(c) | {"accounts": [_plain(a) for a in c.accounts]} for c in self.custodians],
+            "calendars": [_plain(c) for c in self.calendars],
+            "venues": [_plain(v) for v in self.venues],
         }
 
     @property
@@ -133,7 +173,10 @@ def instant_text(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _plain(entry: Instrument | Wallet | Custodian | CustodyAccount) -> dict[str, Any]:
+_Entry = Instrument | Wallet | Custodian | CustodyAccount | Calendar | Venue
+
+
+def _plain(entry: _Entry) -> dict[str, Any]:
     return {name: _plain_value(getattr(entry, name)) for name in type(entry).__slots__ if name != "accounts"}
 
 
@@ -142,15 +185,25 @@ def _plain_value(value: Any) -> Any:
         return decimal_text(value)
     if isinstance(value, datetime):
         return instant_text(value)
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, date):
+        return value.isoformat()
+    return [_plain_value(item) for item in value] if isinstance(value, tuple) else value
 
 
-def sorted_registry(instruments: list[Instrument], wallets: list[Wallet], custodians: list[Custodian]) -> Registry:
+def sorted_registry(
+    instruments: list[Instrument],
+    wallets: list[Wallet],
+    custodians: list[Custodian],
+    calendars: Iterable[Calendar] = (),
+    venues: Iterable[Venue] = (),
+) -> Registry:
     """Return the registry in its one order."""
     return Registry(
         tuple(sorted(instruments, key=lambda i: i.symbol)),
         tuple(sorted(wallets, key=lambda w: (w.address, w.kind, w.instrument, w.valid_from))),
         tuple(sorted(custodians, key=lambda c: c.custodian)),
+        tuple(sorted(calendars, key=lambda c: c.calendar)),
+        tuple(sorted(venues, key=lambda v: v.venue)),
     )
 
 
@@ -186,7 +239,8 @@ def _entries(registry: Registry | None) -> dict[str, dict[str, Any]]:
         found[f"custodian {custodian.custodian}"] = _plain(custodian)
         for account in custodian.accounts:
             found[f"custody account {custodian.custodian}/{account.account}"] = _plain(account)
-    return found
+    found |= {f"calendar {c.calendar}": _plain(c) for c in registry.calendars}
+    return found | {f"venue {v.venue}": _plain(v) for v in registry.venues}
 
 
 def compare(before: Registry | None, after: Registry) -> tuple[Change, ...]:

@@ -7,7 +7,9 @@
     mint = "…"                      # base 58, 32 bytes
     isin = "US0378331005"
     decimals = 8
-    name = "Apple xStock"           # optional, as are buffer_shares = "0", valid_from, valid_to
+    name = "Apple xStock"           # optional, as are buffer_shares = "0", valid_from, valid_to,
+                                    # chains, the limits in INSTRUMENT_LIMITS, large_share = "0.05",
+                                    # inventory_authorised = true and calendar
 
     [[wallets]]
     owner = "…"                     # or account = "…": one token account
@@ -15,19 +17,29 @@
     instrument = "*"                # or a symbol; "*" when left out
     valid_from = 2026-01-01T00:00:00Z
     source = "issuer's wallet list of 2026-01-01"
-    evidence = "signed message 17"  # optional, as is valid_to
+    evidence = "signed message 17"  # optional, as are valid_to and venue = "kraken"
 
     [[custodians]]
     id = "alpaca"
     name = "Alpaca Securities LLC"
-    quantum = "0.000000001"         # optional, as are currency = "USD" and max_age_hours = 120
+    quantum = "0.000000001"         # optional, as are currency = "USD", max_age_hours = 120, calendar = "nyse"
     [[custodians.accounts]]
     id = "ITN-1"
     instruments = ["AAPLx"]         # optional: all; valid_from and valid_to too
+
+    [[calendars]]
+    id = "nyse"
+    closed = [2026-11-26]
+    weekend = ["saturday", "sunday"]  # optional
+
+    [[venues]]
+    id = "kraken"
+    name = "Kraken"
 """
 
 import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date, datetime
 from fractions import Fraction
 from itertools import combinations
@@ -36,21 +48,31 @@ from typing import Any
 from stdnum import isin as isin_number
 
 from tieout_idl import base58
+from tieout_reconcile.calendars import WEEKDAYS, WEEKEND, Calendar
 from tieout_reconcile.errors import BadInput
 from tieout_reconcile.exact import parse_quantity
 from tieout_reconcile.files import FIELD_CHARACTERS_MAX, InputFile, Problems, decode_text, in_utc, parse_instant, shown
 from tieout_reconcile.registry import (
     EVERY_INSTRUMENT,
+    VENUE_ROLES,
     Custodian,
     CustodyAccount,
     Instrument,
     Registry,
     Role,
+    Venue,
     Wallet,
     sorted_registry,
 )
 
 AGE_HOURS_MAX = 24 * 366
+DAYS_MAX = 366
+INSTRUMENT_LIMITS = {
+    "chain_age_hours_max": (1, AGE_HOURS_MAX, 24), "bridge_hours_max": (1, AGE_HOURS_MAX, 24),
+    "late_days_max": (0, DAYS_MAX, 2), "redemption_days_max": (0, DAYS_MAX, 5),
+}  # fmt: skip
+"""Lowest, highest and default of an instrument's limits."""
+SECTIONS = ("instruments", "wallets", "custodians", "calendars", "venues")
 _MISSING = object()
 
 
@@ -61,19 +83,34 @@ def parse_registry(file: InputFile) -> Registry:
     except (tomllib.TOMLDecodeError, RecursionError) as bad:
         raise BadInput(file.name, [f"it is not TOML: {bad}"]) from None
     problems = Problems(file.name)
-    for key in sorted(tables.keys() - {"instruments", "wallets", "custodians"}):
-        problems.add(shown(key), "is not one of instruments, wallets, custodians")
-    instruments = [i for t in _tables(tables, "instruments", problems) if (i := _instrument(t)) is not None]
+    for key in sorted(tables.keys() - set(SECTIONS)):
+        problems.add(shown(key), f"is not one of {', '.join(SECTIONS)}")
+    calendars = [x for t in _tables(tables, "calendars", problems) if (x := _calendar(t)) is not None]
+    venues = [v for t in _tables(tables, "venues", problems) if (v := _venue(t)) is not None]
+    known = _Names({c.calendar for c in calendars}, {v.venue for v in venues})
+    instruments = [i for t in _tables(tables, "instruments", problems) if (i := _instrument(t, known)) is not None]
     if not instruments and not problems:
         problems.add("instruments", "there is none: a registry names at least one instrument")
     symbols = {i.symbol for i in instruments}
-    wallets = [w for t in _tables(tables, "wallets", problems) if (w := _wallet(t, symbols)) is not None]
-    custodians = [c for t in _tables(tables, "custodians", problems) if (c := _custodian(t, symbols)) is not None]
+    wallets = [w for t in _tables(tables, "wallets", problems) if (w := _wallet(t, symbols, known)) is not None]
+    custodians = [
+        c for t in _tables(tables, "custodians", problems) if (c := _custodian(t, symbols, known)) is not None
+    ]
     _check_instruments_differ(instruments, problems)
     _check_wallets_do_not_overlap(wallets, problems)
     _check_unique("custodians", "id", [c.custodian for c in custodians], problems)
+    _check_unique("calendars", "id", [c.calendar for c in calendars], problems)
+    _check_unique("venues", "id", [v.venue for v in venues], problems)
     problems.refuse_if_any()
-    return sorted_registry(instruments, wallets, custodians)
+    return sorted_registry(instruments, wallets, custodians, calendars, venues)
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What other entries may name."""
+
+    calendars: set[str]
+    venues: set[str]
 
 
 class _Table:
@@ -142,6 +179,36 @@ class _Table:
             self.fault(key, f"{shown(value)} {bad}")
             return Fraction(0)
 
+    def flag(self, key: str) -> bool:
+        return bool(self.take(key, bool, "true or false", required=False))
+
+    def texts(self, key: str, *allowed: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """A list of strings, of those allowed where any are named; sorted as they are allowed, or by letter."""
+        value = self.take(key, list, "a list of strings", required=False)
+        if value is None:
+            return default
+        for item in value:
+            if not isinstance(item, str) or not item.isprintable() or not item.strip() or len(item) > 64:
+                self.fault(key, f"{shown(item)} is no short string")
+            elif allowed and item not in allowed:
+                self.fault(key, f"{shown(item)} is not one of {', '.join(allowed)}")
+        return tuple(sorted({str(item) for item in value}, key=lambda x: (allowed.index(x) if x in allowed else 0, x)))
+
+    def days(self, key: str) -> tuple[date, ...]:
+        value = self.take(key, list, "a list of days", required=False) or []
+        for item in value:
+            if not isinstance(item, date) or isinstance(item, datetime):
+                self.fault(key, f"{shown(item)} is no day: write it without quotes, like 2026-12-25")
+                return ()
+        return tuple(sorted(set(value)))
+
+    def name_of(self, key: str, known: set[str]) -> str | None:
+        """The id of another entry of the file."""
+        value = self.text(key, required=False)
+        if value is not None and value not in known:
+            self.fault(key, f"{shown(value)} is the id of no entry of [[{key}s]]")
+        return value
+
     def instant(self, key: str, *, required: bool = False) -> datetime | None:
         value = self.take(key, (datetime, date, str), "an instant like 2026-01-01T00:00:00Z", required=required)
         if value is None:
@@ -178,21 +245,51 @@ def _tables(parent: dict[str, Any], key: str, problems: Problems, prefix: str = 
         yield _Table(f"{prefix}{key}[{number}]", entry, problems)
 
 
-def _instrument(table: _Table) -> Instrument | None:
+def _calendar(table: _Table) -> Calendar | None:
+    identity, closed = table.text("id"), table.days("closed")
+    weekend = table.texts("weekend", *WEEKDAYS, default=WEEKEND)
+    if len(weekend) == len(WEEKDAYS):
+        table.fault("weekend", "leaves no business day")
+    return Calendar(identity, closed, weekend) if table.close() and identity is not None else None
+
+
+def _venue(table: _Table) -> Venue | None:
+    identity, name = table.text("id"), table.text("name")
+    return Venue(identity, name) if table.close() and identity is not None and name is not None else None
+
+
+def _instrument(table: _Table, known: _Names) -> Instrument | None:
     symbol, mint, isin = table.text("symbol"), table.address("mint"), table.text("isin")
     decimals = table.integer("decimals", 0, 18)
     name, buffer_shares = table.text("name", required=False), table.quantity("buffer_shares")
     start, end = table.interval()
+    chains, calendar = table.texts("chains"), table.name_of("calendar", known.calendars)
+    limits = {name: table.integer(name, low, high, default=default) or 0
+              for name, (low, high, default) in INSTRUMENT_LIMITS.items()}  # fmt: skip
+    large, authorised = _large_share(table), table.flag("inventory_authorised")
     if symbol is not None and (symbol == EVERY_INSTRUMENT or " " in symbol):
         table.fault("symbol", f"{shown(symbol)} is no symbol")
     if isin is not None and not (isin_number.is_valid(isin) and isin_number.compact(isin) == isin):
         table.fault("isin", f"{shown(isin)} is no ISIN: two letters, nine letters or digits, and the check digit")
     if not table.close() or symbol is None or mint is None or isin is None or decimals is None:
         return None
-    return Instrument(symbol, mint, isin, decimals, name or "", buffer_shares, start, end)
+    return Instrument(
+        symbol, mint, isin, decimals, name or "", buffer_shares, start, end, chains, **limits, large_share=large,
+        inventory_authorised=authorised, calendar=calendar,
+    )  # fmt: skip
 
 
-def _wallet(table: _Table, symbols: set[str]) -> Wallet | None:
+def _large_share(table: _Table) -> Fraction | None:
+    if "large_share" not in table.values:
+        table.known.append("large_share")
+        return None
+    part = table.quantity("large_share")
+    if not 0 < part <= 1:
+        table.fault("large_share", 'is not above 0 and at most 1: it is a part of the supply, like "0.05"')
+    return part
+
+
+def _wallet(table: _Table, symbols: set[str], known: _Names) -> Wallet | None:
     owner, account = table.address("owner", required=False), table.address("account", required=False)
     if ("owner" in table.values) == ("account" in table.values):
         table.fault("", "names either an owner or one token account: give exactly one of owner and account")
@@ -202,10 +299,15 @@ def _wallet(table: _Table, symbols: set[str]) -> Wallet | None:
     instrument = _known_symbol(table, "instrument", table.text("instrument", required=False), symbols)
     start, end = table.interval(required=True)
     source, evidence = table.text("source"), table.text("evidence", required=False)
+    venue = table.name_of("venue", known.venues)
+    if venue is not None and role is not None and role not in VENUE_ROLES:
+        table.fault(
+            "venue", f"{shown(venue)} is named, but the role is {role}: one of {', '.join(sorted(VENUE_ROLES))}"
+        )
     address = owner or account
     if not table.close() or address is None or role is None or start is None or source is None:
         return None
-    return Wallet(address, "owner" if owner else "account", Role(role), instrument, start, end, source, evidence)
+    return Wallet(address, "owner" if owner else "account", Role(role), instrument, start, end, source, evidence, venue)
 
 
 def _known_symbol(table: _Table, key: str, symbol: str | None, symbols: set[str]) -> str:
@@ -214,8 +316,9 @@ def _known_symbol(table: _Table, key: str, symbol: str | None, symbols: set[str]
     return symbol or EVERY_INSTRUMENT
 
 
-def _custodian(table: _Table, symbols: set[str]) -> Custodian | None:
+def _custodian(table: _Table, symbols: set[str], known: _Names) -> Custodian | None:
     identity, name = table.text("id"), table.text("name")
+    calendar = table.name_of("calendar", known.calendars)
     currency, quantum = table.text("currency", required=False), table.quantity("quantum")
     age = table.integer("max_age_hours", 1, AGE_HOURS_MAX, default=120)
     table.known.append("accounts")
@@ -228,7 +331,7 @@ def _custodian(table: _Table, symbols: set[str]) -> Custodian | None:
     if not table.close() or identity is None or name is None or age is None:
         return None
     ordered = tuple(sorted(accounts, key=lambda a: a.account))
-    return Custodian(identity, name, ordered, currency, quantum, age)
+    return Custodian(identity, name, ordered, currency, quantum, age, calendar)
 
 
 def _account(table: _Table, symbols: set[str]) -> CustodyAccount | None:

@@ -6,7 +6,7 @@ never zero.
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from tieout_reconcile.canonical import Raw, canonical_bytes, from_plain, to_plain
 
 RUN_SCHEMA = "tieout/run/1"
-RULES = "3"
+RULES = "4"
 """The version of the rules by which a run decides; it grows when the same input may say something else."""
 
 KEY_LETTERS = 12
@@ -84,7 +84,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class MatchLine:
-    """The order behind a crossing, by which rule, with how much of it; ``refunds``: the return given back."""
+    """The order behind a crossing, by which rule, with how much of it; ``refunds``: the return given back.
+
+    ``request_id`` is the message's where the rule is ``bridge``. ``residue``: what all movements of an order in
+    shares leave over by rounding down to raw units.
+    """
 
     request_id: str | None
     rule: str
@@ -92,6 +96,7 @@ class MatchLine:
     status: str
     raw: Raw
     refunds: str | None
+    residue: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +135,8 @@ class Encumbrance:
 class CustodyLine:
     """What one custody account holds by its latest settled statement; ``shares`` None: unknown, for ``problem``.
 
-    ``shares`` are those that count: ``aggregate`` less ``encumbered`` (lent, pledged, blocked, borrowed).
+    ``shares`` are those that count: ``aggregate`` less ``encumbered`` (lent, pledged, blocked, borrowed). Where
+    the statement of ``stated_at`` was rolled to ``as_of``, ``moved`` is what settled in between.
     """
 
     custodian: str
@@ -143,6 +149,8 @@ class CustodyLine:
     aggregate: Fraction | None = None
     encumbered: Fraction | None = None
     encumbrances: tuple[Encumbrance, ...] = ()
+    stated_at: datetime | None = None
+    moved: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +166,65 @@ class TradeLine:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkLine:
+    """What another network holds outside the issuer's wallets, in shares at the cut-off; None: unknown."""
+
+    network: str
+    shares: Fraction | None
+    unit: str | None
+    as_of: datetime | None
+    block: str | None
+    source: str | None
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FlightLine:
+    """Tokens that left one chain and are not on the other yet: owed by neither chain's own figures."""
+
+    message_id: str
+    direction: str
+    network: str
+    raw: Raw
+    sent_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivableLine:
+    """Shares that a corporate action brings and custody has yet to book; below zero: booked before the step.
+
+    Counts until and on ``expires_on`` and never as settled. ``sure``: evidence says so, not the figures.
+    """
+
+    action_id: str
+    kind: str
+    shares: Fraction
+    pay_date: date | None
+    expires_on: date
+    sure: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLine:
+    """Shares that custody has booked for tokens that are not released yet."""
+
+    reference: str
+    shares: Fraction
+    settled_at: datetime | None
+    until: date
+
+
+@dataclass(frozen=True, slots=True)
+class OpinionLine:
+    """Somebody else's issuer-wide figures, beside ours: they never count."""
+
+    source: str
+    as_of: datetime
+    circulating: Fraction
+    held: Fraction | None
+
+
+@dataclass(frozen=True, slots=True)
 class RoleLine:
     """What the wallets of one role hold together, in raw."""
 
@@ -170,9 +237,10 @@ class InstrumentResult:
     """One instrument as of the slot, with its derivation.
 
     circulating = supply - inventory - in_transit; liability_raw = circulating + owed_returns +
-    owed_forced; liability = liability_raw x multiplier / 10^decimals; difference = custody - liability,
-    on the settled (hard) basis; custody_traded = custody + unsettled is the trade-date (soft) one, and
-    never counts as settled.
+    owed_forced; liability = (liability_raw + in_flight - escrowed) x multiplier / 10^decimals + other_chains;
+    difference = custody - liability, on the settled (hard) basis; custody_traded = custody + unsettled is the
+    trade-date (soft) one, and never counts as settled. ``escrowed`` lies with a bridge here and is counted on
+    the network that it backs.
     """
 
     symbol: str
@@ -202,6 +270,14 @@ class InstrumentResult:
     unsettled: Fraction | None = None
     custody_traded: Fraction | None = None
     trades: tuple[TradeLine, ...] = ()
+    in_flight: Raw | None = None
+    escrowed: Raw | None = None
+    other_chains: Fraction | None = None
+    networks: tuple[NetworkLine, ...] = ()
+    flights: tuple[FlightLine, ...] = ()
+    receivables: tuple[ReceivableLine, ...] = ()
+    held: tuple[HeldLine, ...] = ()
+    opinions: tuple[OpinionLine, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

@@ -1,6 +1,6 @@
 """The run: fix the inputs, read one snapshot, reconcile each instrument, store what was found."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from fractions import Fraction
 from math import floor
@@ -44,18 +44,25 @@ async def run(
         return await store.insert_run(db, result) if keep else result
 
 
-async def _reconcile(db: asyncpg.Connection, as_of: AsOf, known_batch: int | None, known_load: int | None) -> Run:
+async def _reconcile(
+    db: asyncpg.Connection, as_of: AsOf, known_batch: int | None, known_load: int | None, only: str | None = None
+) -> Run:
     batch = _bounded("batch", known_batch, await db.fetchval(SQL["max_batch"]))
     load = _bounded("load", known_load, await db.fetchval(SQL["max_load"]))
     known = await store.registry_at(db, load)
     if known is None:
         raise NoRegistry(f"no registry is known at load {load}: tieout registry apply FILE")
     registry_load, registry = known
-    slot = await _slot(db, as_of, registry, batch)
-    snapshot = await read_chains(db, registry, slot, batch)
+    slot = await slot_of(db, as_of, registry, batch)
+    if only is not None:
+        # nothing of the others is read; the slot is still that which all of them cover
+        registry = replace(registry, instruments=tuple(i for i in registry.instruments if i.symbol == only))
+    business = await store.business_known(db, load)
+    snapshot = await read_chains(db, registry, slot, batch, business)
     statements, later = await store.statements_known(db, load, snapshot.at)
-    orders, trades = await store.orders_known(db, load), await store.trades_known(db, load)
-    book = Book(registry, orders, statements, later, trades)
+    mint = None if only is None else registry.instruments[0].mint
+    orders, trades = await store.orders_known(db, load, mint), await store.trades_known(db, load)
+    book = Book(registry, orders, statements, later, trades, business)
     batch_hash = await db.fetchval(SQL["batch_hash"], batch)
     inputs = Inputs(
         genesis_hash=await db.fetchval(SQL["genesis_hash"]),
@@ -78,7 +85,8 @@ def _bounded(name: str, wanted: int | None, last: int) -> int:
     return last if wanted is None else wanted
 
 
-async def _slot(db: asyncpg.Connection, as_of: AsOf, registry: Registry, batch: int) -> int:
+async def slot_of(db: asyncpg.Connection, as_of: AsOf, registry: Registry, batch: int) -> int:
+    """Return the slot that somebody asks for. Raises NotReady where the ledger does not reach it."""
     if isinstance(as_of, int):
         if as_of < 0:
             raise NotReady(f"slot {as_of} is not there: slots begin at 0")
@@ -174,15 +182,22 @@ async def headroom(database: Database, symbol: str) -> Headroom:
     registered = [i.symbol for i in (await show_registry(database)).instruments]
     if symbol not in registered:
         raise NotFound(f"{symbol!r} is no registered instrument: there are {', '.join(registered)}")
-    result = await run(database, keep=False)
+    async with (
+        store.session(database) as db,
+        db.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        result = await _reconcile(db, None, None, None, only=symbol)
     found = result.instrument(symbol)
     assert found is not None, "a run has every registered instrument"
     inputs = result.inputs
     if found.verdict is Verdict.INCOMPLETE or found.difference is None or found.multiplier is None:
         return Headroom(symbol, None, None, inputs.as_of_slot, inputs.as_of_time, found.reasons)
-    raw = floor(found.difference / unit_of(found.multiplier, found.decimals))
-    ladder = _ladder(found.difference, found.trades)
-    return Headroom(symbol, found.difference, raw, inputs.as_of_slot, inputs.as_of_time, (), ladder)
+    # shares booked for a step to come are spoken for
+    ahead = sum((r.shares for r in found.receivables if r.shares < 0), Fraction(0))
+    shares = found.difference + ahead
+    raw = floor(shares / unit_of(found.multiplier, found.decimals))
+    ladder = _ladder(shares, found.trades)
+    return Headroom(symbol, shares, raw, inputs.as_of_slot, inputs.as_of_time, (), ladder)
 
 
 def _ladder(now: Fraction, trades: tuple[TradeLine, ...]) -> tuple[tuple[str, Fraction], ...]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 
+from stdnum import isin as isin_number
+
 from tieout_reconcile.exact import parse_quantity, parse_raw
 from tieout_reconcile.files import InputFile, Problems, Row, choice, csv_rows, parse_instant, shown
 from tieout_reconcile.registry import Registry
@@ -60,14 +62,27 @@ def _position(row: Row, accounts: set[tuple[str, str]], decimals: dict[str, int]
     custodian, account, isin = row.get("custodian"), row.get("account"), row.get("isin")
     if (custodian, account) not in accounts:
         row.fault(f"account {shown(account)} at custodian {shown(custodian)} is not in the registry")
-    if isin not in decimals:
-        row.fault(f"isin {shown(isin)} belongs to no instrument of the registry (B7 UNMAPPED_IDENTIFIER)")
+    if isin not in decimals and (fault := unmapped_fault(isin)) is not None:
+        row.fault(fault)
+    elif isin not in decimals and row.get("raw"):
+        row.fault(f"isin {shown(isin)} is no instrument's, so how many decimals raw has is unknown: give quantity")
     basis = row.parsed("basis", choice(*BASES))
     as_of = row.parsed("as_of", parse_instant)
     quantity = _quantity(row, decimals.get(isin, 0))
     if quantity is None or basis is None or as_of is None:
         return None
     return Position(row.line, custodian, account, isin, quantity, basis, as_of)
+
+
+def unmapped_fault(isin: str) -> str | None:
+    """Return what is wrong with an ISIN that no instrument has; None for a sound one.
+
+    A position under it is kept, counts for nothing, and is a break of every run (B7): what lies in a
+    collateral account must not vanish because nobody mapped it.
+    """
+    if isin_number.is_valid(isin) and isin_number.compact(isin) == isin:
+        return None
+    return f"isin {shown(isin)} is no ISIN"
 
 
 def _quantity(row: Row, decimals: int) -> Fraction | None:

@@ -15,19 +15,32 @@ from typing import Any, TypeAlias
 import asyncpg
 
 from tieout_database import Queries, check_schema, clean_text, connect
-from tieout_reconcile import loads
+from tieout_reconcile import inputs, loads
+from tieout_reconcile.calendars import Calendar
 from tieout_reconcile.canonical import from_plain, to_plain
 from tieout_reconcile.errors import NotFound
 from tieout_reconcile.exact import exact_decimal
 from tieout_reconcile.files import InputFile
+from tieout_reconcile.inputs import Business, InputKind, Parsed
 from tieout_reconcile.liability import Statement
+from tieout_reconcile.movements import Span
 from tieout_reconcile.orders import Order
-from tieout_reconcile.registry import Custodian, CustodyAccount, Instrument, Registry, Role, Wallet, sorted_registry
+from tieout_reconcile.registry import (
+    Custodian,
+    CustodyAccount,
+    Instrument,
+    Registry,
+    Role,
+    Venue,
+    Wallet,
+    sorted_registry,
+)
 from tieout_reconcile.results import InstrumentResult, Run
 from tieout_reconcile.statements import Position
 from tieout_reconcile.trades import Trade
 
 SQL = Queries("tieout_reconcile", "recon.sql")
+INPUTS_SQL = Queries("tieout_reconcile", "inputs.sql")
 _NAME_CHARACTERS_MAX = 255
 
 _CROSSING_COLUMNS = (
@@ -91,20 +104,35 @@ async def insert_registry(db: asyncpg.Connection, load: int, registry: Registry)
     await db.executemany(
         SQL["insert_instrument"],
         [
-            (load, i.symbol, i.mint, i.isin, i.decimals, i.name, _decimal(i.buffer_shares), i.valid_from, i.valid_to)
+            (
+                load, i.symbol, i.mint, i.isin, i.decimals, i.name, _decimal(i.buffer_shares), i.valid_from, i.valid_to,
+                list(i.chains), i.chain_age_hours_max, i.bridge_hours_max, i.late_days_max, i.redemption_days_max,
+                _decimal(i.large_share), i.inventory_authorised, i.calendar,
+            )
             for i in registry.instruments
         ],
+    )  # fmt: skip
+    await db.executemany(
+        SQL["insert_calendar"],
+        [(load, c.calendar, list(c.closed), list(c.weekend)) for c in registry.calendars],
     )
+    await db.executemany(SQL["insert_venue"], [(load, v.venue, v.name) for v in registry.venues])
     await db.executemany(
         SQL["insert_wallet"],
         [
-            (load, n, w.address, w.kind, str(w.role), w.instrument, w.valid_from, w.valid_to, w.source, w.evidence)
+            (
+                load, n, w.address, w.kind, str(w.role), w.instrument, w.valid_from, w.valid_to, w.source, w.evidence,
+                w.venue,
+            )
             for n, w in enumerate(registry.wallets)
         ],
-    )
+    )  # fmt: skip
     await db.executemany(
         SQL["insert_custodian"],
-        [(load, c.custodian, c.name, c.currency, _decimal(c.quantum), c.max_age_hours) for c in registry.custodians],
+        [
+            (load, c.custodian, c.name, c.currency, _decimal(c.quantum), c.max_age_hours, c.calendar)
+            for c in registry.custodians
+        ],
     )
     await db.executemany(
         SQL["insert_custody_account"],
@@ -123,7 +151,14 @@ async def registry_at(db: asyncpg.Connection, known_load: int) -> tuple[int, Reg
         return None
     load = head["load"]
     instruments = [
-        Instrument(**{**row, "buffer_shares": Fraction(row["buffer_shares"])})
+        Instrument(
+            **{
+                **row,
+                "buffer_shares": Fraction(row["buffer_shares"]),
+                "large_share": _fraction(row["large_share"]),
+                "chains": tuple(row["chains"]),
+            }
+        )
         for row in await _dicts(db, "registry_instruments", load)
     ]
     wallets = [Wallet(**{**row, "role": Role(row["role"])}) for row in await _dicts(db, "registry_wallets", load)]
@@ -141,7 +176,12 @@ async def registry_at(db: asyncpg.Connection, known_load: int) -> tuple[int, Reg
         )
         for row in await _dicts(db, "registry_custodians", load)
     ]
-    return load, sorted_registry(instruments, wallets, custodians)
+    calendars = [
+        Calendar(row["calendar"], tuple(row["closed"]), tuple(row["weekend"]))
+        for row in await _dicts(db, "registry_calendars", load)
+    ]
+    venues = [Venue(**row) for row in await _dicts(db, "registry_venues", load)]
+    return load, sorted_registry(instruments, wallets, custodians, calendars, venues)
 
 
 async def _dicts(db: asyncpg.Connection, query: str, *values: Any) -> list[dict[str, Any]]:
@@ -167,7 +207,7 @@ async def insert_orders(db: asyncpg.Connection, load: int, orders: Sequence[Orde
         [
             (
                 load, o.line, o.request_id, o.side, o.mint, _decimal(o.shares), o.raw, o.status, o.wallet, o.signature,
-                o.created_at, o.settled_at,
+                o.created_at, o.settled_at, _decimal(o.fee),
             )
             for o in orders
         ],
@@ -181,11 +221,38 @@ async def insert_trades(db: asyncpg.Connection, load: int, trades: Sequence[Trad
         [
             (
                 load, t.line, t.custodian, t.account, t.isin, t.reference, t.side, _decimal(t.quantity), t.traded_at,
-                t.settles_on, t.status, t.status_at,
+                t.settles_on, t.status, t.status_at, t.action_id,
             )
             for t in trades
         ],
     )  # fmt: skip
+
+
+async def insert_records(db: asyncpg.Connection, kind: InputKind, load: int, parsed: Parsed) -> None:
+    """Store the records of a file of a kind, and the periods that it covers."""
+    await db.copy_records_to_table(
+        kind.relation,
+        schema_name="recon",
+        columns=("load", *inputs.columns(kind)),
+        records=[inputs.stored_values(kind, load, record) for record in parsed.records],
+    )
+    spans = [(load, s.custodian, s.account, s.start, s.end) for s in parsed.spans]
+    await db.executemany(INPUTS_SQL["insert_span"], spans)
+
+
+async def records_known(db: asyncpg.Connection, kind: InputKind, known_load: int) -> list[Any]:
+    """Return the records of a kind in the version known at a load."""
+    return [inputs.record_of(kind, dict(row)) for row in await db.fetch(INPUTS_SQL[f"known_{kind.kind}"], known_load)]
+
+
+async def business_known(db: asyncpg.Connection, known_load: int) -> Business:
+    """Return all that files of these kinds said, as known at a load."""
+    records = {name: await records_known(db, kind, known_load) for name, kind in inputs.KINDS.items()}
+    spans = [
+        Span(row["custodian"], row["account"], row["from_at"], row["to_at"])
+        for row in await db.fetch(INPUTS_SQL["known_spans"], known_load)
+    ]
+    return inputs.business_of(records, spans)
 
 
 async def trades_known(db: asyncpg.Connection, known_load: int) -> list[Trade]:
@@ -197,7 +264,8 @@ async def trades_known(db: asyncpg.Connection, known_load: int) -> list[Trade]:
 def _order(row: Any) -> Order:
     values = {name: row[name] for name in Order.__slots__}
     raw = values["raw"]
-    return Order(**{**values, "shares": _fraction(values["shares"]), "raw": None if raw is None else int(raw)})
+    known = {"shares": _fraction(values["shares"]), "fee": _fraction(values["fee"])}
+    return Order(**{**values, **known, "raw": None if raw is None else int(raw)})
 
 
 async def orders_of(db: asyncpg.Connection, request_ids: Iterable[str]) -> dict[str, Order]:
@@ -205,9 +273,9 @@ async def orders_of(db: asyncpg.Connection, request_ids: Iterable[str]) -> dict[
     return {row["request_id"]: _order(row) for row in await db.fetch(SQL["orders_of"], list(request_ids))}
 
 
-async def orders_known(db: asyncpg.Connection, known_load: int) -> list[Order]:
-    """Return all orders in the version known at a load."""
-    return [_order(row) for row in await db.fetch(SQL["orders_known"], known_load)]
+async def orders_known(db: asyncpg.Connection, known_load: int, mint: str | None = None) -> list[Order]:
+    """Return all orders, or those of a mint, in the version known at a load."""
+    return [_order(row) for row in await db.fetch(SQL["orders_known"], known_load, mint)]
 
 
 async def statements_known(

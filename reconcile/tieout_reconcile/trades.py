@@ -1,31 +1,29 @@
 """Trades from CSV: what a custodian or broker has bought or sold for an account and not delivered yet.
 
 Columns: ``custodian, account, isin, reference, side`` (buy, sell), ``quantity`` (shares), ``traded_at`` (an
-instant with its zone), ``settles_on`` (the contractual settlement day), ``status`` (pending, settled, failed,
-cancelled) and, unless pending, ``status_at``. The same reference again is a new version of the trade.
+instant with its zone), ``status`` (pending, settled, failed, cancelled) and, unless pending, ``status_at``;
+optionally ``settles_on`` (the contractual day; the US cycle's when left out) and ``action_id`` (the corporate
+action whose cash it reinvests). The same reference again is a new version of the trade.
 """
 
-import re
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
-from zoneinfo import ZoneInfo
 
+from tieout_reconcile import fields
+from tieout_reconcile.calendars import day_of
 from tieout_reconcile.canonical import to_plain
 from tieout_reconcile.exact import parse_quantity
 from tieout_reconcile.files import InputFile, Problems, Row, choice, csv_rows, parse_instant, shown
 from tieout_reconcile.registry import Registry
 
 REQUIRED = frozenset({
-    "custodian", "account", "isin", "reference", "side", "quantity", "traded_at", "settles_on", "status",
+    "custodian", "account", "isin", "reference", "side", "quantity", "traded_at", "status",
 })  # fmt: skip
-OPTIONAL = frozenset({"status_at"})
+OPTIONAL = frozenset({"status_at", "settles_on", "action_id"})
 SIDES = ("buy", "sell")
 STATUSES = ("pending", "settled", "failed", "cancelled")
-SETTLEMENT_ZONE = ZoneInfo("America/New_York")
-"""Whose days settlement days are: those of the depository of the shares."""
-_REFERENCE = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +41,7 @@ class Trade:
     settles_on: date
     status: str
     status_at: datetime | None
+    action_id: str | None = None
 
     def status_as_of(self, at: datetime) -> str:
         """Return the status at an instant: what became of it later was still pending."""
@@ -54,7 +53,7 @@ class Trade:
 
     def is_due(self, at: datetime) -> bool:
         """Whether its settlement day has come, by the depository's calendar."""
-        return at.astimezone(SETTLEMENT_ZONE).date() >= self.settles_on
+        return day_of(at) >= self.settles_on
 
     @property
     def signed(self) -> Fraction:
@@ -63,7 +62,7 @@ class Trade:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; quantities as text."""
-        return to_plain(self) | {"settles_on": self.settles_on.isoformat()}
+        return to_plain(self)
 
     def same_content(self, other: "Trade") -> bool:
         """Whether two versions say the same; the line in the file does not count."""
@@ -78,7 +77,7 @@ def parse_trades(file: InputFile, registry: Registry) -> list[Trade]:
     lines: dict[tuple[str, str], int] = {}
     trades = []
     for row in csv_rows(file, REQUIRED, OPTIONAL, problems):
-        trade = _trade(row, accounts, isins)
+        trade = _trade(row, accounts, isins, registry)
         if trade is None:
             continue
         key = (trade.custodian, trade.reference)
@@ -90,15 +89,18 @@ def parse_trades(file: InputFile, registry: Registry) -> list[Trade]:
     return trades
 
 
-def _trade(row: Row, accounts: set[tuple[str, str]], isins: set[str]) -> Trade | None:
+def _trade(row: Row, accounts: set[tuple[str, str]], isins: set[str], registry: Registry) -> Trade | None:
     custodian, account, isin = row.get("custodian"), row.get("account"), row.get("isin")
     if (custodian, account) not in accounts:
         row.fault(f"account {shown(account)} at custodian {shown(custodian)} is not in the registry")
     if isin not in isins:
         row.fault(f"isin {shown(isin)} belongs to no instrument of the registry (B7 UNMAPPED_IDENTIFIER)")
-    reference, quantity = row.parsed("reference", _reference), row.parsed("quantity", parse_quantity)
+    reference, quantity = row.parsed("reference", fields.key), row.parsed("quantity", parse_quantity)
     side, status = row.parsed("side", choice(*SIDES)), row.parsed("status", choice(*STATUSES))
-    traded_at, settles_on = row.parsed("traded_at", parse_instant), row.parsed("settles_on", _day)
+    traded_at, settles_on = row.parsed("traded_at", parse_instant), row.optional("settles_on", fields.day)
+    action_id = row.optional("action_id", fields.key)
+    if traded_at is not None and not row.get("settles_on"):
+        settles_on = registry.calendar_of(custodian).settles_on(day_of(traded_at))
     status_at = row.optional("status_at", parse_instant)
     if quantity == 0:
         row.fault("is a trade of nothing: its quantity is 0")
@@ -107,7 +109,7 @@ def _trade(row: Row, accounts: set[tuple[str, str]], isins: set[str]) -> Trade |
     if status_at is not None and traded_at is not None and status_at < traded_at:
         row.fault(f"status_at {status_at} is before traded_at {traded_at}")
     if traded_at is not None and settles_on is not None:
-        traded_on = traded_at.astimezone(SETTLEMENT_ZONE).date()
+        traded_on = day_of(traded_at)
         if settles_on < traded_on:
             row.fault(f"settles_on {settles_on} is before the trade day {traded_on}")
     if reference is None or quantity is None or side is None or status is None:
@@ -115,18 +117,6 @@ def _trade(row: Row, accounts: set[tuple[str, str]], isins: set[str]) -> Trade |
     if traded_at is None or settles_on is None:
         return None
     return Trade(
-        row.line, custodian, account, isin, reference, side, quantity, traded_at, settles_on, status, status_at
-    )
-
-
-def _reference(text: str) -> str:
-    if not _REFERENCE.fullmatch(text):
-        raise ValueError("is no reference: 1 to 128 visible ASCII characters, no spaces")
-    return text
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ValueError("is no day like 2026-11-24") from None
+        row.line, custodian, account, isin, reference, side, quantity, traded_at, settles_on, status, status_at,
+        action_id,
+    )  # fmt: skip

@@ -1,20 +1,85 @@
 """All instruments of a registry, reconciled into one run. Pure: a run and its recomputation offline share it."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from tieout_reconcile.facts import Chain
 from tieout_reconcile.instrument import Book, CutOff, reconcile_instrument
+from tieout_reconcile.registry import Instrument
 from tieout_reconcile.results import RULES, Inputs, Run, worst
+from tieout_reconcile.rolling import rolled
+from tieout_reconcile.unmapped import unmapped
+
+T = TypeVar("T")
 
 
 def reconcile_all(book: Book, chains: Mapping[str, Chain], inputs: Inputs) -> Run:
     """Return the run over every instrument that is valid at the cut-off; ``chains`` is keyed by mint."""
     cut_off = CutOff(inputs.as_of_slot, inputs.as_of_time)
+    book = replace(book, statements=rolled(book.statements, book.business, cut_off.at))
+    shelves = _Shelves(book)
     parts = [
-        reconcile_instrument(instrument, book, chains[instrument.mint], cut_off)
+        reconcile_instrument(instrument, shelves.of(instrument), chains[instrument.mint], cut_off)
         for instrument in book.registry.instruments
         if instrument.valid_from is None or cut_off.at is None or instrument.valid_from <= cut_off.at
     ]
     verdict = worst([result.verdict for result, _ in parts])
-    findings = tuple(finding for _, found in parts for finding in found)
+    findings = tuple(finding for _, found in parts for finding in found) + tuple(unmapped(book, cut_off.at))
     return Run(RULES, verdict, inputs, tuple(result for result, _ in parts), findings)
+
+
+class _Shelves:
+    """The book sorted once by whom its records may concern: with a thousand instruments, each reads its own only."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        business = book.business
+        self._orders = _by(book.orders, _mint)
+        self._chains = _by(business.chains, _mint)
+        self._bridge = _by(business.bridge, _mint)
+        self._venue = _by(business.venue, _mint)
+        self._movements = _by(list(enumerate(business.movements)), lambda numbered: numbered[1].isin)
+        self._renamed: dict[str, set[str]] = defaultdict(set)
+        for action in business.actions:
+            if action.new_isin is not None:
+                self._renamed[action.isin].add(action.new_isin)
+                self._renamed[action.new_isin].add(action.isin)
+
+    def of(self, instrument: Instrument) -> Book:
+        """Return the book with nothing left out that may concern the instrument, each part in its order."""
+        mint = instrument.mint
+        moved = sorted(
+            (numbered for isin in self._isins(instrument.isin) for numbered in self._movements.get(isin, ())),
+            key=lambda numbered: numbered[0],
+        )
+        business = replace(
+            self._book.business,
+            chains=tuple(self._chains.get(mint, ())),
+            bridge=tuple(self._bridge.get(mint, ())),
+            venue=tuple(self._venue.get(mint, ())),
+            movements=tuple(movement for _, movement in moved),
+        )
+        return replace(self._book, orders=self._orders.get(mint, ()), business=business)
+
+    def _isins(self, isin: str) -> set[str]:
+        """Every ISIN under which its shares were or will be held, by whatever action."""
+        found, ahead = {isin}, [isin]
+        while ahead:
+            more = self._renamed.get(ahead.pop(), set()) - found
+            found |= more
+            ahead.extend(more)
+        return found
+
+
+def _mint(record: Any) -> str:
+    mint: str = record.mint
+    return mint
+
+
+def _by(records: Iterable[T], key: Callable[[T], str]) -> dict[str, Sequence[T]]:
+    groups: dict[str, list[T]] = defaultdict(list)
+    for record in records:
+        groups[key(record)].append(record)
+    return dict(groups)

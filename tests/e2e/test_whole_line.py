@@ -71,9 +71,13 @@ async def test_a_day_ties_out_and_what_breaks_it_is_named(any_chain: str, dsn: s
         book = await day.play(issuer)
         await index_to(any_chain, dsn, book)
         closed_at = await block_time(any_chain, book.slot)
-        registry, orders, positions = write_files(book, tmp_path / "day", opened_at, closed_at)
+        registry, orders, positions, actions = write_files(book, tmp_path / "day", opened_at, closed_at)
         await take_in(
-            dsn, ("registry", "apply", registry), ("order", "import", orders), ("statement", "import", positions)
+            dsn,
+            ("registry", "apply", registry),
+            ("order", "import", orders),
+            ("action", "import", actions),
+            ("statement", "import", positions),
         )
 
         good = await tieout("reconcile", "run", "--as-of", str(book.slot), "--dsn", dsn, "--json")

@@ -258,12 +258,20 @@ class Book:
             "signature",
             "created_at",
             "settled_at",
+            "fee",
         )
         lines = [",".join(columns)]
         for row in rows:
             full = {"symbol": "AAPLx", "created_at": iso(1), **row}
             lines.append(",".join(str(full.get(c, "")) for c in columns))
         await tieout_reconcile.import_orders(self.dsn, self.file(f"orders-{next(self._numbers)}.csv", "\n".join(lines)))
+
+    async def records(self, kind: str, *rows: dict[str, Any], declared: Any = None) -> tieout_reconcile.Imported:
+        """A file of a kind, its columns those of the rows."""
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        lines = [",".join(columns), *(",".join(str(row.get(c, "")) for c in columns) for row in rows)]
+        path = self.file(f"{kind}-{next(self._numbers)}.csv", "\n".join(lines))
+        return await tieout_reconcile.import_records(self.dsn, kind, path, declared=declared)
 
     async def run(self, as_of: Any = None, **more: Any) -> tieout_reconcile.Run:
         await self.flush()
@@ -276,6 +284,12 @@ def issue(request_id: str, quantity: str, **more: Any) -> dict[str, Any]:
 
 def redeem(request_id: str, quantity: str, **more: Any) -> dict[str, Any]:
     return {"request_id": request_id, "side": "redeem", "quantity": quantity, "status": "completed", **more}
+
+
+def step(action_id: str, slot: int, factor: str, **more: Any) -> dict[str, Any]:
+    """A declared split, or what ``more`` makes of it, that takes effect at a slot."""
+    return {"action_id": action_id, "isin": ISIN, "kind": "split", "status": "announced", "announced_at": iso(1),
+            "effective_at": iso(slot), "factor": factor, **more}  # fmt: skip
 
 
 def codes(run: tieout_reconcile.Run, *, notices: bool = False) -> list[str]:

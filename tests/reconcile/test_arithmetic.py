@@ -17,8 +17,9 @@ from tieout_reconcile.crossings import Crossing, Kind, RoleBook, find_crossings
 from tieout_reconcile.exact import decimal_text, exact_decimal, f64, parse_quantity, rounded_text
 from tieout_reconcile.facts import Movement, MultiplierStep, OwnerChange, Position, multiplier_in_force
 from tieout_reconcile.files import InputFile
+from tieout_reconcile.fitting import fits
 from tieout_reconcile.liability import still_owed, unit_of
-from tieout_reconcile.matching import fits, match, memo_references
+from tieout_reconcile.matching import match, memo_references
 from tieout_reconcile.orders import Order
 from tieout_reconcile.registry_file import parse_registry
 
@@ -139,10 +140,12 @@ def release(slot: int, raw: int, unit: Fraction = Fraction(1, 10**8), memo: str 
 
 
 @given(st.integers(1, 2**64 - 1), doubles)
-def test_an_order_in_shares_fits_the_floor_and_the_ceiling_and_nothing_else(raw: int, multiplier: float) -> None:
+def test_an_issue_in_shares_fits_the_floor_and_a_redemption_the_ceiling_too(raw: int, multiplier: float) -> None:
     unit = unit_of(Fraction(multiplier), 8)
     between = order("R", (raw + Fraction(1, 3)) * unit)
-    assert [fits(between, [release(1, raw + n, unit)]) for n in (-1, 0, 1, 2)] == [False, True, True, False]
+    assert [fits(between, [release(1, raw + n, unit)]) for n in (-1, 0, 1, 2)] == [False, True, False, False]
+    redeemed = order("R", (raw + Fraction(1, 3)) * unit, side="redeem")
+    assert [fits(redeemed, [release(1, raw + n, unit)]) for n in (-1, 0, 1, 2)] == [False, True, True, False]
     exactly = order("R", raw * unit)
     assert [fits(exactly, [release(1, raw + n, unit)]) for n in (-1, 0, 1)] == [False, True, False]
 

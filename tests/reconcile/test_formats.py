@@ -150,7 +150,7 @@ MT = to_mt535(BOOK)
         (b"SAFE//ITN-1", b"SAFE//0815", 'account "0815" is in the registry under no such custodian'),
         (b":97A::SAFE//ITN-1\n", b"", "names no account"),
         (b"ISIN US037", b"/CH/1234 US037", "names no ISIN"),
-        (ISINS[1].encode(), b"US4592001014", "belongs to no instrument of the registry (B7"),
+        (ISINS[1].encode(), b"US4592001015", "is no ISIN"),
         (ISINS[1].encode(), ISIN.encode(), "is there twice"),
         (b"AGGR//UNIT/100,", b"AGGR//UNIT/100.5", "is no balance"),
         (b"AGGR//UNIT/100,", b"AGGR//UNIT/1.000,5", "is no balance"),

@@ -1,15 +1,22 @@
 """The public face: what the package exports, and that its cores stay pure."""
 
 import ast
+import re
 import types
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
 import tieout_reconcile
 from tieout_database import Queries, connect
+from tieout_reconcile.findings import NAMES
+from tieout_reconcile.inputs import KINDS
 
 PURE = ["canonical", "crossings", "exact", "facts", "findings", "instrument", "liability", "matching", "orders"]
+PURE += ["action_findings", "bridge", "bridge_findings", "bridging", "calendars", "chain_findings", "corporate"]
+PURE += ["crossing_lines", "elsewhere", "fields", "figures", "fitting", "grouping", "inputs", "inventory", "legs"]
+PURE += ["leg_findings", "movements", "other_chains", "rolling", "split", "three_way", "unmapped", "venues"]
 PURE += ["loads", "registry", "registry_file", "results", "statements", "trades", "whole", "workflow"]
 PURE += [f"reports/{name}" for name in ("build", "bundle", "mint_rows", "render", "roll_forward", "sample", "verify")]
 PURE += [f"formats/{name}" for name in ("alpaca", "columns", "declared", "flex", "mt535", "records", "semt002", "xml")]
@@ -40,6 +47,7 @@ def test_the_cores_do_no_io() -> None:
 
 FILES = (
     ("tieout_reconcile", "recon.sql"),
+    ("tieout_reconcile", "inputs.sql"),
     ("tieout_reconcile", "working.sql"),
     ("tieout_reconcile.reports", "report.sql"),
     ("tieout_web", "web.sql"),
@@ -54,7 +62,9 @@ def test_every_query_is_used_and_reads_views_of_the_ledger_only(package: str, fi
     queries = Queries(package, file)
     code = "".join(f.read_text("utf-8") for f in resources.files(package).iterdir() if f.name.endswith(".py"))
     for name in queries.names:
-        assert f'"{name}"' in code, name
+        # known_<kind>: one query a row of inputs.KINDS
+        kind = name.removeprefix("known_")
+        assert f'"{name}"' in code or (kind in KINDS and 'f"known_{kind.kind}"' in code), name
         assert not [w for w in queries[name].split() if w.startswith("ledger.") and w.rstrip(",;").endswith("_row")]
 
 
@@ -72,3 +82,9 @@ def test_the_web_reads_views_alone() -> None:
     for name in Queries("tieout_web", "web.sql").names:
         words = Queries("tieout_web", "web.sql")[name].replace("(", " ").split()
         assert not [w for w in words if w.rstrip(",;)").endswith("_row")], name
+
+
+def test_every_code_has_a_name_and_a_line_in_the_docs() -> None:
+    table = (Path(__file__).parents[2] / "docs/explanation/breaks.md").read_text("utf-8")
+    told = dict(re.findall(r"\b([A-D]\d{1,2}) ([A-Z_]{3,})", table))
+    assert told == dict(NAMES)

@@ -12,7 +12,21 @@ import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import tieout_reconcile
-from reconcile.builders import ISIN, MINT, ONE, REGISTRY, Book, address, iso, issue, memo, redeem, signature, wallet
+from reconcile.builders import (
+    ISIN,
+    MINT,
+    ONE,
+    REGISTRY,
+    Book,
+    address,
+    iso,
+    issue,
+    memo,
+    redeem,
+    signature,
+    step,
+    wallet,
+)
 from tieout_database import connect, migrate
 from tieout_reconcile import BadInput, NotReady, export_report, verify_report
 from tieout_reconcile.canonical import canonical_bytes
@@ -43,6 +57,7 @@ async def month(book: Book) -> None:
     await tieout_reconcile.import_trades(book.dsn, book.file("trades.csv", f"{columns}\n{trade}\n"))
     await book.statement("30", 35)
     await book.statement("42", 90)
+    await book.records("actions", step("SPLIT-1", 40, "1.5"))
 
 
 async def evidence(book: Book, slot: int, sign: str) -> None:
@@ -189,12 +204,13 @@ async def test_a_statement_taken_out_leaves_a_hole_in_the_numbers(book: Book, tm
     def renumber(files: dict[str, bytes]) -> None:
         change(files)
         loads = json.loads(files[bundle.LOADS])["loads"]
-        files[bundle.load_name(4)] = files.pop(bundle.load_name(5))
-        loads[-1]["load"] = 4
+        for later in loads[3:]:
+            files[bundle.load_name(later["load"] - 1)] = files.pop(bundle.load_name(later["load"]))
+            later["load"] -= 1
         files[bundle.LOADS] = canonical_bytes({"loads": loads})
 
     # with the count put right as well, the digest over all files is another one
-    forged = resigned(path, renumber, lambda said: said["run"]["inputs"].update(known_load=4))
+    forged = resigned(path, renumber, lambda said: said["run"]["inputs"].update(known_load=5))
     assert "figures" in failed(verify_report(forged, TRUSTED))
 
 

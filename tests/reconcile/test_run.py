@@ -26,6 +26,7 @@ from reconcile.builders import (
     memo,
     redeem,
     signature,
+    step,
     wallet,
 )
 from tieout_reconcile import NoRegistry, NotFound, NotReady, Verdict
@@ -300,8 +301,11 @@ async def test_quantity_matches_within_the_window_only_and_is_derived(book: Book
     assert codes(await book.run()) == ["C1", "C2"]
     await book.orders(issue("REQ-2", "10", created_at=(at(30) - timedelta(days=6)).isoformat()))
     run = await book.run()
-    assert run.clean
+    assert codes(run) == ["C8"]
+    assert "4 business days on, 2 are allowed" in run.breaks[0].summary
     assert run.instruments[0].crossings[1].matches[0].status == "derived"
+    await book.orders(issue("REQ-2", "10", created_at=(at(30) - timedelta(days=4)).isoformat()))
+    assert (await book.run()).clean
 
 
 async def test_a_missing_statement_is_incomplete_never_zero(book: Book) -> None:
@@ -434,6 +438,7 @@ async def test_the_multiplier_in_force_at_each_movement_compares_orders_in_share
     await book.transfer(40, "treasury", "ap", 10 * ONE, memo="REQ-2")
     await book.transfer(70, "treasury", "ap", 10 * ONE, memo="REQ-3")
     await book.orders(issue("REQ-2", "10"), issue("REQ-3", "20"))
+    await book.records("actions", step("SPLIT-1", 60, "2"))
     await book.statement("541", 95)
     run = await book.run()
     assert run.clean
@@ -593,7 +598,7 @@ async def test_stored_rows_are_append_only(book: Book) -> None:
         "select c.oid::regclass::text as name from pg_class c "
         "where relnamespace = 'recon'::regnamespace and relkind = 'r'"
     )
-    assert len(tables) == 19
+    assert len(tables) == 27
     for table in tables:
         for change in ("delete from {}", "truncate {} cascade"):
             empty = not await book.db.fetchval(f"select count(*) from {table['name']}")

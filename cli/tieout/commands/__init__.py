@@ -19,6 +19,7 @@ from tieout.commands import (
     payout,
     people,
     reconcile,
+    records,
     registry,
     report,
     serve,
@@ -49,6 +50,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(statement.APP, name="statement")
     app.add_typer(order.APP, name="order")
     app.add_typer(trade.APP, name="trade")
+    records.register(app)
     app.add_typer(reconcile.APP, name="reconcile")
     app.add_typer(breaks.APP, name="breaks")
     app.add_typer(report.APP, name="report")

@@ -80,7 +80,7 @@ async def _demo(seed: int, keep: bool) -> dict[str, Any]:
 
 async def _played(chain: Localnet, dsn: str, directory: Path, seed: int) -> dict[str, Any]:
     from tieout_client import connect
-    from tieout_reconcile import apply_registry, import_orders, import_statement
+    from tieout_reconcile import apply_registry, import_orders, import_records, import_statement
     from tieout_reconcile import run as reconcile
 
     day = Day(seed, _say)
@@ -94,9 +94,10 @@ async def _played(chain: Localnet, dsn: str, directory: Path, seed: int) -> dict
             book = await playing
             await _indexed(daemon, dsn, mints, book.slot, directory)
             closed_at = instant(await _block_time(dsn, book.slot))
-            registry, orders, positions = write_files(book, directory / "day", opened_at, closed_at)
+            registry, orders, positions, actions = write_files(book, directory / "day", opened_at, closed_at)
             await apply_registry(dsn, registry)
             await import_orders(dsn, orders)
+            await import_records(dsn, "actions", actions)
             await import_statement(dsn, positions)
             good = await reconcile(dsn, book.slot)
             _show("the day as it was", good)

@@ -36,13 +36,14 @@ def run_(
     """Reconcile every registered instrument and store the run. Exit 0 only when all tie out without a break."""
     from tieout_reconcile import run as reconcile
 
-    done = run(reconcile(settings.database_dsn(dsn), _as_of(as_of), known_batch=known_batch))
+    done = run(reconcile(settings.database_dsn(dsn), slot_or_instant(as_of), known_batch=known_batch))
     show_run(done)
     if not done.clean:
         raise exits.Found
 
 
-def _as_of(text: str | None) -> int | datetime | None:
+def slot_or_instant(text: str | None) -> int | datetime | None:
+    """What ``--as-of`` names. Raises UsageProblem."""
     if text is None:
         return None
     if text.isdecimal():
@@ -131,17 +132,35 @@ def run_tables(done: Any) -> list[Any]:
         if any(i.trades for i in done.instruments)
         else []
     )
+    bridged = (
+        [line("+ in flight over bridges, less escrow, raw", lambda i: _raw((i.in_flight or 0) - (i.escrowed or 0)))]
+        if any(i.in_flight or i.escrowed for i in done.instruments)
+        else []
+    )
+    elsewhere = (
+        [line("+ on other networks, shares", lambda i: shares(i.other_chains))]
+        if any(i.networks for i in done.instruments)
+        else []
+    )
+    explained = (
+        [line("to come by evidence, shares", lambda i: shares(_to_come(i)))]
+        if any(i.receivables or i.held for i in done.instruments)
+        else []
+    )
     figures = table("", ("", *(f"{n}>" for n in names)), [
         line("supply, raw", lambda i: _raw(i.supply)),
         line("− inventory (treasury …), raw", lambda i: _raw(i.inventory)),
         line("− in transit (redemption …), raw", lambda i: _raw(i.in_transit)),
         line("= circulating, raw", lambda i: _raw(i.circulating)),
         line("+ returned, still owed, raw", lambda i: _raw(_sum(i.owed_returns, i.owed_forced))),
+        *bridged,
         line("× multiplier in force", lambda i: _multiplier(i.multiplier)),
+        *elsewhere,
         line("= liability, shares", lambda i: shares(i.liability)),
         *encumbered,
         line("settled custody, shares", lambda i: shares(i.custody)),
         *unsettled,
+        *explained,
         line("difference, shares", lambda i: shares(i.difference)),
         line("verdict", lambda i: verdict(i.verdict)),
     ])  # fmt: skip
@@ -156,6 +175,12 @@ def run_tables(done: Any) -> list[Any]:
         rows = ((f.id, f.symbol, f.summary) for f in notices)
         parts += ["", table("explained", ("id", "instrument", "what"), rows)]
     return parts
+
+
+def _to_come(instrument: Any) -> Fraction:
+    """Shares that corporate actions bring, less those held for tokens not released yet."""
+    coming = sum((r.shares for r in instrument.receivables), Fraction(0))
+    return coming - sum((h.shares for h in instrument.held), Fraction(0))
 
 
 def _multiplier(value: Fraction | None) -> str:

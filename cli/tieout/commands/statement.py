@@ -70,15 +70,15 @@ def signing_key(path: Path | None) -> Any:
     return None if path is None else read_signing_key(path)
 
 
-def instant(text: str) -> datetime:
-    """An instant with its zone. Raises UsageProblem."""
+def instant(text: str, option: str = "--as-of") -> datetime:
+    """An instant with its zone. Raises UsageProblem, naming the option."""
     try:
         found = datetime.fromisoformat(text)
         found.astimezone(UTC)
     except (ValueError, OverflowError) as bad:
-        raise exits.UsageProblem(f"--as-of {text!r} is no instant like 2026-11-23T16:00:00-05:00") from bad
+        raise exits.UsageProblem(f"{option} {text!r} is no instant like 2026-11-23T16:00:00-05:00") from bad
     if found.tzinfo is None:
-        raise exits.UsageProblem(f"--as-of {text!r} has no time zone: write 2026-11-23T16:00:00-05:00 or …Z")
+        raise exits.UsageProblem(f"{option} {text!r} has no time zone: write 2026-11-23T16:00:00-05:00 or …Z")
     return found
 
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from tieout_reconcile.exact import decimal_text
 from tieout_reconcile.files import Problems, in_utc, shown
 from tieout_reconcile.registry import Registry
-from tieout_reconcile.statements import Position
+from tieout_reconcile.statements import Position, unmapped_fault
 
 KINDS = ("lent", "pledged", "blocked", "borrowed", "not_available")
 
@@ -107,14 +107,12 @@ class _Accounts:
                 self.custodians.setdefault(account.account, []).append(custodian.custodian)
 
     def position(self, record: Record) -> Position | None:
-        if record.isin not in self.isins:
-            self.problems.add(
-                record.place,
-                f"isin {shown(record.isin)} belongs to no instrument of the registry (B7 UNMAPPED_IDENTIFIER)",
-            )
+        fault = None if record.isin in self.isins else unmapped_fault(record.isin)
+        if fault is not None:
+            self.problems.add(record.place, fault)
         where = self._where(record.place, record.account, record.basis, record.moment)
         holds = self._encumbrances(record)
-        if where is None or holds is None or record.isin not in self.isins:
+        if where is None or holds is None or fault is not None:
             return None
         custodian, account, basis, as_of = where
         return Position(record.number, custodian, account, record.isin, record.quantity, basis, as_of, holds)

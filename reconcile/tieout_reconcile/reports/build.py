@@ -124,7 +124,7 @@ def build(head: Head, run: Run, material: Material) -> tuple[dict[str, Any], dic
         "previous": None if previous is None else to_plain(previous),
         "run": run.to_json(),
         "registry_changes": [c.to_json() for c in compare(before[1] if before else None, registry)],
-        "population": _population(registry, material),
+        "population": _population(registry, material, run.inputs.as_of_slot),
         "roll_forward": [
             rolled
             for result in run.instruments
@@ -143,7 +143,10 @@ def sampled(run: Run, registry: Registry, material: Material, previous: Previous
     """Draw the sample among all movements of registered instruments in the report's period."""
     after = -1 if previous is None else previous.as_of_slot
     period = (
-        (i.symbol, m) for i in registry.instruments for m in material.mints[i.mint].events if m.position.slot > after
+        (i.symbol, m)
+        for i in registry.instruments
+        for m in material.mints[i.mint].events
+        if m.position.slot > after and m.kind != "opening"  # a snapshot is no movement
     )
     return draw(seed_of(run.inputs.genesis_hash, run.inputs.as_of_slot, run.inputs.blockhash), period)
 
@@ -158,11 +161,12 @@ def _rolled(
     return roll_forward(result, chain, slot, at)
 
 
-def _population(registry: Registry, material: Material) -> dict[str, Any]:
+def _population(registry: Registry, material: Material, slot: int) -> dict[str, Any]:
     registered = {i.mint: i.symbol for i in registry.instruments}
     lines = []
     for mint, symbol in sorted(registered.items(), key=lambda pair: pair[1]):
-        rows, known = material.mints[mint], known_range(material.mints[mint])
+        rows = material.mints[mint]
+        known = known_range(rows, slot)
         lines.append({
             "symbol": symbol,
             "mint": mint,

@@ -1,14 +1,25 @@
 """What a report is computed from, read out of the database in one snapshot."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
 import zstandard
 
 from tieout_database import Queries
-from tieout_reconcile.chain import findings_by_mint, movements_by_mint, multipliers_by_mint, owner_changes_by_mint
+from tieout_reconcile.chain import (
+    doubted_by_mint,
+    findings_by_mint,
+    gap_of,
+    movements_by_mint,
+    multipliers_by_mint,
+    orphan_slots,
+    owner_changes_by_mint,
+    read_more,
+)
 from tieout_reconcile.facts import Holding, Movement, Position
+from tieout_reconcile.inputs import Business
 from tieout_reconcile.loads import Load, Replay
 from tieout_reconcile.registry import Registry
 from tieout_reconcile.reports.build import Batch, Material
@@ -29,7 +40,7 @@ async def read_material(db: asyncpg.Connection, inputs: Inputs) -> Material:
     return Material(
         inputs,
         replay,
-        await _mint_rows(db, mints, covered, inputs, registry),
+        await _mint_rows(db, mints, covered, inputs, registry, replay.business()),
         tuple(sorted({row["mint"] for row in covered})),
         tuple([Batch(**row) for row in await db.fetch(SQL["batches"], inputs.known_batch)]),
         {},
@@ -42,7 +53,12 @@ def _load(row: Any) -> Load:
 
 
 async def _mint_rows(
-    db: asyncpg.Connection, mints: Sequence[str], covered: Sequence[Any], inputs: Inputs, registry: Registry
+    db: asyncpg.Connection,
+    mints: Sequence[str],
+    covered: Sequence[Any],
+    inputs: Inputs,
+    registry: Registry,
+    business: Business,
 ) -> dict[str, MintRows]:
     slot, batch = inputs.as_of_slot, inputs.known_batch
     openings = await db.fetch(SQL["openings"], mints, batch)
@@ -50,6 +66,8 @@ async def _mint_rows(
     changes = owner_changes_by_mint(await db.fetch(RECON_SQL["owner_changes"], mints, slot, batch))
     multipliers = multipliers_by_mint(await db.fetch(RECON_SQL["multipliers"], mints, batch))
     doubtful = findings_by_mint(await db.fetch(RECON_SQL["open_findings"], mints, batch))
+    doubted = doubted_by_mint(await db.fetch(RECON_SQL["quarantined"], mints, slot, batch))
+    states = {row["mint"]: row for row in await db.fetch(RECON_SQL["chain_states"], mints, slot, batch)}
     owners = sorted({w.address for w in registry.wallets if w.kind == "owner"})
     accounts = {w.address for w in registry.wallets if w.kind == "account"}
     found = {}
@@ -70,7 +88,15 @@ async def _mint_rows(
             tuple(multipliers.get(mint, ())),
             tuple(Holding(h["account"], h["owner"], int(h["amount"])) for h in held),
             tuple(doubtful.get(mint, ())),
+            tuple(doubted.get(mint, ())),
+            tuple(sorted(await orphan_slots(db, moved))),
+            (),
+            (),
         )
+        state = states[mint]
+        if gap_of(state["known_from"], state["known_to"], state["covered_to"], slot) is None:
+            more = await read_more(db, registry, business, state, slot, batch, inputs.as_of_time)
+            found[mint] = replace(found[mint], holders=(more[0],) if more[0] else (), venue_holdings=more[1])
     return found
 
 

@@ -12,15 +12,29 @@ from typing import Any
 
 from tieout_reconcile.canonical import canonical_bytes
 from tieout_reconcile.chain import gap_of
-from tieout_reconcile.facts import Chain, Holding, Movement, MultiplierStep, OpenFinding, OwnerChange, Position
+from tieout_reconcile.facts import (
+    Chain,
+    Doubted,
+    Holder,
+    Holders,
+    Holding,
+    Movement,
+    MultiplierStep,
+    OpenFinding,
+    OwnerChange,
+    Position,
+    VenueHolding,
+)
 from tieout_reconcile.registry import Registry, instant_text
 
 WITHHELD, CONFIDENTIAL = "withheld", "confidential"
+SNAPSHOT_INDEX = 2**31 - 1
+"""The tx_index of a snapshot: ``ledger.snapshot_index()``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The mint's creation in the ledger."""
+    """The mint's creation in the ledger, or a snapshot of it (its place is after every transaction of its slot)."""
 
     position: Position
     decimals: int
@@ -42,6 +56,10 @@ class MintRows:
     multipliers: tuple[MultiplierStep, ...]
     accounts: tuple[Holding, ...]
     findings: tuple[OpenFinding, ...] = ()
+    doubted: tuple[Doubted, ...] = ()
+    orphans: tuple[int, ...] = ()
+    holders: tuple[Holders, ...] = ()
+    venue_holdings: tuple[VenueHolding, ...] = ()
 
     def lines(self) -> Iterator[bytes]:
         """Yield one line of JSON a row, in a fixed order."""
@@ -60,12 +78,25 @@ class MintRows:
             )
         for m in self.multipliers:
             yield canonical_bytes(
-                {"multiplier": [*m.position, instant_text(m.effective_at), m.bits.hex(), m.superseded_slot]}
-            )
+                {"multiplier": [
+                    *m.position, instant_text(m.effective_at), m.bits.hex(), m.superseded_slot,
+                    instant_text(m.announced_at), str(m.asked), m.signature,
+                ]}
+            )  # fmt: skip
         for a in self.accounts:
             yield canonical_bytes({"account": [a.account, a.owner, str(a.amount)]})
         for f in self.findings:
             yield canonical_bytes({"finding": [f.audit, f.subject, f.expected, f.found]})
+        for d in self.doubted:
+            yield canonical_bytes({"doubted": [d.slot, d.signature, d.path, d.reason]})
+        for slot in self.orphans:
+            yield canonical_bytes({"orphan": [slot]})
+        for h in self.holders:
+            large = [[x.owner, str(x.amount)] for x in h.large]
+            yield canonical_bytes({"holders": [str(h.visible), str(h.unseen), large]})
+        for v in self.venue_holdings:
+            amount = None if v.amount is None else str(v.amount)
+            yield canonical_bytes({"venue": [v.venue, instant_text(v.as_of), v.slot, amount]})
 
     def to_bytes(self) -> bytes:
         """Return the file of this mint."""
@@ -94,9 +125,16 @@ def _event(v: Sequence[Any]) -> Movement:
 
 
 def _multiplier(v: Sequence[Any]) -> MultiplierStep:
-    slot, tx_index, step, child, effective_at, bits, superseded = v
-    position = Position(slot, tx_index, step, child)
-    return MultiplierStep(position, datetime.fromisoformat(effective_at), bytes.fromhex(bits), superseded)
+    slot, tx_index, step, child, effective_at, bits, superseded, announced_at, asked, signature = v
+    return MultiplierStep(
+        Position(slot, tx_index, step, child), datetime.fromisoformat(effective_at), bytes.fromhex(bits), superseded,
+        None if announced_at is None else datetime.fromisoformat(announced_at), int(asked), signature,
+    )  # fmt: skip
+
+
+def _venue_holding(v: Sequence[Any]) -> VenueHolding:
+    venue, as_of, slot, amount = v
+    return VenueHolding(venue, datetime.fromisoformat(as_of), slot, None if amount is None else int(amount))
 
 
 _READERS: dict[str, Any] = {
@@ -107,19 +145,34 @@ _READERS: dict[str, Any] = {
     "multiplier": _multiplier,
     "account": lambda v: Holding(v[0], v[1], int(v[2])),
     "finding": lambda v: OpenFinding(*v),
+    "doubted": lambda v: Doubted(*v),
+    "orphan": lambda v: int(v[0]),
+    "holders": lambda v: Holders(int(v[0]), int(v[1]), tuple(Holder(o, int(n)) for o, n in v[2])),
+    "venue": _venue_holding,
 }
 
 
-def known_range(rows: MintRows) -> tuple[int, int] | None:
-    """Return the proven range in which the mint was created: inside it balances are sums from nothing."""
-    slots = [o.position.slot for o in rows.openings]
-    ranges = [(a, b) for a, b in rows.coverage if any(a <= slot <= b for slot in slots)]
-    return max(ranges, default=None)
+def known_range(rows: MintRows, slot: int) -> tuple[int, int] | None:
+    """Return the range in which balances are known: a proven one with the mint's creation, or from a snapshot on.
+
+    That which holds the slot; else the last one. As ``ledger.mint_states_known``.
+    """
+    known = [found for first, last in rows.coverage if (found := _known_of(rows.openings, first, last))]
+    return max(known, key=lambda r: (r[0] <= slot <= r[1], r[0]), default=None)
+
+
+def _known_of(openings: Sequence[Opening], first: int, last: int) -> tuple[int, int] | None:
+    born = [o.position.slot for o in openings if o.position.tx_index != SNAPSHOT_INDEX]
+    if any(first <= slot <= last for slot in born):
+        return first, last
+    seen = [o.position.slot for o in openings if o.position.tx_index == SNAPSHOT_INDEX]
+    begun = min((slot for slot in seen if first - 1 <= slot <= last), default=None)
+    return None if begun is None else (begun, last)
 
 
 def chain_of(rows: MintRows, registry: Registry, slot: int) -> Chain:
     """Return the facts of the mint at a slot, as the database's functions give them."""
-    known = known_range(rows)
+    known = known_range(rows, slot)
     covered_to = max((last for _, last in rows.coverage), default=None)
     gap = gap_of(known[0] if known else None, known[1] if known else None, covered_to, slot)
     opened = [o for o in rows.openings if o.position.slot <= slot]
@@ -135,12 +188,17 @@ def chain_of(rows: MintRows, registry: Registry, slot: int) -> Chain:
         rows.owner_changes,
         rows.multipliers,
         rows.findings,
+        rows.doubted,
+        frozenset(rows.orphans),
+        rows.holders[0] if rows.holders else None,
+        rows.venue_holdings,
     )
 
 
 def supply_of(events: Sequence[Movement]) -> int:
-    """Return what was minted less what was burned, raw."""
-    return sum(e.amount if e.kind == "mint" else -e.amount for e in events if e.kind in ("mint", "burn"))
+    """Return what a snapshot found and what was minted, less what was burned, raw."""
+    signs = {"opening": 1, "mint": 1, "burn": -1}
+    return sum(signs[e.kind] * e.amount for e in events if e.kind in signs)
 
 
 def replayed(events: Sequence[Movement]) -> dict[str, int]:
@@ -164,6 +222,8 @@ def replayed(events: Sequence[Movement]) -> dict[str, int]:
 def _sides(event: Movement) -> tuple[str | None, str | None]:
     """The accounts on both sides; what the views leave null is issuance, withheld or confidential by kind."""
     match event.kind:
+        case "opening":
+            return None, event.destination or CONFIDENTIAL
         case "fee_withdrawal":
             return WITHHELD, event.destination
         case "confidential_deposit":

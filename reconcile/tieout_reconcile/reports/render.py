@@ -33,7 +33,10 @@ _FIGURES = (
     ("owed_returns", "+ returned, still owed, raw"),
     ("owed_forced", "+ taken by force, still owed, raw"),
     ("liability_raw", "= liability, raw"),
+    ("in_flight", "+ in flight over bridges, raw"),
+    ("escrowed", "− escrow that another network counts, raw"),
     ("multiplier", "× multiplier in force"),
+    ("other_chains", "+ on other networks, shares"),
     ("liability", "= liability, shares"),
     ("custody", "settled custody, shares"),
     ("unsettled", "unsettled trades, shares (never counted as settled)"),
@@ -109,6 +112,7 @@ def _instrument(result: Mapping[str, Any]) -> str:
         + f"<p>Tolerance: {escape(result['tolerance_derivation'])}.</p>"
         + _table("Custody", ("custodian", "account", "shares>", "as of", ""), accounts)
         + _trades(result["trades"])
+        + _more(result)
         + (f"<ul>{reasons}</ul>" if reasons else "")
     )
 
@@ -118,6 +122,26 @@ def _trades(trades: Sequence[Mapping[str, Any]]) -> str:
         return ""
     rows = ((t["custodian"], t["account"], t["reference"], _number(t["shares"]), t["settles_on"]) for t in trades)
     return _table("Unsettled trades", ("custodian", "account", "reference", "shares>", "settles on"), rows)
+
+
+def _more(result: Mapping[str, Any]) -> str:
+    """What stands beside the settled figures, each kind in a table of its own, where there is any."""
+    parts = (
+        ("Other networks", ("network", "unit", "as of", "shares>", ""),
+         [(n["network"], n["unit"] or "", n["as_of"] or "", _number(n["shares"]), n["problem"] or "")
+          for n in result["networks"]]),
+        ("In flight over bridges", ("message", "direction", "network", "sent", "raw>"),
+         [(f["message_id"], f["direction"], f["network"], f["sent_at"], f["raw"]) for f in result["flights"]]),
+        ("Corporate actions to be booked (never counted as settled)",
+         ("action", "kind", "pay date", "counts until", "shares>"),
+         [(r["action_id"], r["kind"], r["pay_date"] or "", r["expires_on"], _number(r["shares"]))
+          for r in result["receivables"]]),
+        ("Shares that came for tokens not released yet", ("reference", "settled", "until", "shares>"),
+         [(h["reference"], h["settled_at"] or "", h["until"], _number(h["shares"])) for h in result["held"]]),
+        ("What others say, over all networks (never counted)", ("source", "as of", "circulating>", "held>"),
+         [(o["source"], o["as_of"], _number(o["circulating"]), _number(o["held"])) for o in result["opinions"]]),
+    )  # fmt: skip
+    return "".join(_table(caption, columns, rows) for caption, columns, rows in parts if rows)
 
 
 def _findings(findings: Sequence[Mapping[str, Any]], none: str) -> str:

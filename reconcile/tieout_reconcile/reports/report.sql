@@ -11,13 +11,19 @@ select mint, from_slot, to_slot from ledger.coverage_known($1) order by mint col
 
 -- name: openings
 select mint, slot, tx_index, step, child, (details ->> 'decimals')::integer as decimals
-from ledger.controls_known($2) where mint = any($1::text[]) and kind = 'mint_open'
+from ledger.controls_known($2) where mint = any($1::text[]) and kind in ('mint_open', 'snapshot')
 order by mint collate "C", slot, tx_index, step, child
 
 -- name: events
 select mint, slot, tx_index, step, child, block_time, signature, kind, source, source_owner, destination,
        destination_owner, authority, authority_role, amount, fee, memo
-from ledger.events_known($3) where mint = any($1::text[]) and slot <= $2
+from ledger.opening_events_known($1::text[], $2, $3)
+union all
+select e.mint, e.slot, e.tx_index, e.step, e.child, e.block_time, e.signature, e.kind, e.source, e.source_owner,
+       e.destination, e.destination_owner, e.authority, e.authority_role, e.amount, e.fee, e.memo
+from ledger.counted_after($1::text[], $2, $3) b
+join ledger.events_known($3) e on e.mint = b.mint and e.slot > b.slot
+where e.slot <= $2
 order by slot, tx_index, step, child
 
 -- name: evidence

@@ -1,0 +1,36 @@
+"""What is told about single movements on chain: one that stands twice, one in a block that the ledger lacks. Pure."""
+
+from collections.abc import Iterator, Sequence
+
+from tieout_reconcile.canonical import Raw
+from tieout_reconcile.crossings import Crossing
+from tieout_reconcile.facts import Chain
+from tieout_reconcile.findings import finding, shares_text
+from tieout_reconcile.registry import Instrument
+from tieout_reconcile.results import Finding
+
+
+def chain_findings(instrument: Instrument, chain: Chain, crossings: Sequence[Crossing]) -> Iterator[Finding]:
+    """Yield crossings whose transaction stands at two places of the chain, or in no block of it."""
+    first: dict[str, tuple[int, int]] = {}
+    for crossing in crossings:
+        if crossing.position is None or crossing.signature is None:
+            continue
+        place = (crossing.position.slot, crossing.position.tx_index)
+        if first.setdefault(crossing.signature, place) != place:
+            told = first[crossing.signature]
+            again = f"again in transaction {place[1]} of slot {place[0]}"
+            why = f"stands in transaction {told[1]} of slot {told[0]} and {again}"
+            yield _about("A2", instrument, crossing, why)
+        if crossing.position.slot in chain.orphans:
+            yield _about("A4", instrument, crossing, f"stands in slot {place[0]}, of which the ledger has no block")
+
+
+def _about(code: str, instrument: Instrument, crossing: Crossing, why: str) -> Finding:
+    moved = shares_text(crossing.shares, instrument, crossing.raw)
+    slot = crossing.position.slot if crossing.position else None
+    return finding(
+        code, instrument, f"{crossing.key}/{slot}", f"{moved} {crossing.kind}: transaction {crossing.signature} {why}",
+        raw=Raw(crossing.raw), shares=crossing.shares, at=crossing.at, signature=crossing.signature,
+        details={"slot": slot},
+    )  # fmt: skip

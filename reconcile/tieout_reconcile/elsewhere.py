@@ -1,0 +1,99 @@
+"""What other networks add to the liability: which reading counts, in which unit, at which multiplier. Pure.
+
+A reading is carried over to the cut-off by the multipliers in force at both instants. An adjusted figure
+divided by a multiplier has no finite decimals: it is rounded up at 18 places, so that nothing owed is lost.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fractions import Fraction
+from math import ceil
+
+from tieout_reconcile.other_chains import EVERY_NETWORK, ChainReading
+from tieout_reconcile.registry import Instrument, instant_text
+
+PLACES = 18
+MultiplierAt = Callable[[datetime], Fraction | None]
+"""The multiplier in force on our chain at an instant; None when it is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkShares:
+    """What a network holds outside the issuer's own wallets, in shares at the cut-off.
+
+    ``shares`` None: unknown, for ``problem``; ``code`` then names it. ``rounding`` is how far the figure
+    was rounded by its source.
+    """
+
+    network: str
+    shares: Fraction | None
+    reading: ChainReading | None
+    rounding: Fraction = Fraction(0)
+    code: str | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """An issuer-wide figure of somebody else's, beside ours."""
+
+    source: str
+    as_of: datetime
+    circulating: Fraction
+    held: Fraction | None
+
+
+def networks(
+    instrument: Instrument, readings: Sequence[ChainReading], multiplier_at: MultiplierAt, at: datetime
+) -> tuple[NetworkShares, ...]:
+    """Return one line for each network that the registry names, and for each other one that was read."""
+    latest: dict[str, ChainReading] = {}
+    for reading in readings:
+        if reading.mint == instrument.mint and reading.as_of <= at and reading.network != EVERY_NETWORK:
+            latest[reading.network] = max(latest.get(reading.network, reading), reading, key=lambda r: r.as_of)
+    return tuple(
+        _line(instrument, network, latest.get(network), multiplier_at, at)
+        for network in sorted({*instrument.chains, *latest})
+    )
+
+
+def opinion(instrument: Instrument, readings: Sequence[ChainReading], at: datetime) -> Opinion | None:
+    """Return the latest issuer-wide figure at an instant."""
+    found = [r for r in readings if r.mint == instrument.mint and r.network == EVERY_NETWORK and r.as_of <= at]
+    if not found:
+        return None
+    last = max(found, key=lambda r: r.as_of)
+    return Opinion(last.source, last.as_of, last.quantity - last.issuer_held, last.held)
+
+
+def _line(
+    instrument: Instrument, network: str, reading: ChainReading | None, multiplier_at: MultiplierAt, at: datetime
+) -> NetworkShares:
+    if reading is None:
+        return NetworkShares(network, None, None, code="B8", problem=f"no reading of {network} is known at the cut-off")
+    hours = instrument.chain_age_hours_max
+    if at - reading.as_of > timedelta(hours=hours):
+        problem = (
+            f"the reading of {network}, of {instant_text(reading.as_of)}, is over {hours} hours old at the cut-off"
+        )
+        return NetworkShares(network, None, reading, code="B8", problem=problem)
+    then, now = multiplier_at(reading.as_of), multiplier_at(at)
+    if then is None or now is None:
+        problem = f"the multiplier at the reading of {network} is unknown"
+        return NetworkShares(network, None, reading, code="B12", problem=problem)
+    if reading.multiplier is not None and not is_same_number(reading.multiplier, then):
+        problem = f"{network} has the multiplier {reading.multiplier} at {instant_text(reading.as_of)}, ours is another"
+        return NetworkShares(network, None, reading, code="A7", problem=problem)
+    outside = reading.quantity - reading.issuer_held
+    scale = Fraction(1, 10 ** (reading.decimals or 0))
+    if reading.unit == "raw":
+        return NetworkShares(network, outside * scale * now, reading)
+    shares = outside if then == now else Fraction(ceil(outside / then * now * 10**PLACES), 10**PLACES)
+    return NetworkShares(network, shares, reading, Fraction(0) if reading.decimals is None else scale)
+
+
+def is_same_number(text: str, value: Fraction) -> bool:
+    """Whether a number as it is written is the exact one, or names the same double: a rounder one is another."""
+    said = Fraction(text)
+    return said == value or Fraction(float(said)) == value

@@ -1,0 +1,311 @@
+"""An instrument's figures: what speaks against them, what they are, and the verdict on them. Pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+
+from tieout_reconcile.bridging import Bridged
+from tieout_reconcile.canonical import Raw
+from tieout_reconcile.elsewhere import NetworkShares, Opinion
+from tieout_reconcile.exact import rounded_text
+from tieout_reconcile.facts import Chain, Doubted, Multiplier
+from tieout_reconcile.findings import (
+    difference_text,
+    figure_finding,
+    finding,
+    rounding_finding,
+    settlement_finding,
+    shares_text,
+)
+from tieout_reconcile.liability import Quantities, Tolerance, tolerance_of, unit_of, verdict_of
+from tieout_reconcile.registry import Instrument, Registry
+from tieout_reconcile.results import (
+    CrossingLine,
+    CustodyLine,
+    Finding,
+    FlightLine,
+    HeldLine,
+    InstrumentResult,
+    NetworkLine,
+    OpinionLine,
+    ReceivableLine,
+    RoleLine,
+    TradeLine,
+    Verdict,
+)
+from tieout_reconcile.three_way import Receivable
+
+# What an audit of the ledger speaks of, by its name; all others are a disagreement between sources.
+AUDIT_CODES = {
+    "gapless": "A1", "identity": "A5", "supply": "A5", "balance": "A6", "owner": "A6", "withheld": "A8",
+    "hidden": "A8", "multiplier": "B11",
+}  # fmt: skip
+# A listed transaction that the ledger lacks is a gap; one that the chain lacks is no transaction of it.
+_NOT_HERE = "not in the ledger"
+_UNREAD = ("unknown instruction", "undecodable")
+_CONTINUITY = "continuity"
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A reason for ``incomplete``: its code, what tells it from others, the sentence."""
+
+    code: str
+    anchor: str
+    text: str
+
+
+def doubts_of(
+    instrument: Instrument,
+    chain: Chain,
+    slot: int,
+    at: datetime | None,
+    multiplier: Multiplier | None,
+    accounts: Sequence[CustodyLine],
+) -> Iterator[Doubt]:
+    """Yield what keeps the figures from being known."""
+    symbol = instrument.symbol
+    # what is in quarantine is the reason of the gap that it makes
+    yield from (_quarantined(symbol, d) for d in chain.doubted)
+    if chain.gap is not None and not chain.doubted:
+        yield Doubt("A1", "", f"{symbol}: {chain.gap}")
+    elif chain.gap is None and at is None:
+        yield Doubt("A1", "", f"{symbol}: no block time is known at or before slot {slot}")
+    if chain.decimals is not None and chain.decimals != instrument.decimals:
+        text = f"the registry says {instrument.decimals} decimals, the chain says {chain.decimals}"
+        yield Doubt("A7", "decimals", f"{symbol}: {text}")
+    for found in chain.findings:
+        text = f"differs on {found.subject}: expected {found.expected}, found {found.found}"
+        yield Doubt(
+            _audit_code(found.audit, found.found), f"{found.audit}/{found.subject}",
+            f"{symbol}: an audit of the ledger ({found.audit}) {text}",
+        )  # fmt: skip
+    if multiplier is None and chain.gap is None:
+        yield Doubt("B12", "", f"{symbol}: no multiplier is known to be in force at slot {slot}")
+    if at is None:
+        return
+    if not accounts:
+        yield Doubt("B6", "no account", f"{symbol}: no custody account is registered as its collateral at the cut-off")
+    for line in accounts:
+        if line.code is not None:
+            place = f"{line.custodian}/{line.account}"
+            yield Doubt(line.code, place, f"{symbol} at {place}: {line.problem}")
+
+
+def _audit_code(audit: str, found: str) -> str:
+    if audit == "signatures":
+        return "A1" if found == _NOT_HERE else "A4"
+    return AUDIT_CODES.get(audit, "A7")
+
+
+def _quarantined(symbol: str, doubted: Doubted) -> Doubt:
+    """What a transaction in quarantine is: unreadable, not following its predecessor, or not adding up."""
+    code = "A3" if doubted.reason.startswith(_UNREAD) else "A6" if doubted.reason.startswith(_CONTINUITY) else "A5"
+    where = f"slot/{doubted.slot}/{doubted.signature}/{doubted.path}"
+    text = f"transaction {doubted.signature} at slot {doubted.slot} is in quarantine: {doubted.reason}"
+    return Doubt(code, where, f"{symbol}: {text}")
+
+
+def drift(
+    instrument: Instrument, circulating: int, walked: int, on_ledger: dict[str, int], by_walk: dict[str, int]
+) -> list[Doubt]:
+    """The list of crossings must explain each unit outside; where it does not, it is not complete."""
+    if circulating == walked and on_ledger == by_walk:
+        return []
+    odd = sorted(a for a in on_ledger.keys() | by_walk.keys() if on_ledger.get(a, 0) != by_walk.get(a, 0))
+    return [
+        Doubt(
+            "A6",
+            "crossings",
+            f"{instrument.symbol}: the ledger's balances leave {circulating} raw outside, "
+            f"the crossings explain {walked} "
+            f"(accounts that differ: {', '.join(odd) or 'none'})",
+        )
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of an instrument, and what speaks against it."""
+
+    instrument: Instrument
+    registry: Registry
+    totals: Quantities | None
+    multiplier: Multiplier | None
+    accounts: tuple[CustodyLine, ...]
+    trades: tuple[TradeLine, ...]
+    doubts: tuple[Doubt, ...]
+    networks: tuple[NetworkShares, ...]
+    bridged: Bridged
+    receivables: tuple[Receivable, ...]
+    held: tuple[HeldLine, ...]
+    opinion: Opinion | None
+
+    @property
+    def unsettled(self) -> Fraction:
+        """The shares to come by unsettled trades, less those to go."""
+        return sum((t.shares for t in self.trades), Fraction(0))
+
+    @property
+    def other_chains(self) -> Fraction | None:
+        """The shares on other networks; None where one of them is unknown."""
+        found = [n.shares for n in self.networks]
+        return None if None in found else sum((s for s in found if s is not None), Fraction(0))
+
+    def explained(self) -> tuple[Fraction, Fraction]:
+        """What evidence says that custody will still gain, and the same with what the figures may show already."""
+        sure = sum((r.shares for r in self.receivables if r.sure), Fraction(0))
+        unsure = sum((r.shares for r in self.receivables if not r.sure), Fraction(0))
+        waiting = sum((h.shares for h in self.held), Fraction(0))
+        certain = self.unsettled + sure - waiting
+        return certain, certain + unsure
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The figures and the verdict. ``needs_unsure``: it takes receivables that no movement evidences."""
+
+    verdict: Verdict
+    liability: Fraction | None
+    custody: Fraction | None
+    difference: Fraction | None
+    tolerance: Tolerance | None
+    needs_unsure: bool = False
+
+
+def figures_of(known: Known) -> Figures:
+    """Return the figures; a reason against them makes the verdict ``incomplete``."""
+    shares = [line.shares for line in known.accounts if line.shares is not None]
+    custody = sum(shares, Fraction(0)) if known.accounts and len(shares) == len(known.accounts) else None
+    disagree = any(doubt.anchor == "decimals" for doubt in known.doubts)
+    others = known.other_chains
+    if known.totals is None or known.multiplier is None or disagree or others is None:
+        return Figures(Verdict.INCOMPLETE, None, custody, None, None)
+    unit = unit_of(known.multiplier.value, known.instrument.decimals)
+    raw = known.totals.liability + known.bridged.total_in_flight - known.bridged.escrow
+    liability = raw * unit + others
+    rounding = sum((n.rounding for n in known.networks), Fraction(0))
+    tolerance = tolerance_of(known.instrument, known.registry, known.accounts, unit, rounding)
+    if custody is None:
+        return Figures(Verdict.INCOMPLETE, liability, None, None, tolerance)
+    difference = custody - liability
+    certain, with_unsure = known.explained()
+    if known.doubts:
+        return Figures(Verdict.INCOMPLETE, liability, custody, difference, tolerance)
+    verdict = verdict_of(difference, (certain, with_unsure), tolerance)
+    unsure = verdict is Verdict.TIES_OUT_IN_SETTLEMENT and not (certain and tolerance.holds(difference + certain))
+    return Figures(verdict, liability, custody, difference, tolerance, unsure)
+
+
+def verdict_findings(known: Known, figures: Figures) -> Iterator[Finding]:
+    """Yield what the verdict rests on: a shortfall, a surplus, or what explains the gap."""
+    instrument, difference, tolerance = known.instrument, figures.difference, figures.tolerance
+    if difference is None or figures.liability is None or figures.custody is None or tolerance is None:
+        return
+    sizes = f"custody {rounded_text(figures.custody, 9)}, liability {rounded_text(figures.liability, 9)}"
+    amount = difference_text(difference, instrument)
+    match figures.verdict:
+        case Verdict.TIES_OUT if difference:
+            yield rounding_finding(instrument, difference, tolerance)
+        case Verdict.TIES_OUT_IN_SETTLEMENT:
+            if known.trades:
+                yield settlement_finding(instrument, difference, known.trades)
+            yield from (_held_finding(instrument, line) for line in known.held)
+        case Verdict.DOES_NOT_TIE_OUT:
+            rest = _unexplained(known, difference, tolerance)
+            if difference < 0:
+                yield figure_finding("B1", instrument, "", f"{amount} are not backed: {sizes}{rest}", difference)
+            else:
+                text = f"{amount} more in custody than owed: {sizes}{rest}; tolerance {tolerance.derivation}"
+                yield figure_finding("B2", instrument, "", text, difference)
+        case _:
+            return
+
+
+def _unexplained(known: Known, difference: Fraction, tolerance: Tolerance) -> str:
+    """What of the gap stays when all that is evidenced is taken off, where anything is."""
+    certain, _ = known.explained()
+    if not certain or tolerance.holds(difference + certain):
+        return ""
+    rest = rounded_text(difference + certain, 9)
+    return f"; {rounded_text(certain, 9)} are to come by evidence, {rest} stay unexplained"
+
+
+def _held_finding(instrument: Instrument, line: HeldLine) -> Finding:
+    text = (
+        f"{shares_text(line.shares, instrument)} came into custody for {line.reference}, its tokens are to be released"
+    )
+    return finding(
+        "C2", instrument, f"waiting/{line.reference}", f"{text} by {line.until}", severity="notice", shares=line.shares,
+        at=line.settled_at, details={"reference": line.reference, "until": line.until.isoformat()},
+    )  # fmt: skip
+
+
+def result_of(known: Known, figures: Figures, crossings: tuple[CrossingLine, ...]) -> InstrumentResult:
+    """Return the result with its whole derivation."""
+    instrument, totals, tolerance = known.instrument, known.totals, figures.tolerance
+    multiplier = known.multiplier if totals else None
+    return InstrumentResult(
+        symbol=instrument.symbol,
+        mint=instrument.mint,
+        isin=instrument.isin,
+        decimals=instrument.decimals,
+        verdict=figures.verdict,
+        reasons=tuple(d.text for d in known.doubts),
+        supply=Raw(totals.supply) if totals else None,
+        inventory=Raw(totals.inventory) if totals else None,
+        in_transit=Raw(totals.in_transit) if totals else None,
+        circulating=Raw(totals.circulating) if totals else None,
+        owed_returns=Raw(totals.owed_returns) if totals else None,
+        owed_forced=Raw(totals.owed_forced) if totals else None,
+        liability_raw=Raw(totals.liability) if totals else None,
+        multiplier_bits=multiplier.bits if multiplier else None,
+        multiplier=multiplier.value if multiplier else None,
+        liability=figures.liability,
+        custody=figures.custody,
+        difference=figures.difference,
+        tolerance_short=tolerance.short if tolerance else None,
+        tolerance_over=tolerance.over if tolerance else None,
+        tolerance_derivation=tolerance.derivation if tolerance else "not derived: the liability is unknown",
+        roles=tuple(RoleLine(str(role), Raw(raw)) for role, raw in totals.roles) if totals else (),
+        accounts=known.accounts,
+        crossings=crossings,
+        unsettled=known.unsettled,
+        custody_traded=None if figures.custody is None else figures.custody + known.unsettled,
+        trades=known.trades,
+        in_flight=Raw(known.bridged.total_in_flight),
+        escrowed=Raw(known.bridged.escrow),
+        other_chains=known.other_chains,
+        networks=tuple(map(_network_line, known.networks)),
+        flights=_flights(known.bridged),
+        receivables=tuple(map(_receivable_line, known.receivables)),
+        held=known.held,
+        opinions=() if known.opinion is None else (_opinion_line(known.opinion),),
+    )
+
+
+def _network_line(network: NetworkShares) -> NetworkLine:
+    reading = network.reading
+    if reading is None:
+        return NetworkLine(network.network, network.shares, None, None, None, None, network.problem)
+    return NetworkLine(
+        network.network, network.shares, reading.unit, reading.as_of, reading.block, reading.source, network.problem
+    )
+
+
+def _flights(bridged: Bridged) -> tuple[FlightLine, ...]:
+    return tuple(
+        FlightLine(m.message_id, m.direction, m.network, Raw(bridged.in_flight[m.message_id]), m.sent_at)
+        for m in (p.message for p in bridged.pairs)
+        if m.message_id in bridged.in_flight
+    )
+
+
+def _receivable_line(one: Receivable) -> ReceivableLine:
+    action = one.action
+    return ReceivableLine(action.action_id, action.kind, one.shares, action.pay_date, one.expires_at, one.sure)
+
+
+def _opinion_line(opinion: Opinion) -> OpinionLine:
+    return OpinionLine(opinion.source, opinion.as_of, opinion.circulating, opinion.held)

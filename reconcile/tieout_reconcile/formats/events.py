@@ -1,0 +1,100 @@
+"""Corporate actions and custody movements in any format: which one it is, and its parser. Pure."""
+
+import codecs
+from collections.abc import Callable, Iterator, Sequence
+from datetime import time
+from zoneinfo import ZoneInfo
+
+from tieout_reconcile import fields
+from tieout_reconcile.corporate import CorporateAction, action_of_row, parse_actions
+from tieout_reconcile.errors import BadInput
+from tieout_reconcile.files import InputFile, Problems, Row
+from tieout_reconcile.formats import fin, mt536, mt564
+from tieout_reconcile.movements import CustodyMovement, Period, Span, movement_of_row, parse_movements
+from tieout_reconcile.registry import Registry
+
+ACTION_FORMATS = ("csv", "mt564", "seev031")
+MOVEMENT_FORMATS = ("csv", "mt536", "semt017")
+_HEAD_BYTES = 4096
+
+
+def parse_action_file(
+    file: InputFile, registry: Registry, named: str | None = None
+) -> tuple[str, Sequence[CorporateAction]]:
+    """Return the format and the actions of a file. Raises BadInput with the place of each fault."""
+    form = _known(file, named, ACTION_FORMATS) or _told(file, "mt564", "seev031", mt564.is_seev031)
+    if form == "csv":
+        return form, parse_actions(file, registry)
+    rows = mt564.mt564_rows if form == "mt564" else mt564.seev031_rows
+    problems, seen = Problems(file.name), fields.Seen("action_id")
+    isins = {i.isin for i in registry.instruments}
+    actions = []
+    for row in rows(file, problems):
+        if (action := action_of_row(row, isins)) is not None:
+            seen.check(action.action_id, row)
+            actions.append(action)
+    _refuse(file, form, problems, actions)
+    return form, actions
+
+
+def parse_movement_file(
+    file: InputFile, registry: Registry, declared: Period, named: str | None = None
+) -> tuple[str, Sequence[CustodyMovement], Sequence[Span]]:
+    """Return the format, the movements and the spans of a file. Raises BadInput with the place of each fault."""
+    form = _known(file, named, MOVEMENT_FORMATS) or _told(file, "mt536", "semt017", mt536.is_semt017)
+    if form == "csv":
+        if declared.time_zone or declared.cut_off:
+            raise BadInput(file.name, ["it is the CSV, which says its own times: declare neither zone nor cut-off"])
+        return form, *parse_movements(file, registry, declared)
+    if declared.start or declared.end:
+        raise BadInput(file.name, [f"it is {form}, which says its own period: declare none"])
+    parse = mt536.parse_mt536 if form == "mt536" else mt536.parse_semt017
+    problems = Problems(file.name)
+    statement = parse(file, registry, declared.custodian, _clock(file, declared), problems)
+    movements = list(_movements(statement.rows, registry))
+    _refuse(file, form, problems, [*movements, *statement.periods])
+    spans = [Span(*place, *period) for place, period in sorted(statement.periods.items())]
+    return form, movements, spans
+
+
+def _movements(rows: Sequence[Row], registry: Registry) -> Iterator[CustodyMovement]:
+    seen = fields.Seen("this custodian's reference")
+    for row in rows:
+        if (movement := movement_of_row(row, registry)) is not None:
+            seen.check((movement.custodian, movement.reference), row)
+            yield movement
+
+
+def _clock(file: InputFile, declared: Period) -> mt536.Clock:
+    try:
+        zone = None if declared.time_zone is None else ZoneInfo(declared.time_zone)
+        return mt536.Clock(zone, None if declared.cut_off is None else time.fromisoformat(declared.cut_off))
+    except (ValueError, OSError, KeyError):
+        what = f"the zone {declared.time_zone!r} or the cut-off {declared.cut_off!r}"
+        raise BadInput(file.name, [f"{what} is none: write Europe/Zurich and 17:30"]) from None
+
+
+def _told(file: InputFile, fin_format: str, xml_format: str, is_xml: Callable[[str], bool]) -> str:
+    """Return the format that a file's beginning shows."""
+    data = file.data[:_HEAD_BYTES]
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    head = data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
+    if fin.is_fin(head):
+        return fin_format
+    if head.lstrip().startswith("<"):
+        if is_xml(head):
+            return xml_format
+        raise BadInput(file.name, [f"line 1: it is XML, but no {xml_format}"])
+    return "csv"
+
+
+def _refuse(file: InputFile, form: str, problems: Problems, found: Sequence[object]) -> None:
+    problems.refuse_if_any()
+    if not found:
+        raise BadInput(file.name, [f"line 1: nothing is in it, read as {form}"])
+
+
+def _known(file: InputFile, named: str | None, formats: tuple[str, ...]) -> str | None:
+    if named is not None and named not in formats:
+        raise BadInput(file.name, [f"the format {named!r} is not one of {', '.join(formats)}"])
+    return named

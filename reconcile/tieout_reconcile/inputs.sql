@@ -1,0 +1,38 @@
+-- What the business says beside statements, orders and trades, as known at a load.
+
+-- name: known_actions
+select distinct on (action_id)
+       line, action_id, isin, kind, status, announced_at, ex_date, record_date, pay_date, effective_at, factor,
+       cash_rate, currency, withholding, new_isin
+from recon.action_row where load <= $1 order by action_id, load desc
+
+-- name: known_chains
+select distinct on (mint, network, as_of)
+       line, mint, network, unit, quantity, issuer_held, decimals, multiplier, block, as_of, source, held
+from recon.chain_reading_row where load <= $1 order by mint, network, as_of, load desc
+
+-- name: known_bridge
+select distinct on (message_id)
+       line, message_id, mint, direction, network, raw, signature, remote_reference, sent_at, delivered_at
+from recon.bridge_message_row where load <= $1 order by message_id, load desc
+
+-- name: known_movements
+select distinct on (custodian, reference)
+       line, custodian, account, isin, quantity, kind, reference, request_id, action_id, traded_at, settles_on,
+       settled_at, cash, currency
+from recon.custody_movement_row where load <= $1 order by custodian, reference, load desc
+
+-- name: known_spans
+select custodian, account, from_at, to_at from recon.movement_span_row where load <= $1
+order by custodian, account, from_at, to_at, load
+
+-- name: insert_span
+insert into recon.movement_span_row (load, custodian, account, from_at, to_at) values ($1, $2, $3, $4, $5)
+
+-- name: known_venue
+with latest as (
+    select venue, mint, as_of, max(load) as load from recon.venue_line_row where load <= $1 group by venue, mint, as_of
+)
+select v.line, v.venue, v.mint, v.kind, v.account, v.quantity, v.unit, v.as_of
+from latest l join recon.venue_line_row v using (venue, mint, as_of, load)
+order by v.venue, v.mint, v.as_of, v.line

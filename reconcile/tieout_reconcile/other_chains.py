@@ -1,0 +1,114 @@
+"""What other networks hold of an instrument, from CSV or the issuer's public answer. Pure.
+
+Columns: ``symbol, network, unit, quantity, as_of, source`` and optionally ``decimals, multiplier,
+issuer_held, block``. ``unit`` raw: token units, to be scaled by the multiplier; adjusted: shares that
+contain the multiplier already, as an EVM totalSupply does.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from typing import Any
+
+from tieout_reconcile import fields
+from tieout_reconcile.canonical import to_plain
+from tieout_reconcile.exact import parse_quantity, parse_raw
+from tieout_reconcile.files import InputFile, Problems, Row, choice, csv_rows, parse_instant, shown
+from tieout_reconcile.formats import public_json
+from tieout_reconcile.registry import Registry
+
+REQUIRED = frozenset({"symbol", "network", "unit", "quantity", "as_of", "source"})
+OPTIONAL = frozenset({"decimals", "multiplier", "issuer_held", "block"})
+UNITS = ("raw", "adjusted")
+EVERY_NETWORK = "*"
+"""The network of an issuer-wide figure: an opinion beside ours, never a part of the sum."""
+DECIMALS_MAX = 36
+
+
+@dataclass(frozen=True, slots=True)
+class ChainReading:
+    """What a network held at an instant. ``multiplier`` is text: how many decimals it has is part of it.
+
+    ``held`` are the shares that an issuer-wide answer says are in custody.
+    """
+
+    line: int
+    mint: str
+    network: str
+    unit: str
+    quantity: Fraction
+    issuer_held: Fraction
+    decimals: int | None
+    multiplier: str | None
+    block: str | None
+    as_of: datetime
+    source: str
+    held: Fraction | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values; quantities as text."""
+        return to_plain(self)
+
+
+def parse_chains(file: InputFile, registry: Registry) -> list[ChainReading]:
+    """Return the readings of a file, CSV or JSON. Raises BadInput with the place of each fault."""
+    problems, seen = Problems(file.name), fields.Seen("this symbol, network and as_of")
+    symbols = {i.symbol: i for i in registry.instruments}
+    readings = []
+    if public_json.is_json(file):
+        rows = public_json.reserve_rows(file, set(symbols), problems)
+    else:
+        rows = csv_rows(file, REQUIRED, OPTIONAL, problems)
+    for row in rows:
+        instrument = fields.instrument_of(row, symbols)
+        if (reading := _reading(row, instrument.mint if instrument else "")) is not None and instrument is not None:
+            seen.check((reading.mint, reading.network, reading.as_of), row)
+            readings.append(reading)
+    problems.refuse_if_any()
+    return readings
+
+
+def _reading(row: Row, mint: str) -> ChainReading | None:
+    before = len(row.problems)
+    unit = row.parsed("unit", choice(*UNITS))
+    number = _whole if unit == "raw" else parse_quantity
+    quantity, issuer_held = row.parsed("quantity", number), row.optional("issuer_held", number)
+    decimals, multiplier = row.optional("decimals", _decimals), row.optional("multiplier", fields.ratio)
+    network, source = row.parsed("network", _network), row.get("source")
+    as_of, held = row.parsed("as_of", parse_instant), row.optional("held", parse_quantity)
+    if unit == "raw" and decimals is None and not row.get("decimals"):
+        row.fault("is in raw units and has no decimals")
+    if not source:
+        row.fault("has no source: who read it, and where")
+    if quantity is not None and issuer_held is not None and issuer_held > quantity:
+        row.fault(f"issuer_held {shown(row.get('issuer_held'))} is more than the quantity {shown(row.get('quantity'))}")
+    if len(row.problems) > before or unit is None or quantity is None or network is None or as_of is None:
+        return None
+    return ChainReading(
+        row.line, mint, network, unit, quantity, issuer_held or Fraction(0), decimals, multiplier,
+        row.get("block") or None, as_of, source, held,
+    )  # fmt: skip
+
+
+def _whole(text: str) -> Fraction:
+    # an EVM total of 18 decimals is far beyond 64 bits
+    if not text.isascii() or not text.isdigit():
+        parse_raw(text)
+        raise ValueError("is no whole number of raw units")
+    if len(text) > 2 * DECIMALS_MAX:
+        raise ValueError(f"has {len(text)} digits")
+    return Fraction(int(text))
+
+
+def _decimals(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text[:4]) > DECIMALS_MAX or len(text) > len(str(DECIMALS_MAX)):
+        raise ValueError(f"is not a whole number up to {DECIMALS_MAX}")
+    return int(text)
+
+
+def _network(text: str) -> str:
+    if text != EVERY_NETWORK:
+        fields.key(text)
+    if text.lower() == "solana":
+        raise ValueError("is the chain that is indexed: readings are of the others")
+    return text

@@ -1,0 +1,41 @@
+"""All kinds of defect, and how a book gets its own: none to five, each on a stock that can have it."""
+
+from collections.abc import Collection
+
+from books import wrong_actions, wrong_chain, wrong_custody, wrong_orders, wrong_venues
+from books.kinds import KINDS, Kind
+from books.model import Book, Stock
+
+MODULES = (wrong_actions, wrong_chain, wrong_custody, wrong_orders, wrong_venues)
+MOST = 5
+
+
+def spoil(book: Book, count: int | None = None, without: Collection[str] = ()) -> list[str]:
+    """Inject some kinds of defect, but for those ``without``, drawn by the book's own dice; return their names."""
+    wanted = book.dice.randint(0, MOST) if count is None else count
+    # a kind that needs much of its stock finds few: it is asked first more often
+    drawn = sorted(KINDS.values(), key=lambda k: book.dice.random() / (1 + 2 * len(k.needs)))
+    placed: list[tuple[Kind, Stock]] = []
+    for kind in (k for k in drawn if k.name not in without):
+        if len(placed) == wanted:
+            break
+        fitting = [s for s in book.stocks if kind.suits(s) and _free(kind, [k for k, on in placed if on is s])]
+        if fitting:
+            placed.append((kind, book.dice.choice(fitting)))
+    return [kind.name for kind, stock in sorted(placed, key=lambda p: p[0].last) if inject(book, kind, stock)]
+
+
+def _free(kind: Kind, there: list[Kind]) -> bool:
+    """Whether a stock with these defects can have one more."""
+    if there and (kind.alone or any(k.alone for k in there)):
+        return False
+    return not any(kind.claims & k.claims for k in there)
+
+
+def inject(book: Book, kind: Kind, stock: Stock) -> bool:
+    """Inject one kind into a stock; False where the book gives no occasion for it."""
+    truth = kind.inject(book, stock)
+    if truth is None:
+        return False
+    book.told += truth.told
+    return True

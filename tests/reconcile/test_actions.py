@@ -1,0 +1,285 @@
+"""Corporate actions three ways, end to end: the record, the multiplier's step, the custodian's booking."""
+
+from datetime import timedelta
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+import tieout_reconcile
+from reconcile.builders import ISIN, ONE, OTHER_ISIN, REGISTRY, Book, at, codes, iso, issue, memo, step
+from tieout_reconcile import Period, Verdict
+
+SPIN_OFF_ISIN = "US5949181045"
+
+
+async def outside(book: Book, *, tokens: int = 100, to_slot: int = 100) -> None:
+    """A hundred tokens outside against an order, and a hundred shares."""
+    await book.commit()
+    await book.open_mint()
+    await book.mint(10, "treasury", 1000 * ONE)
+    await book.transfer(20, "treasury", "ap", tokens * ONE, memo=memo("issue", "REQ-1"))
+    await book.track(to_slot)
+    await book.registry()
+    await book.orders(issue("REQ-1", str(tokens)))
+
+
+def moved(quantity: str, slot: int, kind: str, reference: str = "M-1", **more: Any) -> dict[str, Any]:
+    return {"custodian": "alpaca", "account": "ITN-1", "isin": ISIN, "quantity": quantity, "kind": kind,
+            "reference": reference, "settled_at": iso(slot), **more}  # fmt: skip
+
+
+def period(start: int, end: int) -> Period:
+    return Period(at(start), at(end))
+
+
+async def test_a_declared_split_that_the_custodian_booked_raises_nothing(book: Book) -> None:
+    await outside(book)
+    await book.multiplier(40, 10.0, 0)
+    await book.records("actions", step("SPLIT-1", 40, "10"))
+    await book.statement("1000", 90)
+    run = await book.run()
+    assert run.clean
+    assert run.findings == ()
+
+
+async def test_a_step_without_a_record_is_unannounced_and_one_of_a_cancelled_record_too(book: Book) -> None:
+    await outside(book)
+    sign_slot = 40
+    await book.multiplier(sign_slot, 10.0, 0)
+    await book.statement("1000", 90)
+    run = await book.run()
+    assert codes(run) == ["B13"]
+    assert "no corporate action was declared" in run.breaks[0].summary
+    assert run.breaks[0].details["slot"] == sign_slot
+    await book.records("actions", step("SPLIT-1", 40, "10", status="cancelled"))
+    run = await book.run()
+    assert codes(run) == ["B13"]
+    assert "SPLIT-1 was cancelled" in run.breaks[0].summary
+
+
+async def test_a_repeated_announcement_is_no_step(book: Book) -> None:
+    await outside(book)
+    await book.multiplier(40, 10.0, 0)
+    await book.multiplier(50, 10.0, 0)
+    await book.records("actions", step("SPLIT-1", 40, "10"))
+    await book.statement("1000", 90)
+    assert (await book.run()).clean
+
+
+async def test_a_step_of_another_ratio_is_named_with_both(book: Book) -> None:
+    await outside(book)
+    await book.multiplier(40, 1.0125, 0)
+    await book.records("actions", step("DIV-1", 40, "1.0025", kind="dividend", cash_rate="0.26", currency="USD"))
+    await book.statement("101.25", 90)
+    run = await book.run()
+    assert codes(run) == ["B17"]
+    assert "1.0025" in run.breaks[0].summary
+    assert (run.breaks[0].details["action_id"], run.breaks[0].details["declared"]) == ("DIV-1", "1.0025")
+
+
+async def test_a_double_is_not_a_wrong_rate_and_a_third_stays_exact(book: Book) -> None:
+    await outside(book, tokens=300)
+    await book.multiplier(40, 1 / 3, 0)
+    await book.records("actions", step("REV-1", 40, "1/3", kind="reverse_split"))
+    await book.statement("100", 90)
+    run = await book.run()
+    assert codes(run) == []
+    assert run.verdict is Verdict.TIES_OUT
+
+
+async def test_a_backdated_step_and_a_record_made_afterwards_are_named(book: Book) -> None:
+    await outside(book, to_slot=1000)
+    await book.multiplier(900, 10.0, 40)
+    await book.records("actions", step("SPLIT-1", 900, "10"))
+    await book.statement("1000", 950)
+    run = await book.run()
+    assert codes(run) == ["B14"]
+    assert "after the instant that it names" in run.breaks[0].summary
+    await book.records("actions", step("SPLIT-1", 900, "10", announced_at=iso(950)))
+    run = await book.run()
+    assert {f.code for f in run.breaks} == {"B14"}
+    assert any("before the split SPLIT-1 was announced" in f.summary for f in run.breaks)
+
+
+async def test_an_overridden_announcement_is_named(book: Book) -> None:
+    await outside(book)
+    await book.multiplier(30, 20.0, 80)
+    await book.multiplier(40, 10.0, 60)
+    await book.records("actions", step("SPLIT-1", 60, "10"))
+    await book.statement("1000", 90)
+    run = await book.run()
+    assert codes(run) == ["B15"]
+    assert "replaced at slot 40" in run.breaks[0].summary
+
+
+async def test_an_action_that_no_step_applies_is_named_once_its_time_is_over(book: Book) -> None:
+    await outside(book)
+    await book.statement("100", 90)
+    early = (at(0) - timedelta(hours=40)).isoformat()
+    fresh = (at(0) - timedelta(hours=30)).isoformat()
+    await book.records("actions", step("SPLIT-1", 0, "10", effective_at=fresh, announced_at=early))
+    assert (await book.run()).clean
+    await book.records("actions", step("SPLIT-1", 0, "10", effective_at=early, announced_at=early))
+    run = await book.run()
+    assert codes(run) == ["B16"]
+    assert run.breaks[0].details["action_id"] == "SPLIT-1"
+
+
+async def test_a_split_before_the_custodian_books_it_is_a_window_with_quantity_and_expiry(book: Book) -> None:
+    await outside(book)
+    await book.multiplier(40, 10.0, 0)
+    await book.records("actions", step("SPLIT-1", 40, "10", ex_date="2026-11-02", pay_date="2026-11-03"))
+    await book.statement("100", 30)
+    run = await book.run()
+    assert run.verdict is Verdict.TIES_OUT_IN_SETTLEMENT
+    assert run.clean
+    (window,) = run.findings
+    assert (window.code, window.severity, window.shares) == ("B4", "notice", Fraction(900))
+    assert window.details == {"action_id": "SPLIT-1", "expires_on": "2026-11-05", "pay_date": "2026-11-03"}
+    (line,) = run.instruments[0].receivables
+    assert (line.action_id, line.shares, line.sure) == ("SPLIT-1", Fraction(900), True)
+    assert run.instruments[0].difference == -900
+
+
+async def test_a_statement_after_the_step_may_show_either_and_nothing_in_between(book: Book) -> None:
+    await outside(book)
+    await book.multiplier(40, 10.0, 0)
+    await book.records("actions", step("SPLIT-1", 40, "10"))
+    await book.statement("100", 60)
+    assert codes(await book.run(), notices=True) == ["B4"]
+    await book.statement("550", 70)
+    run = await book.run()
+    assert codes(run) == ["B1"]
+    assert run.verdict is Verdict.DOES_NOT_TIE_OUT
+
+
+async def test_a_window_ends_two_business_days_after_the_step_over_a_holiday(book: Book) -> None:
+    closed = '[[calendars]]\nid = "nyse"\nclosed = [2026-11-03]\n'
+    await outside(book)
+    await book.registry(REGISTRY.replace("decimals = 8", 'decimals = 8\ncalendar = "nyse"') + closed)
+    await book.multiplier(40, 10.0, 0)
+    await book.records("actions", step("SPLIT-1", 40, "10"))
+    await book.statement("100", 30)
+    assert (await book.run()).instruments[0].receivables[0].expires_on.isoformat() == "2026-11-05"
+
+
+async def test_an_expired_window_counts_no_more(book: Book) -> None:
+    await outside(book)
+    await book.multiplier(40, 10.0, 0)
+    late = 4 * 24 * 3600
+    await book.db.execute("insert into ledger.slot_row values (101, 100, 'hash101', 'hash100', $1, 1, 1)", at(late))
+    await book.db.execute(
+        "insert into ledger.coverage_row values ($1, 101, 101, 1)",
+        (await book.db.fetchval("select mint from ledger.tracked_row")),
+    )
+    await book.records("actions", step("SPLIT-1", 40, "10"))
+    await book.statement("100", 30)
+    run = await book.run(101)
+    assert codes(run) == ["B1", "B18"]
+    assert next(f for f in run.breaks if f.code == "B18").shares == -900
+
+
+async def dividend(book: Book, **more: Any) -> None:
+    values = {"kind": "dividend", "cash_rate": "1.00", "currency": "USD", "withholding": "0.3", "ex_date": "2026-11-02",
+              "record_date": "2026-11-02", "pay_date": "2026-11-03", **more}  # fmt: skip
+    await book.records("actions", step("DIV-1", 40, "1.25", **values))
+
+
+async def test_a_dividend_is_a_receivable_until_its_shares_settle_whichever_comes_first(book: Book) -> None:
+    await outside(book)
+    await dividend(book)
+    # the shares first: bought before the step
+    await book.statement("100", 15)
+    bought = moved("25", 30, "reinvest", action_id="DIV-1")
+    await book.records("movements", bought, declared=period(15, 35))
+    early = await book.run(38)
+    assert early.verdict is Verdict.TIES_OUT_IN_SETTLEMENT
+    assert early.instruments[0].receivables[0].shares == -25
+    assert early.clean
+    # then the step
+    await book.multiplier(40, 1.25, 0)
+    done = await book.run()
+    assert (done.verdict, done.findings) == (Verdict.TIES_OUT, ())
+
+
+async def test_a_dividend_whose_step_comes_first_waits_for_its_shares(book: Book) -> None:
+    await outside(book)
+    await dividend(book)
+    await book.multiplier(40, 1.25, 0)
+    await book.statement("100", 35)
+    await book.records("movements", moved("0", 50, "dividend", action_id="DIV-1", cash="70", currency="USD"),
+                       declared=period(35, 60))  # fmt: skip
+    run = await book.run()
+    assert (run.verdict, codes(run), codes(run, notices=True)) == (Verdict.TIES_OUT_IN_SETTLEMENT, [], ["B4"])
+    await book.records("movements", moved("25", 70, "reinvest", "M-2", action_id="DIV-1"), declared=period(60, 80))
+    run = await book.run()
+    assert (run.verdict, run.findings) == (Verdict.TIES_OUT, ())
+    (line,) = run.instruments[0].accounts
+    assert (line.stated_at, line.as_of, line.moved, line.shares) == (at(35), at(80), Fraction(25), Fraction(125))
+
+
+async def test_an_unsettled_reinvestment_trade_takes_the_receivables_place(book: Book) -> None:
+    await outside(book)
+    await dividend(book)
+    await book.multiplier(40, 1.25, 0)
+    await book.statement("100", 35)
+    header = "custodian,account,isin,reference,side,quantity,traded_at,status,action_id"
+    trade = f"{header}\nalpaca,ITN-1,{ISIN},T-1,buy,25,{iso(50)},pending,DIV-1\n"
+    await tieout_reconcile.import_trades(book.dsn, book.file("trades.csv", trade))
+    run = await book.run()
+    assert run.verdict is Verdict.TIES_OUT_IN_SETTLEMENT
+    assert codes(run, notices=True) == ["B3"]
+    assert run.instruments[0].trades[0].settles_on == "2026-11-03"
+
+
+@pytest.mark.parametrize(("cash", "found"), [("70", []), ("70.004", []), ("100", ["B19"]), ("69.9", ["B19"])])
+async def test_cash_is_rate_times_position_on_record_less_withholding(book: Book, cash: str, found: list[str]) -> None:
+    await outside(book)
+    await dividend(book)
+    await book.multiplier(40, 1.25, 0)
+    await book.statement("100", 35)
+    await book.records("movements", moved("0", 50, "dividend", action_id="DIV-1", cash=cash, currency="USD"),
+                       declared=period(35, 60))  # fmt: skip
+    assert codes(await book.run()) == found
+
+
+async def test_shares_under_the_new_isin_count_from_the_change_on(book: Book) -> None:
+    await outside(book)
+    await book.statement("100", 50, isin=OTHER_ISIN)
+    run = await book.run()
+    assert codes(run) == ["B6", "B7"]
+    unmapped = next(f for f in run.breaks if f.code == "B7")
+    assert (unmapped.symbol, unmapped.shares, unmapped.details["isin"]) == ("*", Fraction(100), OTHER_ISIN)
+    await book.records("actions", step("ISIN-1", 40, "", kind="isin_change", new_isin=OTHER_ISIN))
+    assert (await book.run()).clean
+
+
+async def test_a_merger_changes_isin_and_multiplier_together(book: Book) -> None:
+    await outside(book)
+    await book.multiplier(40, 0.5, 0)
+    await book.records("actions", step("M-1", 40, "0.5", kind="merger", new_isin=OTHER_ISIN))
+    await book.statement("50", 60, isin=OTHER_ISIN)
+    assert (await book.run()).clean
+
+
+async def test_spun_off_shares_are_a_window_of_their_action(book: Book) -> None:
+    await outside(book)
+    await book.multiplier(40, 1.125, 0)
+    await book.records("actions", step("SPIN-1", 40, "1.125", kind="spin_off", new_isin=SPIN_OFF_ISIN))
+    header = "custodian,account,isin,quantity,basis,as_of"
+    rows = [f"alpaca,ITN-1,{isin},{n},settled,{iso(60)}" for isin, n in ((ISIN, "112.5"), (SPIN_OFF_ISIN, "20"))]
+    await tieout_reconcile.import_statement(book.dsn, book.file("p.csv", "\n".join([header, *rows])))
+    run = await book.run()
+    assert run.clean
+    assert [(f.code, f.shares) for f in run.findings] == [("B4", Fraction(20))]
+
+
+async def test_cash_in_lieu_explains_a_fraction_that_custody_lost(book: Book) -> None:
+    await outside(book)
+    await book.statement("100", 35)
+    await book.records("actions", step("CIL-1", 40, "", kind="cash_in_lieu", pay_date="2026-11-03"))
+    paid = moved("-0.4", 50, "sell", action_id="CIL-1", cash="60", currency="USD")
+    await book.records("movements", paid, declared=period(35, 60))
+    run = await book.run()
+    assert (run.verdict, codes(run), codes(run, notices=True)) == (Verdict.TIES_OUT_IN_SETTLEMENT, [], ["B4"])

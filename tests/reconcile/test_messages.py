@@ -1,0 +1,271 @@
+"""MT536 and semt.017, MT564 and seev.031: the same book gives the same movements and actions as the CSV."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tieout_reconcile
+from reconcile.builders import ISIN, OTHER_ISIN, REGISTRY, Book
+from tieout_reconcile import BadInput, Period
+from tieout_reconcile.corporate import CorporateAction
+from tieout_reconcile.exact import decimal_text
+from tieout_reconcile.files import InputFile
+from tieout_reconcile.inputs import KINDS, Parsed
+from tieout_reconcile.movements import CustodyMovement, Span
+from tieout_reconcile.registry_file import parse_registry
+
+KNOWN = parse_registry(InputFile("registry.toml", REGISTRY.encode()))
+ZURICH = ZoneInfo("Europe/Zurich")
+DECLARED = Period(custodian="alpaca", time_zone="Europe/Zurich", cut_off="17:30")
+FIRST = date(2026, 11, 2)
+
+
+def parse(kind: str, text: str | bytes, declared: Period = DECLARED) -> Parsed:
+    data = text if isinstance(text, bytes) else text.encode()
+    return KINDS[kind].parse(InputFile("f", data), KNOWN, declared, None)
+
+
+def cut_off(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, 17, 30, tzinfo=ZURICH).astimezone(UTC)
+
+
+def plain(movement: CustodyMovement) -> CustodyMovement:
+    return replace(movement, line=0)
+
+
+@dataclass(frozen=True)
+class Deal:
+    number: int
+    quantity: Fraction
+    paid: bool
+    settled: bool
+    named: bool
+    reversal: bool
+
+    @property
+    def inward(self) -> bool:
+        return (self.quantity > 0) is not self.reversal
+
+    @property
+    def size(self) -> str:
+        return decimal_text(abs(self.quantity))
+
+    def movement(self) -> CustodyMovement:
+        day = FIRST + timedelta(days=self.number % 5)
+        kind = (
+            "reversal"
+            if self.reversal
+            else (("buy" if self.inward else "sell") if self.paid else ("receive" if self.inward else "deliver"))
+        )
+        return CustodyMovement(
+            0, "alpaca", "ITN-1", ISIN, self.quantity, kind, f"SRV{self.number}",
+            f"REQ-{self.number}" if self.named else None, None, cut_off(day), day,
+            cut_off(day) if self.settled else None,
+        )  # fmt: skip
+
+    def mt536(self) -> str:
+        day = f"{FIRST + timedelta(days=self.number % 5):%Y%m%d}"
+        lines = [
+            ":16R:TRAN", ":16R:LINK", f":20C::RELA//{f'REQ-{self.number}' if self.named else 'NONREF'}", ":16S:LINK",
+            ":16R:LINK", f":20C::ASRF//SRV{self.number}", ":16S:LINK", ":16R:TRANSDET",
+            f":36B::PSTA//UNIT/{self.size.replace('.', ',') if '.' in self.size else self.size + ','}",
+            ":22F::TRAN//SETT", f":22H::REDE//{'RECE' if self.inward else 'DELI'}",
+            f":22H::PAYM//{'APMT' if self.paid else 'FREE'}", f":98A::TRAD//{day}", f":98A::SETT//{day}",
+            *([f":98A::ESET//{day}"] if self.settled else []),
+            *([":25D::MOVE//REVE"] if self.reversal else []), ":16S:TRANSDET", ":16S:TRAN",
+        ]  # fmt: skip
+        return "\n".join(lines)
+
+    def semt017(self) -> str:
+        day = f"{FIRST + timedelta(days=self.number % 5)}"
+        owner = f"REQ-{self.number}" if self.named else "NONREF"
+        settled = f"<FctvSttlmDt><Dt><Dt>{day}</Dt></Dt></FctvSttlmDt>" if self.settled else ""
+        return (
+            f"<Tx><AcctOwnrTxId>{owner}</AcctOwnrTxId><AcctSvcrTxId>SRV{self.number}</AcctSvcrTxId><TxDtls>"
+            f"<TxActvty><Cd>SETT</Cd></TxActvty><SctiesMvmntTp>{'RECE' if self.inward else 'DELI'}</SctiesMvmntTp>"
+            f"<Pmt>{'APMT' if self.paid else 'FREE'}</Pmt><PstngQty><Qty><Unit>{self.size}</Unit></Qty></PstngQty>"
+            f"<TradDt><Dt><Dt>{day}</Dt></Dt></TradDt><SttlmDt><Dt><Dt>{day}</Dt></Dt></SttlmDt>{settled}"
+            f"{'<RvslInd>true</RvslInd>' if self.reversal else ''}</TxDtls></Tx>"
+        )
+
+
+HEAD = [
+    ":16R:GENL", ":28E:1/ONLY", ":20C::SEME//S1", ":23G:NEWM", ":69A::STAT//20261102/20261106", ":97A::SAFE//ITN-1",
+    ":17B::ACTI//Y", ":16S:GENL",
+]  # fmt: skip
+
+
+def mt536(deals: list[Deal]) -> str:
+    lines = ["{1:F01BANKXXXX}{2:O5361200261106BANKXXXX}{4:", *HEAD, ":16R:FIN", f":35B:ISIN {ISIN}"]
+    return "\n".join([*lines, *(d.mt536() for d in deals), ":16S:FIN", "-}", ""])
+
+
+def semt017(deals: list[Deal]) -> str:
+    return (
+        '<Document xmlns="urn:iso:std:iso:20022:tech:xsd:semt.017.001.09"><SctiesTxPstngRpt><Pgntn><PgNb>1</PgNb>'
+        "<LastPgInd>true</LastPgInd></Pgntn><StmtGnlDtls><StmtPrd><FrDtToDt><FrDt>2026-11-02</FrDt>"
+        "<ToDt>2026-11-06</ToDt></FrDtToDt></StmtPrd></StmtGnlDtls><SfkpgAcct><Id>ITN-1</Id></SfkpgAcct>"
+        f"<FinInstrmDtls><FinInstrmId><ISIN>{ISIN}</ISIN></FinInstrmId>{''.join(d.semt017() for d in deals)}"
+        "</FinInstrmDtls></SctiesTxPstngRpt></Document>"
+    )
+
+
+quantities = st.fractions(Fraction(-1000), Fraction(1000), max_denominator=8).filter(lambda q: q != 0)
+deals_of = st.lists(
+    st.builds(Deal, st.just(0), quantities, st.booleans(), st.booleans(), st.booleans(), st.booleans()), max_size=5
+).map(lambda found: [replace(d, number=n) for n, d in enumerate(found)])
+
+
+@given(deals_of.filter(lambda d: all(2**9 % x.quantity.denominator == 0 for x in d)))
+def test_one_book_through_both_messages_gives_the_same_movements_and_period(deals: list[Deal]) -> None:
+    wanted = sorted((d.movement() for d in deals), key=lambda m: m.reference)
+    for text in (mt536(deals), semt017(deals)):
+        parsed = parse("movements", text)
+        assert sorted(map(plain, parsed.records), key=lambda m: m.reference) == wanted
+        assert list(parsed.spans) == [Span("alpaca", "ITN-1", cut_off(date(2026, 11, 1)), cut_off(date(2026, 11, 6)))]
+
+
+ONE_DEAL = [Deal(1, Fraction(5), False, True, True, False)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("O536", "O535", "it is an MT535, not an MT536"),
+        ("1/ONLY", "1/MORE", "where page 1/LAST is wanted"),
+        (":23G:NEWM", ":23G:CANC", ':23G: is "CANC"'),
+        (":69A::STAT//20261102/20261106", ":69A::STAT//x", "is no period"),
+        ("ITN-1", "OTHER", 'account "OTHER" is not in the registry'),
+        ("PSTA//UNIT/5,", "PSTA//FAMT/5,", "has no posted quantity in units"),
+        (":22H::REDE//RECE", ":22H::REDE//SIDE", "is neither received nor delivered"),
+        ("ESET//20261103", "ESET//20261399", "gives no instant"),
+        (":16S:FIN", ":16S:TRAN", "which is not the one that is open"),
+    ],
+)
+def test_a_bad_mt536_is_refused_with_its_line(old: str, new: str, told: str) -> None:
+    with pytest.raises(BadInput) as bad:
+        parse("movements", mt536(ONE_DEAL).replace(old, new, 1))
+    assert any(told in fault for fault in bad.value.problems), bad.value.problems
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("<LastPgInd>true", "<LastPgInd>false", "belongs in one page"),
+        ("<FrDt>2026-11-02</FrDt>", "", "names no period"),
+        ("<Unit>5</Unit>", "<Unit>five</Unit>", "is not a plain decimal number"),
+        ("RECE", "SIDE", "is neither RECE nor DELI"),
+        ("<Document", '<!DOCTYPE x [<!ENTITY a "b">]><Document', "document type or entities"),
+        ("</Document>", "", "it is not XML"),
+    ],
+)
+def test_a_bad_or_hostile_semt017_is_refused(old: str, new: str, told: str) -> None:
+    with pytest.raises(BadInput) as bad:
+        parse("movements", semt017(ONE_DEAL).replace(old, new, 1))
+    assert any(told in fault for fault in bad.value.problems), bad.value.problems
+
+
+def test_a_day_alone_needs_a_declared_cut_off_and_zone() -> None:
+    for declared, told in ((Period(), "declare --cut-off"), (Period(cut_off="17:30"), "declare --time-zone"),
+                           (Period(time_zone="Mars", cut_off="17:30"), "is none")):  # fmt: skip
+        with pytest.raises(BadInput) as bad:
+            parse("movements", mt536(ONE_DEAL), declared)
+        assert told in bad.value.problems[0]
+
+
+MT564 = """{1:F01BANKXXXX}{2:O5641200261030BANKXXXX}{4:
+:16R:GENL
+:20C::CORP//CA-1
+:20C::SEME//S1
+:23G:NEWM
+:22F::CAEV//EVENT
+:98C::PREP//20261030120000
+:16S:GENL
+:16R:USECU
+:35B:ISIN US0378331005
+:16S:USECU
+:16R:CADETL
+:98A::XDTE//20261102
+:98A::RDTE//20261103
+TERMS:16S:CADETL
+:16R:CAOPTN
+:13A::CAON//001
+MOVES:16S:CAOPTN
+-}
+"""
+SEEV = """<Envelope><AppHdr><CreDt>2026-10-30T12:00:00Z</CreDt></AppHdr><Document
+ xmlns="urn:iso:std:iso:20022:tech:xsd:seev.031.001.14"><CorpActnNtfctn><NtfctnGnlInf><NtfctnTp>NEWM</NtfctnTp>
+</NtfctnGnlInf><CorpActnGnlInf><CorpActnEvtId>CA-1</CorpActnEvtId><EvtTp><Cd>EVENT</Cd></EvtTp><UndrlygScty>
+<FinInstrmId><ISIN>US0378331005</ISIN></FinInstrmId></UndrlygScty></CorpActnGnlInf><CorpActnDtls><DtDtls>
+<RcrdDt><Dt><Dt>2026-11-03</Dt></Dt></RcrdDt><ExDvddDt><Dt><Dt>2026-11-02</Dt></Dt></ExDvddDt></DtDtls></CorpActnDtls>
+<CorpActnOptnDtls>TERMS</CorpActnOptnDtls></CorpActnNtfctn></Document></Envelope>"""
+EVENTS: list[tuple[str, str, str, str, dict[str, Any]]] = [
+    (
+        "DVCA", "", ":16R:CASHMOVE\n:98A::PAYD//20261110\n:92F::GRSS//USD0,26\n:92A::TAXR//30,\n:16S:CASHMOVE\n",
+        ("<CshMvmntDtls><DtDtls><PmtDt><Dt><Dt>2026-11-10</Dt></Dt></PmtDt></DtDtls><RateAndAmtDtls><GrssDvddRate>"
+        '<Amt Ccy="USD">0.26</Amt></GrssDvddRate><WhldgTaxRate><Rate>30</Rate></WhldgTaxRate></RateAndAmtDtls>'
+        "</CshMvmntDtls>"),
+        {"kind": "dividend", "pay_date": date(2026, 11, 10), "cash_rate": Fraction("0.26"), "currency": "USD",
+         "withholding": Fraction("0.3")},
+    ),
+    (
+        "SPLF", "", ":16R:SECMOVE\n:35B:ISIN US0378331005\n:98A::PAYD//20261104\n:92D::NEWO//10,/1,\n:16S:SECMOVE\n",
+        ("<SctiesMvmntDtls><NewToOd><QtyToQty><Qty1>10</Qty1><Qty2>1</Qty2></QtyToQty></NewToOd><DtDtls><PmtDt><Dt>"
+        "<Dt>2026-11-04</Dt></Dt></PmtDt></DtDtls></SctiesMvmntDtls>"),
+        {"kind": "split", "pay_date": date(2026, 11, 4), "factor": "10/1"},
+    ),
+    (
+        "MRGR", "", f":16R:SECMOVE\n:35B:ISIN {OTHER_ISIN}\n:92D::NEWO//1,/3,\n:16S:SECMOVE\n",
+        (f"<SctiesMvmntDtls><ISIN>{OTHER_ISIN}</ISIN><NewToOd><QtyToQty><Qty1>1</Qty1><Qty2>3</Qty2></QtyToQty></NewToOd>"
+        "</SctiesMvmntDtls>"),
+        {"kind": "merger", "factor": "1/3", "new_isin": OTHER_ISIN},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("event", "terms", "moves", "xml", "more"), EVENTS, ids=[e[0] for e in EVENTS])
+def test_one_event_through_both_notifications_gives_the_same_action(
+    event: str, terms: str, moves: str, xml: str, more: dict[str, Any]
+) -> None:
+    wanted = CorporateAction(
+        0, "CA-1", ISIN, "", "announced", datetime(2026, 10, 30, 12, tzinfo=UTC), date(2026, 11, 2), date(2026, 11, 3),
+        effective_at=datetime(2026, 11, 2, tzinfo=UTC),
+    )  # fmt: skip
+    fin = MT564.replace("EVENT", event).replace("TERMS", terms).replace("MOVES", moves)
+    iso = SEEV.replace("EVENT", event).replace("TERMS", xml)
+    for text in (fin, iso):
+        (action,) = parse("actions", text, Period()).records
+        assert replace(action, line=0) == replace(wanted, **more)
+    (cancelled,) = parse("actions", fin.replace(":23G:NEWM", ":23G:CANC"), Period()).records
+    assert cancelled.status == "cancelled"
+
+
+def test_bad_notifications_are_refused_with_their_place() -> None:
+    good = MT564.replace("EVENT", "SPLF").replace("TERMS", "").replace("MOVES", EVENTS[1][2])
+    cases = [
+        ("SPLF", "TEND", 'the event "TEND"'),
+        (":92D::NEWO//10,/1,\n", "", "is a split and has no factor"),
+        ("ISIN US0378331005", "ISIN US88160R1014", "belongs to no instrument"),
+        ("XDTE//20261102", "XDTE//20261399", "which is no date"),
+    ]
+    for old, new, told in cases:
+        with pytest.raises(BadInput) as bad:
+            parse("actions", good.replace(old, new), Period())
+        assert any(told in fault for fault in bad.value.problems), (old, bad.value.problems)
+    with pytest.raises(BadInput):
+        parse("actions", "<html/>", Period())
+
+
+async def test_an_mt536_covers_the_period_that_it_states_from_the_cut_off_before_it(book: Book) -> None:
+    await book.registry()
+    path = book.file("m.fin", mt536([Deal(1, Fraction(5), False, True, True, False)]))
+    done = await tieout_reconcile.import_records(book.dsn, "movements", path, declared=DECLARED)
+    assert (done.format, done.rows) == ("mt536", 1)
+    spans = await book.db.fetch("select * from recon.movement_spans")
+    assert [(s["from_at"], s["to_at"]) for s in spans] == [(cut_off(date(2026, 11, 1)), cut_off(date(2026, 11, 6)))]

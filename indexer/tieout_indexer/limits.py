@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class IndexerLimits:
     """How much one step of the indexer may take on."""
 
-    window_slots_max: int = 128
+    window_slots_max: int = 256
     """Slots read and committed in one transaction."""
     batch_rows_max: int = 20_000
     """Rows after which a commit is due though the window is not read to its end."""

@@ -202,11 +202,13 @@ def _mismatched(mismatch: Mismatch, instrument: Instrument, as_of: datetime) -> 
     anchor = f"order/{order.request_id}"
     if order.fee and any(fits(replace(order, fee=fee), mismatch.crossings) for fee in (None, 2 * order.fee)):
         why = f"against {order_text(order, instrument)}, of which a fee of {decimal_text(order.fee)} is kept back: "
-        return _about(first, instrument, "C6", f"{why}in all {moved} moved", order=order, anchor=anchor)
-    why = f"against {order_text(order, instrument)}: in all {moved} moved"
-    if unfinished:
-        why += f" in {len(mismatch.crossings)} parts, and the order is {order.status_at(as_of)}"
-    return _about(first, instrument, "C11" if unfinished else "C5", why, order=order, anchor=anchor)
+        told = _about(first, instrument, "C6", f"{why}in all {moved} moved", order=order, anchor=anchor)
+    else:
+        why = f"against {order_text(order, instrument)}: in all {moved} moved"
+        if unfinished:
+            why += f" in {len(mismatch.crossings)} parts, and the order is {order.status_at(as_of)}"
+        told = _about(first, instrument, "C11" if unfinished else "C5", why, order=order, anchor=anchor)
+    return replace(told, raw=Raw(total), shares=shares if known else None)
 
 
 def order_findings(

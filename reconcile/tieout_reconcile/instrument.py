@@ -4,7 +4,7 @@ It fails closed: whatever is not proven or not known becomes a reason, a reason 
 ``incomplete``, and the figure in question is None.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -56,6 +56,8 @@ from tieout_reconcile.three_way import Paired, Receivable, Step, booked, pair, r
 from tieout_reconcile.trades import Trade
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
+_BOOKINGS = frozenset({"split", "reinvest", "receive", "buy"})
+"""Movements that may book an action; one that does not name its action leaves it open whether it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,7 @@ class _Case:
     def _held(self) -> Iterator[HeldLine]:
         """Deposits in the custody figures whose tokens are not out, while they may still come."""
         deposits = [
-            (leg.order.request_id, leg.movements, leg.shares - self.released.get(leg.order.request_id, Fraction(0)))
+            (leg.order.request_id, leg.movements, leg.shares - self._out(leg.order))
             for leg in self.legs.by_order.values()
             if leg.order.side == "issue"
         ]
@@ -224,6 +226,13 @@ class _Case:
             if day_of(self.at) <= until:
                 yield HeldLine(reference, shares, settled, until)
 
+    def _out(self, order: Order) -> Fraction:
+        """The shares of an issue's deposit for which no token is to come: released, or kept back as its fee."""
+        fee = order.fee or Fraction(0)
+        if order.shares is None:
+            fee *= self.unit_then(order.settled_at or order.created_at) or Fraction(0)
+        return fee + self.released.get(order.request_id, Fraction(0))
+
     def _seen(self, movement: CustodyMovement) -> datetime:
         return self.reflected.get(movement.place, _NEVER)
 
@@ -234,10 +243,43 @@ class _Case:
         others = [a for a in self.actions if a.kind not in STEPPING]
         trades = trades_of(self.instrument, self.book.registry, self.book.trades, self.at, self.isins)
         found = booked(self.moved, trades, self.reflected, self.at)
-        stated = min((a.as_of for a in self.accounts if a.as_of is not None), default=None)
+        # a statement that does not count, being too old or missing, shows nothing
+        counting = all(a.shares is not None for a in self.accounts)
+        stated = min((a.as_of for a in self.accounts if a.as_of is not None), default=None) if counting else None
         self.receivables: list[Receivable] = receivables(
-            self.paired, others, found, self._added_by, stated, self.calendar, self.at
+            self.paired,
+            others,
+            found,
+            self._added_by,
+            self._nothing_booked(stated),
+            self.calendar,
+            self.at,
+            self._quantum(),
         )
+
+    def _nothing_booked(self, stated: datetime | None) -> Callable[[Step], bool]:
+        """Whether custody cannot have booked a step: stated before it, or all that moved since is something else."""
+        spans = spans_by_place(self.book.business.spans)
+
+        def known_since(step: Step) -> bool:
+            told = all(
+                a.as_of is not None
+                and any(s.start <= step.at and a.as_of <= s.end for s in spans.get((a.custodian, a.account), ()))
+                for a in self.accounts
+            )
+            unnamed = any(
+                m.kind in _BOOKINGS and m.action_id is None and m.request_id is None
+                and (m.settled_at is None or m.settled_at >= step.at)
+                for m in self.moved
+            )  # fmt: skip
+            return bool(self.accounts) and told and not unnamed
+
+        return lambda step: stated is not None and (stated < step.at or known_since(step))
+
+    def _quantum(self) -> Fraction:
+        """The coarsest quantum of the custodians whose accounts count."""
+        held = {custodian for custodian, _ in self.places}
+        return max((c.quantum for c in self.book.registry.custodians if c.custodian in held), default=Fraction(0))
 
     def _added_by(self, step: Step) -> Fraction:
         """The shares that a step added to what was owed then, in raw outside and returned."""
@@ -288,14 +330,17 @@ class _Case:
         late = overdue_trades(instrument, self.book.registry, self.book.trades, at, self.isins)
         yield from (overdue_finding(instrument, t) for t in late)
         yield from chain_findings(instrument, self.chain, self.walked.found)
-        yield from movement_findings(
-            instrument, self.walked.found, self.orders, self.matching, at, self.bridged.crossings
-        )
-        if known.totals is not None:
-            yield from order_findings(instrument, self.orders, self.matching, at)
-        yield from bridge_findings(instrument, self.bridged, self.unit, at)
-        yield from self._told_of_legs()
-        yield from self._told_of_actions(figures)
+        moved = movement_findings(instrument, self.walked.found, self.orders, self.matching, at, self.bridged.crossings)
+        if self.chain.decimals not in (None, instrument.decimals):
+            # by which unit an order is judged is not known: that is the break, and no other is made of it
+            yield from (f for f in moved if not f.is_break)
+        else:
+            yield from moved
+            if known.totals is not None:
+                yield from order_findings(instrument, self.orders, self.matching, at)
+            yield from bridge_findings(instrument, self.bridged, self.unit, at)
+            yield from self._told_of_legs()
+            yield from self._told_of_actions(figures)
         yield from self._told_of_wallets()
 
     def _told_of_legs(self) -> Iterator[Finding]:

@@ -135,10 +135,11 @@ def expiry(action: CorporateAction, step: Step | None, calendar: Calendar) -> da
 
 @dataclass(frozen=True, slots=True)
 class Booked:
-    """What custody has booked for each action, and for which of them a movement or trade says so."""
+    """What custody has booked for each action, in how many bookings, and for which a movement or trade says so."""
 
     shares: Mapping[str, Fraction]
     named: frozenset[str]
+    bookings: Mapping[str, int]
 
 
 def booked(
@@ -152,9 +153,11 @@ def booked(
     ``reflected`` says up to which instant the figures of an account (custodian, account) go.
     """
     shares: dict[str, Fraction] = {}
+    bookings: dict[str, int] = {}
 
     def add(action_id: str, quantity: Fraction) -> None:
         shares[action_id] = shares.get(action_id, Fraction(0)) + quantity
+        bookings[action_id] = bookings.get(action_id, 0) + 1
 
     named = {m.action_id for m in movements if m.action_id is not None and (m.quantity or m.settled_at is None)}
     for movement in movements:
@@ -165,7 +168,7 @@ def booked(
         settled = trade.status_as_of(at) == "settled" and trade.action_id not in named
         if trade.action_id is not None and (trade.is_unsettled(at) or settled):
             add(trade.action_id, trade.signed)
-    return Booked(shares, frozenset(named))
+    return Booked(shares, frozenset(named), bookings)
 
 
 def receivables(
@@ -173,14 +176,16 @@ def receivables(
     others: Sequence[CorporateAction],
     found: Booked,
     outside_at: Callable[[Step], Fraction],
-    stated_at: datetime | None,
+    nothing_booked: Callable[[Step], bool],
     calendar: Calendar,
     at: datetime,
+    quantum: Fraction = Fraction(0),
 ) -> list[Receivable]:
     """Return what is to be booked for each action, or was booked too early.
 
-    ``outside_at`` gives the shares that a step added to the liability; ``stated_at`` is the earliest instant
-    of the custody figures; ``others`` are the actions that change no multiplier.
+    ``outside_at`` gives the shares that a step added to the liability; ``nothing_booked`` says of which step it
+    is certain that custody did not book it by itself; ``others`` are the actions that change no multiplier. What
+    a booking leaves over because custody counts in ``quantum`` shares is rounding, and nothing to come.
     """
     result = []
     for one in [*paired, *(Paired(a, None) for a in others)]:
@@ -189,10 +194,9 @@ def receivables(
             continue
         owed = Fraction(0) if one.step is None else outside_at(one.step)
         rest = owed - found.shares.get(action.action_id, Fraction(0))
-        sure = action.action_id in found.named or (
-            one.step is not None and stated_at is not None and stated_at < one.step.at
-        )
+        sure = action.action_id in found.named or (one.step is not None and nothing_booked(one.step))
         last = expiry(action, one.step, calendar)
-        if rest:
+        rounding = quantum * found.bookings.get(action.action_id, 0)
+        if abs(rest) > rounding:
             result.append(Receivable(action, rest, last, sure, day_of(at) > last))
     return result

@@ -73,9 +73,9 @@ bench: setup ## measure indexer, reconciliation, books, payouts, serving and loc
 	$(BIN)/python tests/bench/paying.py
 	$(BIN)/python tests/bench/reconciling.py
 	$(BIN)/python tests/bench/populating.py
-	$(BIN)/python tests/bench/books.py
 	$(BIN)/python tests/bench/serving.py
 	$(LOCALNET_BIN)/python localnet/bench.py
+	$(BIN)/python tests/bench/books.py
 
 docs: setup ## check that the docs' commands and links hold
 	$(BIN)/python -m pytest tests/docs

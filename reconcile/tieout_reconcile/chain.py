@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from tieout_reconcile.facts import (
+    AuthorityChange,
     Chain,
     Doubted,
     Holder,
@@ -55,6 +56,7 @@ async def read_chains(
     moved, handed = movements_by_mint(movements), owner_changes_by_mint(changes)
     steps = multipliers_by_mint(multipliers)
     doubted = doubted_by_mint(await db.fetch(SQL["quarantined"], mints, slot, batch))
+    authorities = authority_changes_by_mint(await db.fetch(SQL["authority_changes"], mints, slot, batch))
     orphans = await orphan_slots(db, (m for rows in moved.values() for m in rows))
     proven_from = [row["known_from"] for row in states if _gap(row, slot) is None]
     block = await db.fetchrow(SQL["slot_time"], min(proven_from), slot) if proven_from else None
@@ -77,6 +79,7 @@ async def read_chains(
             tuple(doubted.get(row["mint"], ())),
             orphans,
             *more.get(row["mint"], (None, ())),
+            tuple(authorities.get(row["mint"], ())),
         )
         for row in states
     }
@@ -197,6 +200,12 @@ def owner_changes_by_mint(rows: Iterable[Any]) -> dict[str, list[OwnerChange]]:
     return _grouped((row["mint"], _owner_change(row, times)) for row in rows)
 
 
+def authority_changes_by_mint(rows: Iterable[Any]) -> dict[str, list[AuthorityChange]]:
+    """Return the changes of authority of control rows, which come in order of slots."""
+    times = _Times()
+    return _grouped((row["mint"], _authority_change(row, times)) for row in rows)
+
+
 def multipliers_by_mint(rows: Iterable[Any]) -> dict[str, list[MultiplierStep]]:
     """Return the multiplier steps of their rows."""
     return _grouped((row["mint"], _multiplier(row)) for row in rows)
@@ -242,6 +251,13 @@ def _owner_change(row: Any, times: _Times) -> OwnerChange:
     return OwnerChange(
         _position(row), times.of(row), row["signature"], row["account"], row["new_owner"], row["authority"]
     )
+
+
+def _authority_change(row: Any, times: _Times) -> AuthorityChange:
+    return AuthorityChange(
+        _position(row), times.of(row), row["signature"], row["authority_type"] or "unknown", row["authority"],
+        row["new_authority"],
+    )  # fmt: skip
 
 
 def _multiplier(row: Any) -> MultiplierStep:

@@ -4,14 +4,15 @@ from collections.abc import Iterator, Sequence
 
 from tieout_reconcile.canonical import Raw
 from tieout_reconcile.crossings import Crossing
-from tieout_reconcile.facts import Chain
+from tieout_reconcile.facts import AuthorityChange, Chain
 from tieout_reconcile.findings import finding, shares_text
 from tieout_reconcile.registry import Instrument
 from tieout_reconcile.results import Finding
 
 
 def chain_findings(instrument: Instrument, chain: Chain, crossings: Sequence[Crossing]) -> Iterator[Finding]:
-    """Yield crossings whose transaction stands at two places of the chain, or in no block of it."""
+    """Yield crossings whose transaction stands at two places of the chain, or in no block, and new authorities."""
+    yield from (_handed_over(instrument, change) for change in chain.authority_changes)
     first: dict[str, tuple[int, int]] = {}
     for crossing in crossings:
         if crossing.position is None or crossing.signature is None:
@@ -24,6 +25,17 @@ def chain_findings(instrument: Instrument, chain: Chain, crossings: Sequence[Cro
             yield _about("A2", instrument, crossing, why)
         if crossing.position.slot in chain.orphans:
             yield _about("A4", instrument, crossing, f"stands in slot {place[0]}, of which the ledger has no block")
+
+
+def _handed_over(instrument: Instrument, change: AuthorityChange) -> Finding:
+    whose = "nobody, for good" if change.new is None else change.new
+    text = f"{instrument.symbol}: the authority {change.kind.replace('_', ' ')} went from {change.authority} to {whose}"
+    place = change.position
+    return finding(
+        "A9", instrument, f"authority/{change.signature}/{place.step}.{place.child}",
+        f"{text} in transaction {change.signature} at slot {place.slot}", severity="notice", at=change.at,
+        signature=change.signature, details={"kind": change.kind, "new": change.new, "slot": place.slot},
+    )  # fmt: skip
 
 
 def _about(code: str, instrument: Instrument, crossing: Crossing, why: str) -> Finding:

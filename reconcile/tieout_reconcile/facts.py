@@ -102,6 +102,18 @@ class Doubted:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthorityChange:
+    """An authority of the mint that went from one key to another; ``new`` None: to nobody, for good."""
+
+    position: Position
+    at: datetime
+    signature: str
+    kind: str
+    authority: str | None
+    new: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Holder:
     """What an owner holds over all accounts."""
 
@@ -147,6 +159,7 @@ class Chain:
     orphans: frozenset[int] = frozenset()
     holders: Holders | None = None
     venue_holdings: tuple[VenueHolding, ...] = ()
+    authority_changes: tuple[AuthorityChange, ...] = ()
 
 
 def multiplier_in_force(steps: tuple[MultiplierStep, ...], slot: int, at: datetime) -> Multiplier | None:

@@ -201,6 +201,10 @@ from ledger.multiplier_steps($1, $2) order by announced_slot, tx_index, step, ch
 -- name: quarantined
 select mint, slot, signature, path, reason from ledger.quarantine_known($1, $2, $3)
 
+-- name: authority_changes
+select mint, slot, tx_index, step, child, block_time, signature, authority_type, authority, new_authority
+from ledger.authority_changes_known($1, $2, $3)
+
 -- name: orphans
 -- Slots of movements of which the ledger has no block.
 select s.slot from unnest($1::bigint[]) as s(slot)

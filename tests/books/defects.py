@@ -1,7 +1,5 @@
 """All kinds of defect, and how a book gets its own: none to five, each on a stock that can have it."""
 
-from collections.abc import Collection
-
 from books import wrong_actions, wrong_chain, wrong_custody, wrong_orders, wrong_venues
 from books.kinds import KINDS, Kind
 from books.model import Book, Stock
@@ -10,13 +8,13 @@ MODULES = (wrong_actions, wrong_chain, wrong_custody, wrong_orders, wrong_venues
 MOST = 5
 
 
-def spoil(book: Book, count: int | None = None, without: Collection[str] = ()) -> list[str]:
-    """Inject some kinds of defect, but for those ``without``, drawn by the book's own dice; return their names."""
+def spoil(book: Book, count: int | None = None) -> list[str]:
+    """Inject some kinds of defect, drawn by the book's own dice; return their names."""
     wanted = book.dice.randint(0, MOST) if count is None else count
     # a kind that needs much of its stock finds few: it is asked first more often
     drawn = sorted(KINDS.values(), key=lambda k: book.dice.random() / (1 + 2 * len(k.needs)))
     placed: list[tuple[Kind, Stock]] = []
-    for kind in (k for k in drawn if k.name not in without):
+    for kind in drawn:
         if len(placed) == wanted:
             break
         fitting = [s for s in book.stocks if kind.suits(s) and _free(kind, [k for k, on in placed if on is s])]

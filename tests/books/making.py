@@ -27,11 +27,10 @@ ODD = (1.0026642075893797, 1.0032690125398187, 1.001701196801074)
 """Multipliers of live mints."""
 
 
-def make(seed: int, needs: Collection[str] = (), apart: Collection[tuple[str, str]] = ()) -> Book:
+def make(seed: int, needs: Collection[str] = ()) -> Book:
     """A clean book of a seed.
 
-    ``needs``: traits that its first stock must have, ``bare``: no movements. ``apart``: of two traits that no
-    stock shall have together the first is left out, unless it is needed.
+    ``needs``: traits that its first stock must have, ``bare``: no movements.
     """
     dice = Random(seed)
     length = dice.randint(14 if needs else 5, 30)
@@ -41,21 +40,20 @@ def make(seed: int, needs: Collection[str] = (), apart: Collection[tuple[str, st
         start -= days.DAY
     book = Book(seed, dice, start, days.moment(last, 21))
     for number in range(dice.randint(1, 4)):
-        _stock(book, number, needs if number == 0 else (), apart)
+        _stock(book, number, needs if number == 0 else ())
     for stock in book.stocks:
         _live(book, stock)
         _afterwards(book, stock)
     return book
 
 
-def _stock(book: Book, number: int, needs: Collection[str], apart: Collection[tuple[str, str]]) -> None:
+def _stock(book: Book, number: int, needs: Collection[str]) -> None:
     dice, short = book.dice, len(book.working_days()) < 8
     nature = next((n for n in NATURES if n in needs), None)
     nature = nature or dice.choice(("plain", "whole", "chains") if short or needs else NATURES)
     traits = {nature} | {t for t in HABITS if t in needs or dice.random() < 0.35}
     traits -= {"odd"} if nature == "whole" else set()
     traits -= {"movements"} if "bare" in needs else set()
-    traits -= {one for one, other in apart if other in traits and one not in needs}
     traits |= {"long"} if len(book.working_days()) >= LONG else set()
     symbol, isin = SHARES[number]
     place = Place("bank", f"0815-{number}", 10**9) if nature == "whole" else Place("alpaca", f"ITN-{number}")

@@ -24,6 +24,7 @@ class Told:
 
     ``size``: raw units (int) or shares (Fraction), None where the thing has none. ``about``: the request id,
     signature, account or other reference that must stand with it. ``notice``: it explains itself and is no break.
+    ``within``: how far the size may lie off, where custody can only book whole quanta of it.
     """
 
     code: str
@@ -31,6 +32,7 @@ class Told:
     size: int | Fraction | None = None
     about: str | None = None
     notice: bool = False
+    within: Fraction = Fraction(0)
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def is_it(told: Told, found: tieout_reconcile.Finding) -> bool:
         return False
     if isinstance(told.size, int):
         return found.raw is not None and abs(int(found.raw)) == told.size
-    return told.size is None or (found.shares is not None and abs(found.shares) == abs(told.size))
+    return told.size is None or (found.shares is not None and abs(abs(found.shares) - abs(told.size)) <= told.within)
 
 
 def _names(about: str) -> Iterable[str]:

@@ -15,25 +15,12 @@ from tieout_database import connect
 
 SEEDS = 12
 TRIES = 30
-# What is not told yet, and why: each has a test of its own, which turns red when it is told. Books of the other
-# tests are without them, so that one thing that is open hides no other.
-OPEN: dict[str, str] = {
-    "authority_handed_over": "an authority that changes hands is told nowhere",
-    "split_not_booked": "that a custodian never booked is not told, though all its movements are known",
-}
-OPEN_WINDOWS: set[str] = set()
-OPEN_TRAITS: tuple[tuple[str, str], ...] = ()
-
-
-def open_still(reason: str) -> pytest.MarkDecorator:
-    """What is not told yet: the test fails now, and must be taken off this list when it passes."""
-    return pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason)
 
 
 def book_of(seed: int, needs: Collection[str] = ()) -> Book:
     """A clean book with open windows."""
-    book = make(seed, needs, OPEN_TRAITS)
-    add_windows(book, without=OPEN_WINDOWS)
+    book = make(seed, needs)
+    add_windows(book)
     return book
 
 
@@ -83,7 +70,7 @@ async def test_a_window_by_itself_raises_no_break(books_dsn: str, name: str) -> 
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(k, marks=open_still(OPEN[k])) if k in OPEN else k for k in sorted(KINDS)],
+    sorted(KINDS),
 )
 async def test_a_defect_is_named_with_its_code_quantity_and_reference(books_dsn: str, name: str) -> None:
     assert_perfect(await scored(books_dsn, with_defect(name)))
@@ -92,7 +79,7 @@ async def test_a_defect_is_named_with_its_code_quantity_and_reference(books_dsn:
 @pytest.mark.parametrize("seed", range(int(os.environ.get("TIEOUT_BOOK_SEEDS", SEEDS))))
 async def test_a_book_with_windows_and_defects_is_told_exactly(books_dsn: str, seed: int) -> None:
     book = book_of(seed)
-    defects.spoil(book, without=OPEN)
+    defects.spoil(book)
     assert_perfect(await scored(books_dsn, book))
 
 

@@ -3,7 +3,7 @@
 Each adds itself to a clean book around its cut-off, says so to the book's accounts, and tells what may be shown.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import timedelta
 from fractions import Fraction
 from math import floor
@@ -152,11 +152,11 @@ WINDOWS: tuple[Window, ...] = (
 )  # fmt: skip
 
 
-def add_windows(book: Book, chance: float = 0.5, without: Collection[str] = ()) -> list[str]:
-    """Add windows, but for those ``without``, to the stocks of a book; return the names of those that are open."""
+def add_windows(book: Book, chance: float = 0.5) -> list[str]:
+    """Add windows to the stocks of a book; return the names of those that are open."""
     added = []
     for stock in book.stocks:
-        for window in (w for w in WINDOWS if w.__name__ not in without):
+        for window in WINDOWS:
             if book.dice.random() < chance and window(book, stock):
                 added.append(window.__name__)
     return added

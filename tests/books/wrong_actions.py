@@ -9,6 +9,7 @@ from books.making import MINUTE
 from books.model import Book, Declared, Step, Stock, Told, Truth, plain
 from books.wrong_orders import truth
 
+QUANTUM = Fraction(1, 10**9)
 BARS = "chains whole split dividend late_split late_dividend nine"
 
 
@@ -103,7 +104,7 @@ def split_not_booked(book: Book, stock: Stock) -> Truth | None:
     if days.waited(days.on(action.effective_at), days.on(book.cut_off)) <= 3:
         return None
     book.legs.remove(booked)
-    return truth("split_not_booked", Told("B18", stock.symbol, booked.shares, action.action_id))
+    return truth("split_not_booked", Told("B18", stock.symbol, booked.shares, action.action_id, within=QUANTUM))
 
 
 @kind("B19", needs="dividend movements", claims="step")

@@ -9,6 +9,7 @@ import zstandard
 
 from tieout_database import Queries
 from tieout_reconcile.chain import (
+    authority_changes_by_mint,
     doubted_by_mint,
     findings_by_mint,
     gap_of,
@@ -67,6 +68,7 @@ async def _mint_rows(
     multipliers = multipliers_by_mint(await db.fetch(RECON_SQL["multipliers"], mints, batch))
     doubtful = findings_by_mint(await db.fetch(RECON_SQL["open_findings"], mints, batch))
     doubted = doubted_by_mint(await db.fetch(RECON_SQL["quarantined"], mints, slot, batch))
+    authorities = authority_changes_by_mint(await db.fetch(RECON_SQL["authority_changes"], mints, slot, batch))
     states = {row["mint"]: row for row in await db.fetch(RECON_SQL["chain_states"], mints, slot, batch)}
     owners = sorted({w.address for w in registry.wallets if w.kind == "owner"})
     accounts = {w.address for w in registry.wallets if w.kind == "account"}
@@ -92,6 +94,7 @@ async def _mint_rows(
             tuple(sorted(await orphan_slots(db, moved))),
             (),
             (),
+            tuple(authorities.get(mint, ())),
         )
         state = states[mint]
         if gap_of(state["known_from"], state["known_to"], state["covered_to"], slot) is None:

@@ -13,6 +13,7 @@ from typing import Any
 from tieout_reconcile.canonical import canonical_bytes
 from tieout_reconcile.chain import gap_of
 from tieout_reconcile.facts import (
+    AuthorityChange,
     Chain,
     Doubted,
     Holder,
@@ -60,6 +61,7 @@ class MintRows:
     orphans: tuple[int, ...] = ()
     holders: tuple[Holders, ...] = ()
     venue_holdings: tuple[VenueHolding, ...] = ()
+    authority_changes: tuple[AuthorityChange, ...] = ()
 
     def lines(self) -> Iterator[bytes]:
         """Yield one line of JSON a row, in a fixed order."""
@@ -97,6 +99,10 @@ class MintRows:
         for v in self.venue_holdings:
             amount = None if v.amount is None else str(v.amount)
             yield canonical_bytes({"venue": [v.venue, instant_text(v.as_of), v.slot, amount]})
+        for g in self.authority_changes:
+            yield canonical_bytes(
+                {"authority": [*g.position, instant_text(g.at), g.signature, g.kind, g.authority, g.new]}
+            )
 
     def to_bytes(self) -> bytes:
         """Return the file of this mint."""
@@ -149,6 +155,7 @@ _READERS: dict[str, Any] = {
     "orphan": lambda v: int(v[0]),
     "holders": lambda v: Holders(int(v[0]), int(v[1]), tuple(Holder(o, int(n)) for o, n in v[2])),
     "venue": _venue_holding,
+    "authority": lambda v: AuthorityChange(Position(*v[:4]), datetime.fromisoformat(v[4]), *v[5:]),
 }
 
 
@@ -192,6 +199,7 @@ def chain_of(rows: MintRows, registry: Registry, slot: int) -> Chain:
         frozenset(rows.orphans),
         rows.holders[0] if rows.holders else None,
         rows.venue_holdings,
+        rows.authority_changes,
     )
 
 

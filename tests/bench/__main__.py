@@ -217,7 +217,8 @@ async def backfilling(dsn: str, result: dict[str, Any]) -> float:
     doubts = len(done.quarantined)
     print(
         f"backfill of that block, {count} times over: {count / took:.1f} blocks/s; "
-        f"{done.events:,} events, {doubts} quarantined; the indexer's CPU {cpu / took:.0%} of a core; this process's peak {peak:.0f} MB"
+        f"{done.events:,} events, {doubts} quarantined; the indexer's CPU {cpu / took:.0%} of a core; "
+        f"this process's peak {peak:.0f} MB"
     )
     return count / took
 

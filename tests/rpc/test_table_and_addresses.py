@@ -48,7 +48,7 @@ def test_a_refusal_says_who_what_and_why() -> None:
 
 def test_public_names_exist_are_sorted_and_complete() -> None:
     assert sorted(tieout_rpc.__all__, key=lambda n: (not n.isupper(), n.islower(), n)) == list(tieout_rpc.__all__)
-    modules = {"client", "endpoint", "errors", "limits", "websocket"}
+    modules = {"client", "endpoint", "envelope", "errors", "limits", "websocket"}
     public = {name for name in vars(tieout_rpc) if not name.startswith("_")} - modules
     assert public == set(tieout_rpc.__all__)
 

@@ -30,7 +30,7 @@ from tieout_reconcile.findings import (
 )
 from tieout_reconcile.inputs import Business
 from tieout_reconcile.inventory import match_inventory
-from tieout_reconcile.legs import Legs, match_legs
+from tieout_reconcile.legs import Leg, Legs, match_legs
 from tieout_reconcile.liability import (
     Quantities,
     Statement,
@@ -212,7 +212,7 @@ class _Case:
     def _held(self) -> Iterator[HeldLine]:
         """Deposits in the custody figures whose tokens are not out, while they may still come."""
         deposits = [
-            (leg.order.request_id, leg.movements, leg.shares - self._out(leg.order))
+            (leg.order.request_id, leg.movements, self._still_held(leg))
             for leg in self.legs.by_order.values()
             if leg.order.side == "issue"
         ]
@@ -226,12 +226,10 @@ class _Case:
             if day_of(self.at) <= until:
                 yield HeldLine(reference, shares, settled, until)
 
-    def _out(self, order: Order) -> Fraction:
-        """The shares of an issue's deposit for which no token is to come: released, or kept back as its fee."""
-        fee = order.fee or Fraction(0)
-        if order.shares is None:
-            fee *= self.unit_then(order.settled_at or order.created_at) or Fraction(0)
-        return fee + self.released.get(order.request_id, Fraction(0))
+    def _still_held(self, leg: Leg) -> Fraction:
+        """What is left of an issue's deposit: without the fee once custody took it, and without what was released."""
+        taken = sum((m.quantity for m in leg.fees if m.settled_at and m.settled_at <= self._seen(m)), Fraction(0))
+        return leg.shares + taken - self.released.get(leg.order.request_id, Fraction(0))
 
     def _seen(self, movement: CustodyMovement) -> datetime:
         return self.reflected.get(movement.place, _NEVER)

@@ -56,6 +56,31 @@ async def test_a_journal_before_its_release_is_held_and_raises_nothing(book: Boo
     assert ((await book.run()).verdict, codes(await book.run(), notices=True)) == (Verdict.TIES_OUT, [])
 
 
+@pytest.mark.parametrize(
+    ("moved", "released", "held"),
+    [
+        (["50"], None, "50"),
+        (["50"], "49.5", "0.5"),
+        (["50", "-0.5"], None, "49.5"),
+        (["50", "-0.5"], "49.5", None),
+    ],
+    ids=["nothing yet", "tokens out", "fee taken", "both"],
+)
+async def test_a_deposit_is_held_until_its_tokens_are_out_and_its_fee_is_taken(
+    book: Book, moved: list[str], released: str | None, held: str | None
+) -> None:
+    await opened(book, issue("REQ-1", "50", fee="0.5", status="pending"))
+    if released is not None:
+        await book.transfer(60, "treasury", "ap", int(Fraction(released) * ONE), memo=memo("issue", "REQ-1"))
+    await book.statement("0", 15)
+    journal, *fee = moved
+    await legs(book, leg(journal, 30, "REQ-1"), *(leg(q, 40, "REQ-1", "F-1", kind="fee") for q in fee), start=15)
+    run = await book.run()
+    assert codes(run) == []
+    assert [h.shares for h in run.instruments[0].held] == ([] if held is None else [Fraction(held)])
+    assert run.verdict is (Verdict.TIES_OUT if held is None else Verdict.TIES_OUT_IN_SETTLEMENT)
+
+
 async def test_a_journal_without_a_release_is_named_when_its_time_is_over(book: Book) -> None:
     await opened(book, issue("REQ-1", "50", status="pending"), days=4)
     await book.statement("0", 15)

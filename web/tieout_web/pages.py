@@ -55,9 +55,10 @@ _TEMPLATES = _environment()
 def render(parts: State, name: str, status: int = 200, **values: Any) -> HTMLResponse:
     """Return a page. Every page knows whether the database is there, and when it was last read."""
     now = utc_now()
+    situation = situation_of(parts.board, now)
     common = {
         "gone": parts.board.gone, "seen": parts.board.seen, "now": now, "session": None,
-        "situation": situation_of(parts.board, now), "stays_true": False,
+        "situation": situation, "stale_at": situation.stale_at, "stays_true": False,
     }  # fmt: skip
     text = _TEMPLATES.get_template(name).render({**common, **values})
     return HTMLResponse(text, status, {"Cache-Control": "no-cache"})
@@ -98,6 +99,7 @@ async def instrument(parts: Parts, symbol: Symbol) -> Response:
         parts,
         "instrument.html",
         stays_true=True,
+        stale_at=freshness.stale_at,
         run=run,
         result=result,
         reserve=showing.reserve(run, result, freshness, now),

@@ -96,7 +96,9 @@ function stayTrue(source) {
     if (JSON.parse(m.data).digest !== made) setTimeout(() => location.reload(), 200 + Math.random() * 800);
   });
   source.addEventListener("error", () => {
-    lost ??= setTimeout(() => warn(`No connection since ${utcNow()}: nothing newer than this page is known.`), 5000);
+    lost ??= setTimeout(() => {
+      if (!document.body.classList.contains("stale")) warn(`No connection since ${utcNow()}: nothing newer than this page is known.`);
+    }, 5000);
   });
   source.addEventListener("open", () => {
     clearTimeout(lost);

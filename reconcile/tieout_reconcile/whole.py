@@ -3,16 +3,18 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from tieout_reconcile.facts import Chain
 from tieout_reconcile.instrument import Book, CutOff, reconcile_instrument
 from tieout_reconcile.registry import Instrument
 from tieout_reconcile.results import RULES, Inputs, Run, worst
-from tieout_reconcile.rolling import rolled
+from tieout_reconcile.rolling import isins_of, rolled
 from tieout_reconcile.unmapped import unmapped
 
 T = TypeVar("T")
+_FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 def reconcile_all(book: Book, chains: Mapping[str, Chain], inputs: Inputs) -> Run:
@@ -41,17 +43,13 @@ class _Shelves:
         self._bridge = _by(business.bridge, _mint)
         self._venue = _by(business.venue, _mint)
         self._movements = _by(list(enumerate(business.movements)), lambda numbered: numbered[1].isin)
-        self._renamed: dict[str, set[str]] = defaultdict(set)
-        for action in business.actions:
-            if action.new_isin is not None:
-                self._renamed[action.isin].add(action.new_isin)
-                self._renamed[action.new_isin].add(action.isin)
 
     def of(self, instrument: Instrument) -> Book:
         """Return the book with nothing left out that may concern the instrument, each part in its order."""
         mint = instrument.mint
+        isins = isins_of(instrument.isin, self._book.business.actions, _FOR_EVER)
         moved = sorted(
-            (numbered for isin in self._isins(instrument.isin) for numbered in self._movements.get(isin, ())),
+            (numbered for isin in isins for numbered in self._movements.get(isin, ())),
             key=lambda numbered: numbered[0],
         )
         business = replace(
@@ -62,15 +60,6 @@ class _Shelves:
             movements=tuple(movement for _, movement in moved),
         )
         return replace(self._book, orders=self._orders.get(mint, ()), business=business)
-
-    def _isins(self, isin: str) -> set[str]:
-        """Every ISIN under which its shares were or will be held, by whatever action."""
-        found, ahead = {isin}, [isin]
-        while ahead:
-            more = self._renamed.get(ahead.pop(), set()) - found
-            found |= more
-            ahead.extend(more)
-        return found
 
 
 def _mint(record: Any) -> str:

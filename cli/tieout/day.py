@@ -5,7 +5,6 @@ The custodian's book is kept beside the chain by its own arithmetic, order by or
 reconciliation compares two independent records. Everything but the signatures follows the seed.
 """
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,22 +12,18 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tieout.output import exact
+from tieout.cast import ISSUER_ROLES, Cast
+from tieout.papers import csv_text, stated, toml_table
 
 if TYPE_CHECKING:
     from tieout_client import Issuer
-    from tieout_client.keys import Signer
 
 Say = Callable[[str], None]
 
 _SHARE = 10**8
-_QUANTUM_PLACES = 9
 _DIVIDEND = "1.0032690125398187"
 _SPLIT = 10
 _LAMPORTS = 10_000_000_000
-_ISSUER_ROLES = (
-    "mint_authority", "treasury", "redemption_wallet", "freeze_authority", "permanent_delegate", "multiplier_authority",
-)  # fmt: skip
 _PEOPLE = ("participant", "alice", "bob", "venue", "thief")
 _LISTED = {
     "AAPLx": ("Apple xStock", "US0378331005"),
@@ -67,33 +62,13 @@ class DayBook:
         self.custody[order.symbol] = self.custody.get(order.symbol, Fraction(0)) + signed
 
 
-class Day:
+class Day(Cast):
     """Plays the day over an ``Issuer`` connection that can fund accounts (a local chain)."""
 
     def __init__(self, seed: int, say: Say) -> None:
-        self._random = random.Random(seed)  # noqa: S311  keys of a local chain, to be the same again
+        super().__init__(seed)
         self._say = say
         self.book = DayBook()
-        self.keys: dict[str, Any] = {}
-
-    def signer(self, name: str) -> "Signer":
-        """The key of a role or person, made from the seed on first use."""
-        from solders.keypair import Keypair
-
-        if name not in self.keys:
-            self.keys[name] = Keypair.from_seed(self._random.randbytes(32))
-        signer: Signer = self.keys[name]
-        return signer
-
-    def authorities(self) -> Any:
-        """The issuer's roles, each with a key of its own; pausing is with the freeze authority."""
-        from tieout_client import Authorities
-
-        return Authorities.of(self.signer("payer"), **{role: self.signer(role) for role in _ISSUER_ROLES})
-
-    def owner(self, name: str) -> str:
-        """The address of a role or person."""
-        return str(self.signer(name).pubkey())
 
     async def play(self, issuer: "Issuer") -> DayBook:
         """Play the whole day. Raises ClientError and RpcError."""
@@ -110,7 +85,7 @@ class Day:
 
     async def _open(self, issuer: "Issuer") -> None:
         self._say("opening: two instruments with the live xStocks configuration")
-        for name in ("payer", *_ISSUER_ROLES, *_PEOPLE):
+        for name in ("payer", *ISSUER_ROLES, *_PEOPLE):
             await issuer.airdrop(self.owner(name), _LAMPORTS)
             self.book.owners[name] = self.owner(name)
         for symbol, (name, _) in _LISTED.items():
@@ -220,57 +195,50 @@ class Day:
 
 def registry_toml(book: DayBook, valid_from: datetime) -> str:
     """The registry of the day."""
-    lines = []
+    text = ""
     for symbol, mint in book.mints.items():
         name, isin = _LISTED[symbol]
-        lines += [
-            "[[instruments]]", f'symbol = "{symbol}"', f'mint = "{mint}"', f'isin = "{isin}"', "decimals = 8",
-            f'name = "{name}"', "",
-        ]  # fmt: skip
+        listed = {"symbol": symbol, "mint": mint, "isin": isin, "decimals": 8, "name": name}
+        text += toml_table("instruments", listed)
     for owner, role in (("treasury", "treasury"), ("redemption_wallet", "redemption")):
-        lines += [
-            "[[wallets]]", f'owner = "{book.owners[owner]}"', f'role = "{role}"',
-            f"valid_from = {valid_from.isoformat()}", 'source = "the key ceremony of this chain"', "",
-        ]  # fmt: skip
-    lines += [
-        "[[custodians]]", 'id = "custodian-a"', 'name = "Custodian A"', 'quantum = "0.000000001"',
-        "[[custodians.accounts]]", 'id = "OMNIBUS-1"', "",
-    ]  # fmt: skip
-    return "\n".join(lines)
+        source = "the key ceremony of this chain"
+        wallet = {"owner": book.owners[owner], "role": role, "valid_from": valid_from, "source": source}
+        text += toml_table("wallets", wallet)
+    text += toml_table("custodians", {"id": "custodian-a", "name": "Custodian A", "quantum": "0.000000001"})
+    return text + toml_table("custodians.accounts", {"id": "OMNIBUS-1"})
 
 
 def orders_csv(book: DayBook, created_at: datetime, settled_at: datetime) -> str:
     """The desk's orders of the day, all completed."""
-    rows = ["request_id,side,symbol,quantity,status,wallet,created_at,settled_at"]
-    rows += [
-        f"{o.request_id},{o.side},{o.symbol},{exact(o.shares)},completed,{o.wallet},"
-        f"{created_at.isoformat()},{settled_at.isoformat()}"
-        for o in book.orders
-    ]
-    return "\n".join(rows) + "\n"
+    columns = ("request_id", "side", "symbol", "quantity", "status", "wallet", "created_at", "settled_at")
+    return csv_text(columns, (
+        (o.request_id, o.side, o.symbol, o.shares, "completed", o.wallet, created_at, settled_at) for o in book.orders
+    ))  # fmt: skip
 
 
 def actions_csv(book: DayBook, announced_at: datetime, effective_at: datetime) -> str:
     """The day's corporate actions, declared before they took effect."""
-    rows = ["action_id,isin,kind,status,announced_at,effective_at,factor,cash_rate,currency"]
-    for action, symbol, factor, cash in (
-        ("DIV-1", "AAPLx", _DIVIDEND, "dividend,0.50,USD"),
-        ("SPLIT-1", "TSLAx", f"{_SPLIT}/1", "split,,"),
-    ):
-        kind, rate, currency = cash.split(",")
-        when = f"{announced_at.isoformat()},{effective_at.isoformat()}"
-        rows.append(f"{action},{_LISTED[symbol][1]},{kind},announced,{when},{factor},{rate},{currency}")
-    return "\n".join(rows) + "\n"
+    columns = (
+        "action_id", "isin", "kind", "status", "announced_at", "effective_at", "factor", "cash_rate", "currency",
+    )  # fmt: skip
+    declared = (
+        ("DIV-1", "AAPLx", "dividend", _DIVIDEND, "0.50", "USD"),
+        ("SPLIT-1", "TSLAx", "split", f"{_SPLIT}/1", None, None),
+    )
+    return csv_text(columns, (
+        (action, _LISTED[symbol][1], kind, "announced", announced_at, effective_at, *rest)
+        for action, symbol, kind, *rest in declared
+    ))  # fmt: skip
 
 
 def positions_csv(book: DayBook, as_of: datetime, short: dict[str, Fraction] | None = None) -> str:
     """The custodian's settled positions, in billionths of a share; ``short`` takes shares away."""
-    rows = ["custodian,account,isin,quantity,basis,as_of"]
-    for symbol, held in book.custody.items():
-        shares = held - (short or {}).get(symbol, Fraction(0))
-        rounded = Fraction(round(shares * 10**_QUANTUM_PLACES), 10**_QUANTUM_PLACES)
-        rows.append(f"custodian-a,OMNIBUS-1,{_LISTED[symbol][1]},{exact(rounded)},settled,{as_of.isoformat()}")
-    return "\n".join(rows) + "\n"
+    columns = ("custodian", "account", "isin", "quantity", "basis", "as_of")
+    rows = (
+        (_LISTED[symbol][1], stated(shares - (short or {}).get(symbol, Fraction(0))))
+        for symbol, shares in book.custody.items()
+    )
+    return csv_text(columns, (("custodian-a", "OMNIBUS-1", *row, "settled", as_of) for row in rows))
 
 
 def write_files(

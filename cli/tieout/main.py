@@ -46,6 +46,8 @@ def _main(
 
 commands.register(APP)
 
+_NAMED_OTHERWISE = {"scenario-run": "scenario"}
+"""What a scenario tells is a document of its own, whoever plays it."""
 _TYPER_INTERRUPTED = 130
 """What Typer makes of Ctrl-C."""
 
@@ -113,7 +115,8 @@ def _command_name(arguments: list[str]) -> str:
         if node is None:
             break
         words.append(argument)
-    return "-".join(words) or "tieout"
+    name = "-".join(words) or "tieout"
+    return _NAMED_OTHERWISE.get(name, name)
 
 
 def _failed(error: BaseException) -> int:

@@ -1,15 +1,18 @@
-"""What a demo stands on: an embedded Postgres, a local chain, an indexer, each gone again afterwards; its pages."""
+"""What demo and scenarios stand on: an embedded Postgres, a local chain, an indexer, pages, gone again afterwards."""
 
 import asyncio
 import contextlib
 import os
+import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 from tieout.exits import UsageProblem
 
@@ -38,6 +41,34 @@ class Pages:
 
     url: str
     pid_file: Path
+
+
+@asynccontextmanager
+async def workspace(name: str, *, keep: bool = False) -> AsyncIterator[Path]:
+    """A new temporary directory ``tieout-NAME-…``, gone at the end unless ``keep``."""
+
+    def new() -> Path:
+        directory = Path(tempfile.mkdtemp(prefix=f"tieout-{name}-"))
+        # The embedded server runs as a user of its own where we are root: it must be able to pass through.
+        directory.chmod(0o755)
+        return directory
+
+    directory = await asyncio.to_thread(new)
+    try:
+        yield directory
+    finally:
+        if not keep:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def left_running(chain: Localnet, directory: Path, *first: str) -> dict[str, str]:
+    """How to reach the chain that was left running, and how to end all of it; ``first`` are commands that end more."""
+    home, instances = f"TIEOUT_HOME={directory}", f"TIEOUT_LOCALNET_HOME={directory / 'instances'}"
+    down = f"{instances} ./localnet.sh down --port {chain.port}"
+    return {
+        "chain": f"{chain.url}, WebSocket on {chain.port + 1}",
+        "end it": "; ".join([*first, f"{home} tieout db stop", down, f"rm -r {directory}"]),
+    }
 
 
 def free_port() -> int:
@@ -105,6 +136,23 @@ async def postgres(directory: Path, *, keep: bool = False) -> AsyncIterator[str]
                 await _to_its_end(asyncio.to_thread(server.close))
 
 
+def named(server_dsn: str, database: str) -> str:
+    """The DSN of another database of the embedded server."""
+    return urlunsplit(urlsplit(server_dsn)._replace(path=f"/{database}"))
+
+
+async def copied(server_dsn: str, database: str) -> str:
+    """Make a database of that name, migrated and empty as the server's own still is; returns its DSN."""
+    from tieout_database import connect
+
+    connection = await connect(named(server_dsn, "template1"))
+    try:
+        await connection.execute(f'create database "{database}" template postgres')
+    finally:
+        await connection.close()
+    return named(server_dsn, database)
+
+
 @asynccontextmanager
 async def localnet(directory: Path, *options: str, keep: bool = False) -> AsyncIterator[Localnet]:
     """Start a local chain on free ports, with its ledger in ``directory``; stop it at the end unless ``keep``."""
@@ -122,12 +170,15 @@ async def localnet(directory: Path, *options: str, keep: bool = False) -> AsyncI
 
 
 @asynccontextmanager
-async def indexer(url: str, dsn: str, mints: list[str], log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def indexer(
+    url: str, dsn: str, mints: list[str], log: Path, from_slot: int = 0
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run ``tieout index run`` as the daemon it is; SIGTERM at the end."""
     arguments = [part for mint in mints for part in ("--mint", mint)]
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tieout", "index", "run", "--rpc-url", url, "--from-slot", "0", *arguments,
+            sys.executable, "-m", "tieout", "index", "run", "--rpc-url", url, "--from-slot", str(from_slot),
+            *arguments,
             stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, "TIEOUT_DSN": dsn},
             start_new_session=True,
         )  # fmt: skip

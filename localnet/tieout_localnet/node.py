@@ -101,10 +101,10 @@ async def endpoint(context: Context, hub: Hub, host: str) -> AsyncIterator[None]
         yield
 
 
-def _twin(context: Context, twin: Twin) -> tuple[Context, Hub]:
-    """The same chain, some blocks late."""
+def _twin(context: Context, twin: Twin, subscriptions: frozenset[str]) -> tuple[Context, Hub]:
+    """The same chain, some blocks late, with the same subscriptions on offer."""
     validator = LaggingValidator(context.validator, twin.behind)
-    hub = Hub(validator)
+    hub = Hub(validator, subscriptions)
     late = LateHub(hub, twin.behind)
     context.validator.listeners.append(late.slot_closed)
     context.validator.switch_listeners.append(late.switched)
@@ -134,7 +134,7 @@ async def _serve(options: NodeOptions, store: Store) -> None:
     context = Context(validator, ticker, options.port, str(options.ledger), forks, book)
     async with AsyncExitStack() as ends:
         if twin is not None:
-            late, late_hub = _twin(context, twin)
+            late, late_hub = _twin(context, twin, options.subscriptions)
             await ends.enter_async_context(endpoint(late, late_hub, options.host))
         await ends.enter_async_context(endpoint(context, hub, options.host))
         log.info("slot %d of chain %s", validator.open.slot, validator.identity.genesis_hash)

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,16 @@ def free_ports() -> int:
             continue
         return start
     raise AssertionError("no four free ports in a row")
+
+
+def free_twin(start: int) -> int:
+    """A free port with a free one after it, away from those that the chain itself takes."""
+    for port in range(start, start + 2_000, 2):
+        with suppress(OSError), socket.socket() as http, socket.socket() as ws:
+            http.bind(("127.0.0.1", port))
+            ws.bind(("127.0.0.1", port + 1))
+            return port
+    raise AssertionError("no two free ports in a row")
 
 
 @contextmanager

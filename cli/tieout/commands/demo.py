@@ -1,11 +1,7 @@
 """``tieout demo``: a whole day on a local chain, indexed live, reconciled, then broken on purpose."""
 
 import asyncio
-import shutil
-import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +15,7 @@ from tieout.commands.options import Json, run
 from tieout.commands.reconcile import show_run
 from tieout.day import Day, instant, write_files
 from tieout.output import OUTPUT, shares
-from tieout.stack import Localnet, Pages, indexer, leave_pages, localnet, postgres
+from tieout.stack import Localnet, Pages, indexer, leave_pages, left_running, localnet, postgres, workspace
 
 _SHORT_SHARES = Fraction(40)
 _INDEX_WAIT_S = 60.0
@@ -44,26 +40,9 @@ def demo(
         raise exits.Found
 
 
-def _new_directory() -> Path:
-    directory = Path(tempfile.mkdtemp(prefix="tieout-demo-"))
-    # The embedded server runs as a user of its own where we are root: it must be able to pass through.
-    directory.chmod(0o755)
-    return directory
-
-
-@asynccontextmanager
-async def _directory(keep: bool) -> AsyncIterator[Path]:
-    directory = await asyncio.to_thread(_new_directory)
-    try:
-        yield directory
-    finally:
-        if not keep:
-            shutil.rmtree(directory, ignore_errors=True)
-
-
 async def _demo(seed: int, keep: bool) -> dict[str, Any]:
     started = time.monotonic()
-    async with _directory(keep) as directory:
+    async with workspace("demo", keep=keep) as directory:
         _say("starting the embedded Postgres and a local chain")
         options = ("--slot-ms", "50", "--finalized-depth", "2")
         async with postgres(directory, keep=keep) as dsn, localnet(directory, *options, keep=keep) as chain:
@@ -211,13 +190,13 @@ def _verdict_lines(data: dict[str, Any]) -> list[Text]:
 
 
 def _left_running(chain: Localnet, pages: Pages, dsn: str, directory: Path) -> dict[str, str]:
-    home, instances = f"TIEOUT_HOME={directory}", f"TIEOUT_LOCALNET_HOME={directory / 'instances'}"
-    down = f"{instances} ./localnet.sh down --port {chain.port}"
+    common = left_running(chain, directory, f"kill $(cat {pages.pid_file})")
+    exports = f"export TIEOUT_HOME={directory} TIEOUT_RPC_URL={chain.url}"
     return {
         "pages": pages.url,
-        "look around": f"export {home} TIEOUT_RPC_URL={chain.url}; tieout reconcile show 1; tieout breaks list",
-        "chain": f"{chain.url}, WebSocket on {chain.port + 1}",
+        "look around": f"{exports}; tieout reconcile show 1; tieout breaks list",
+        "chain": common["chain"],
         "database": f"psql '{dsn}'",
         "files": str(directory / "day"),
-        "end it": f"kill $(cat {pages.pid_file}); {home} tieout db stop; {down}; rm -r {directory}",
+        "end it": common["end it"],
     }

@@ -123,8 +123,8 @@ class _Daemon:
         self._say(text, **values)
 
     async def _listen(self, session: Session, wake: asyncio.Event) -> None:
-        pushed, first = session.source.pushed, session.rpc.endpoints[0]
-        await Listener(first, pushed, wake.set, self._limits, self._rpc_limits, self._say).run()
+        endpoints, pushed = session.rpc.endpoints, session.source.pushed
+        await Listener(endpoints, pushed, wake.set, self._limits, self._rpc_limits, self._say).run()
 
     async def _probe(self, session: Session) -> None:
         """Ask each endpoint now and then how far it is; what comes of it orders them, and is reported."""

@@ -15,6 +15,9 @@ class IndexerLimits:
     poll_interval_s: float = 0.4
     block_subscribe: bool = True
     """Whether a following indexer takes finalized blocks by blockSubscribe, where the node offers it."""
+    listen_rest_s: float = 5.0
+    """How long an endpoint is left alone whose subscription failed; doubled each time that it fails again."""
+    listen_rest_max_s: float = 300.0
     pushed_bytes_max: int = 32 * 1024 * 1024
     """Blocks that came by blockSubscribe and are not read yet; the oldest go, and are asked for."""
     parked_retry_interval_s: float = 5.0

@@ -3,7 +3,7 @@
 What is here is a short cut past asking, never proof: a block is verified and linked as if it had been asked for.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 import msgspec
 
@@ -38,6 +38,8 @@ class PushedBlocks:
         self._bytes_max = bytes_max
         self._bytes = 0
         self._blocks: OrderedDict[int, tuple[bytes, str]] = OrderedDict()
+        self.spoiled: Counter[str] = Counter()
+        """How many of an endpoint's blocks were of no use: none came, unreadable, not verifiable, not linked."""
 
     def put(self, slot: int, body: bytes, endpoint: str) -> None:
         """Keep a block; the oldest that came go where there is no room. One that is too large is not kept."""

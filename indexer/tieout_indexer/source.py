@@ -170,7 +170,10 @@ class BlockSource:
         if pushed is None or self._rpc.endpoint(pushed[1]).standing is Standing.LYING:
             return None
         found = verifiable(slot, *pushed, relevant)
-        return replace(found, pushed=True) if isinstance(found, Fetched) else None
+        if isinstance(found, Fetched):
+            return replace(found, pushed=True)
+        self.pushed.spoiled[pushed[1]] += 1
+        return None
 
     async def _fetch_once(
         self, slot: int, relevant: Relevance, commitment: str, avoid: Collection[str]
@@ -271,6 +274,7 @@ class BlockSource:
                 if isinstance(verdict, Unlinked):
                     if found.pushed:
                         # What comes unasked may be out of date or out of order: ask for it.
+                        self.pushed.spoiled[found.endpoint] += 1
                         prefetch.replace(slot, await self.fetch(slot, relevant))
                         continue
                     if slot not in doubted and len(self._rpc.endpoints) > 1:

@@ -8,7 +8,6 @@ import asyncio
 import os
 import random
 import signal
-import socket
 import tomllib
 from collections.abc import Iterator
 from contextlib import aclosing, suppress
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 from solders.keypair import Keypair
 
-from support.chains import free_ports, running_chain
+from support.chains import free_ports, free_twin, running_chain
 from support.command import start_tieout, tieout
 from support.database import RestartableServer, fresh_database, make_template, query, value
 from tieout_client import Authorities, ClientError, SendOptions, connect
@@ -115,7 +114,9 @@ async def test_the_ledger_ends_as_the_true_chain(
     rules.write_text(f"seed = {seed}\n[twin]\nport = {twin}\nbehind = 4\n")
     dice = random.Random(seed)
     async with fresh_database(postgres.dsn, chaos_template) as dsn:
-        with running_chain("embedded", tmp_path, "--slot-ms", "25", "--chaos", str(rules), finalized_depth=6) as url:
+        with running_chain(
+            "embedded", tmp_path, "--slot-ms", "25", "--block-subscribe", "--chaos", str(rules), finalized_depth=6
+        ) as url:
             urls = ["--rpc-url", url, "--rpc-url", f"http://127.0.0.1:{twin}"]
             herd = Herd(urls, dsn, dice, postgres)
             async with aclosing(herd), RpcClient([url]) as rpc:
@@ -132,16 +133,6 @@ async def test_the_ledger_ends_as_the_true_chain(
                 await assert_equals_the_truth(rpc, dsn, mint, last)
             assert (await tieout("db", "verify", "--dsn", dsn)).code == 0
     assert moves > 5
-
-
-def free_twin(start: int) -> int:
-    """A free port with a free one after it, away from those that the chain itself takes."""
-    for port in range(start, start + 2_000, 2):
-        with suppress(OSError), socket.socket() as http, socket.socket() as ws:
-            http.bind(("127.0.0.1", port))
-            ws.bind(("127.0.0.1", port + 1))
-            return port
-    raise AssertionError("no two free ports in a row")
 
 
 class Herd:

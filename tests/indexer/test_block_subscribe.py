@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from solders.keypair import Keypair
 
-from support.chains import free_ports, running_chain
+from support.chains import free_ports, free_twin, running_chain
 from support.command import start_tieout, tieout
 from support.database import value
 from support.ledger import ledger
@@ -38,6 +39,7 @@ class PushingNode(ReplayNode):
         self.offered = offered
         self.subscribed: list[str] = []
         self.asked: list[int] = []
+        self.away = False
         self._sockets: list[web.WebSocketResponse] = []
         self.override = self._note
 
@@ -59,6 +61,8 @@ class PushingNode(ReplayNode):
         return None
 
     async def _listen(self, request: web.Request) -> web.WebSocketResponse:
+        if self.away:
+            raise web.HTTPServiceUnavailable
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         async for message in socket:
@@ -74,8 +78,15 @@ class PushingNode(ReplayNode):
 
     async def listened_to(self, method: str) -> None:
         async with asyncio.timeout(30):
-            while not (self._sockets and self.subscribed[-1] == method):
+            while not (self._sockets and self.subscribed[-1:] == [method]):
                 await asyncio.sleep(0.01)
+
+    async def hang_up(self) -> None:
+        """Close every connection, and take no new one while ``away``."""
+        self.away = True
+        for socket in self._sockets:
+            await socket.close()
+        self._sockets.clear()
 
     async def tell(self, kind: str, result: Any) -> None:
         params = {"result": result, "subscription": 0}
@@ -299,11 +310,11 @@ delay_ms = 400
 """
 
 
-async def test_over_a_real_block_subscription_that_misses_repeats_and_drops_nothing_is_lost(
+async def test_over_real_block_subscriptions_that_miss_repeat_and_drop_nothing_is_lost(
     dsn: str, tmp_path: Path
 ) -> None:
-    rules = tmp_path / "chaos.toml"
-    rules.write_text(CHAOS)
+    rules, twin = tmp_path / "chaos.toml", free_twin(free_ports() + 5_000)
+    rules.write_text(f"{CHAOS}\n[twin]\nport = {twin}\nbehind = 4\n")
     with running_chain("embedded", tmp_path, "--block-subscribe", "--chaos", str(rules), "--seed", "7") as url:
         payer, key = Keypair(), Keypair()
         async with connect(url, payer, Authorities.of(payer)) as issuer, RpcClient([url]) as rpc:
@@ -311,20 +322,24 @@ async def test_over_a_real_block_subscription_that_misses_repeats_and_drops_noth
             mint = str(key.pubkey())
             first: int = await rpc.call("getSlot", [{"commitment": "finalized"}], int)
             await issuer.create_instrument("AAPLx", "Apple", "https://x.example", mint=key)
-            process = await start_tieout(
-                "index", "run", "--rpc-url", url, "--dsn", dsn, "--mint", mint, "--from-slot", str(first)
-            )
+            both = ("--rpc-url", url, "--rpc-url", f"http://127.0.0.1:{twin}")
+            process = await start_tieout("index", "run", *both, "--dsn", dsn, "--mint", mint, "--from-slot", str(first))
             await issuer.open_account(mint, payer.pubkey())
             await issuer.mint_to_treasury(mint, 10**10, "PRE")
             for number in range(25):
                 await issuer.transfer(mint, 1000 + number, payer, Keypair().pubkey())
+                if number == 12:
+                    await rpc.call("localnet_chaos", [{"add": {"kind": "ws_drop", "methods": ["block"], "count": 1}}])
             last: int = await rpc.call("getSlot", [{"commitment": "confirmed"}], int)
             await until(dsn, last)
             fired: dict[str, Any] = await rpc.call("localnet_chaos", [], dict[str, Any])
             process.terminate()
             _, err = await asyncio.wait_for(process.communicate(), 30)
             assert process.returncode == 0, err
-            assert b"sends its finalized blocks" in err
+            assert b"lost the connection" in err
+            assert re.search(
+                rb"lost the connection: (\S+) is listened to\n(.*\n)*?\1 sends its finalized blocks", err
+            ), err
             audited = await tieout("index", "verify", "--rpc-url", url, "--dsn", dsn, "--json")
     assert "ws_miss" in {rule["kind"] for rule in fired["rules"] if rule["fired"]}
     assert (audited.code, audited.json["findings"]) == (0, [])

@@ -69,6 +69,13 @@ begin
         grant update on ledger.writer to tieout_writer;
         grant delete on ledger.provisional_row to tieout_writer;
     end if;
+    if to_regclass('recon.control_state') is not null then
+        grant update on recon.control_state, recon.control_receiver, recon.control_condition to tieout_writer;
+    end if;
+    if to_regclass('recon.history_head') is not null then
+        -- derived, and made again by each run
+        grant delete on recon.history_head, recon.history_chunk to tieout_writer;
+    end if;
     if to_regclass('ledger.endpoint_standing') is not null then
         grant delete on ledger.endpoint_standing to tieout_writer;
         -- it empties evidence: for who acts as the owner, after the files were verified

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from prometheus_client.core import Metric
 from reconcile.builders import Book
 from support.paths import ROOT
 from tieout_indexer.metrics import Metrics
+from tieout_reconcile.control.metrics import Metrics as ControlMetrics
+from tieout_reconcile.control.status import Firing, ReceiverStatus, Status
 from tieout_reconcile.findings import NAMES
 from tieout_rpc import Endpoint, Standing
 from tieout_web.board import Board
@@ -78,7 +81,7 @@ async def exported(dsn: str, tmp_path: Path) -> Mapping[str, set[str]]:
     code = {s.labels["code"] for m in families if m.name == "tieout_breaks_open" for s in m.samples}
     found = labels_of(families)
     assert "B1" in code
-    for name, labels in labels_of(_indexer().registry.collect()).items():
+    for name, labels in labels_of([*_indexer().registry.collect(), *_control().registry.collect()]).items():
         found.setdefault(name, set()).update(labels)
     return found
 
@@ -90,6 +93,16 @@ def _indexer() -> Metrics:
     # labelled families have no sample before something happens: what they are labelled with is in their definition
     for name, labels in (("_events", ("M", "mint")), ("_quarantined", ("M",)), ("_findings", ("supply",))):
         getattr(made, name).labels(*labels)
+    return made
+
+
+def _control() -> ControlMetrics:
+    made, now = ControlMetrics(), datetime.now(UTC)
+    made.looked(["AAPLx"], {"AAPLx"})
+    told = ReceiverStatus("desk", 1, now, 1.0, 1, "it answered 500", now)
+    made.stands(Status(1, 1, 1, 1, 0.0, now, (told,), (Firing("CrossingUnmatched", "AAPLx", 1),)))
+    made.stepped(1, ())
+    made._notices.labels("CrossingUnmatched", "firing")
     return made
 
 
@@ -125,7 +138,7 @@ def test_every_alert_has_a_severity_a_runbook_section_and_a_test() -> None:
 
 
 def test_links_within_the_docs_lead_to_sections() -> None:
-    for page in ("runbook.md", "how-to-serve.md"):
+    for page in ("runbook.md", "how-to-serve.md", "how-to-control.md"):
         text = (ROOT / "docs" / page).read_text("utf-8")
         for target, anchor in re.findall(r"\]\(([\w.-]*)#([\w-]+)\)", text):
             headings = re.findall(r"^#+ (.+)$", (ROOT / "docs" / (target or page)).read_text("utf-8"), re.MULTILINE)

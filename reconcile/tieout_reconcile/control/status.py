@@ -1,0 +1,119 @@
+"""How control does: how far it is, what it waits with, what it told whom. Reads views alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tieout_reconcile import store
+from tieout_reconcile.control.alerts import Notice
+from tieout_reconcile.control.reading import SQL
+from tieout_reconcile.registry import instant_text
+from tieout_reconcile.store import Database
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverStatus:
+    """One receiver: how many notices it was not told, since when the oldest waits, and its last failure."""
+
+    receiver: str
+    depth: int
+    oldest_at: datetime | None
+    oldest_s: float | None
+    failures: int
+    last_error: str | None
+    tried_at: datetime | None
+    known: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        plain = {name: getattr(self, name) for name in ("receiver", "depth", "oldest_s", "failures", "last_error")}
+        return plain | {"oldest_at": instant_text(self.oldest_at), "tried_at": instant_text(self.tried_at),
+                        "known": self.known}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """How many alerts of a name fire for an instrument."""
+
+    alertname: str
+    symbol: str
+    alerts: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"alertname": self.alertname, "symbol": self.symbol, "alerts": self.alerts}
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Position, lag (age of the oldest batch not checked, 0 where all are), outbox and what fires."""
+
+    batch: int
+    ordinal: int
+    load: int
+    last_batch: int
+    lag_s: float
+    advanced_at: datetime
+    receivers: tuple[ReceiverStatus, ...]
+    firing: tuple[Firing, ...]
+
+    def late(self, undelivered_max_s: float) -> list[str]:
+        """Say what waits for too long, and who was never told anything; empty: nothing does."""
+        said = [
+            f"receiver {r.receiver}: {r.depth} undelivered, the oldest for {r.oldest_s:.0f} s"
+            for r in self.receivers
+            if r.oldest_s is not None and r.oldest_s > undelivered_max_s
+        ]
+        said += [
+            f"receiver {r.receiver} is in the settings and was never taken up: tieout control run"
+            for r in self.receivers
+            if not r.known
+        ]
+        if self.lag_s > undelivered_max_s:
+            said.append(f"batch {self.batch + 1} waits to be checked for {self.lag_s:.0f} s: tieout control run")
+        return said
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        plain = {name: getattr(self, name) for name in ("batch", "ordinal", "load", "last_batch", "lag_s")}
+        return plain | {"advanced_at": instant_text(self.advanced_at), "receivers": list(self.receivers),
+                        "firing": list(self.firing)}  # fmt: skip
+
+
+async def control_status(database: Database, receivers: Sequence[str] | None = None) -> Status:
+    """Return how control does, for the receivers of these names (None: all ever told). Raises DatabaseUnreachable."""
+    async with store.session(database) as db:
+        position: Any = await db.fetchrow(SQL["position"])
+        frontier: Any = await db.fetchrow(SQL["frontier"], position["batch"])
+        now = await db.fetchval(SQL["now"])
+        rows = {row["receiver"]: row for row in await db.fetch(SQL["outbox"])}
+        firing = tuple(Firing(**dict(row)) for row in await db.fetch(SQL["counts"]))
+    names = sorted(rows) if receivers is None else sorted(receivers)
+    since = frontier["waiting_since"]
+    return Status(
+        position["batch"],
+        position["ordinal"],
+        position["load"],
+        frontier["last_batch"] or 0,
+        0.0 if since is None else max(0.0, (now - since).total_seconds()),
+        position["advanced_at"],
+        tuple(_receiver(name, rows.get(name), now) for name in names),
+        firing,
+    )
+
+
+def _receiver(name: str, row: Any, now: datetime) -> ReceiverStatus:
+    if row is None:
+        return ReceiverStatus(name, 0, None, None, 0, None, None, known=False)
+    oldest = row["oldest"]
+    age_s = None if oldest is None else max(0.0, (now - oldest).total_seconds())
+    return ReceiverStatus(
+        name, row["depth"], oldest, age_s, row["failures"], row["last_error"], row["tried_at"]
+    )  # fmt: skip
+
+
+async def list_alerts(database: Database, *, resolved: bool = False, limit: int = 200) -> list[Notice]:
+    """Return the alerts that fire, the newest first; those that ended too on request."""
+    async with store.session(database) as db:
+        return [Notice(**dict(row)) for row in await db.fetch(SQL["listed"], resolved, limit)]

@@ -19,6 +19,7 @@ from reconcile.builders import (
     REGISTRY,
     Book,
     address,
+    at,
     iso,
     issue,
     memo,
@@ -120,7 +121,8 @@ async def test_a_bundle_verifies_offline_against_the_trusted_key(book: Book, tmp
     verified = verify_report(await made(book, tmp_path), TRUSTED)
     assert failed(verified) == {}
     assert {c.name for c in verified.checks} == {
-        "origin", "files", "loads", "batches", "complete", "sample", "figures", "report", "pages",
+        "origin", "files", "loads", "batches", "complete", "sample", "figures", "report", "pages", "shortfalls",
+        "period",
     }  # fmt: skip
     assert verified.report is not None
     assert verified.report["run"]["verdict"] == "ties_out"
@@ -273,7 +275,7 @@ async def test_an_open_finding_of_the_indexers_audits_makes_verdict_and_headroom
     run = await book.run()
     assert run.verdict == "incomplete"
     assert "an audit of the ledger (supply) differs" in run.instruments[0].reasons[0]
-    assert (await tieout_reconcile.headroom(book.dsn, "AAPLx")).shares is None
+    assert (await tieout_reconcile.headroom(book.dsn, "AAPLx", now=at(100))).shares is None
     assert failed(verify_report(await made(book, tmp_path), TRUSTED)) == {}
     hidden = resigned(tmp_path / "report-100-3.zip", without_line(bundle.mint_name(MINT), b'{"finding":'))
     assert "figures" in failed(verify_report(hidden, TRUSTED))

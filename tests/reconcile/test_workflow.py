@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
@@ -14,11 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tieout_reconcile
-from reconcile.builders import ISIN, ONE, Book, at, iso, issue, memo
+from reconcile.builders import ISIN, ONE, REGISTRY, Book, at, iso, issue, memo
 from tieout_database import append_audit, list_audit, verify_audit
 from tieout_reconcile import Kind, NotAllowed, NotFound, Wish, WorkedBreak, act, verify_signatures, worked_breaks
+from tieout_reconcile.ages import age_of
+from tieout_reconcile.calendars import Calendar
 from tieout_reconcile.reports import signing
-from tieout_reconcile.workflow import Action, age_of, work_of
+from tieout_reconcile.workflow import Action, Case, Evidence, Person, refuse_unless_allowed, work_of
 from tieout_web.people import set_person
 
 
@@ -297,12 +300,119 @@ def test_the_clock_runs_from_the_event_and_an_accepted_line_does_not_stop_it() -
     assert (old.days, old.business_days, old.marks) == (40, 28, ("7 business days", "30 days", "40 days"))
 
 
-@given(st.dates(datetime(2020, 1, 1, tzinfo=UTC).date(), datetime(2990, 1, 1, tzinfo=UTC).date()), st.integers(0, 400))
-def test_business_days_are_counted_as_one_by_one(start: Any, days: int) -> None:
-    begin = datetime(start.year, start.month, start.day, tzinfo=UTC)
-    age = age_of(begin, begin + timedelta(days=days))
+@given(
+    st.dates(datetime(2020, 1, 1, tzinfo=UTC).date(), datetime(2090, 1, 1, tzinfo=UTC).date()),
+    st.integers(0, 400),
+    st.lists(st.integers(0, 400), max_size=30, unique=True),
+)
+def test_business_days_are_counted_as_one_by_one(start: Any, days: int, shut: list[int]) -> None:
+    begin = datetime(start.year, start.month, start.day, 17, tzinfo=UTC)  # noon of that day in New York
+    closed = tuple(sorted(start + timedelta(days=n) for n in shut))
+    plain = age_of(begin, begin + timedelta(days=days))
+    age = age_of(begin, begin + timedelta(days=days), Calendar("nyse", closed))
+    assert plain is not None
     assert age is not None
-    assert age.business_days == sum((begin + timedelta(days=n)).weekday() < 5 for n in range(1, days + 1))
+    weekdays = [start + timedelta(days=n) for n in range(1, days + 1) if (start + timedelta(days=n)).weekday() < 5]
+    assert plain.business_days == len(weekdays)
+    assert age.business_days == len(set(weekdays) - set(closed))
+    assert (plain.days, age.days) == (days, days)
+
+
+def test_a_holiday_of_the_registered_calendar_puts_the_mark_off_by_a_day() -> None:
+    friday = datetime(2026, 11, 20, 15, tzinfo=UTC)
+    thanksgiving = Calendar("nyse", (datetime(2026, 11, 26, tzinfo=UTC).date(),))
+    seven_weekdays_on = datetime(2026, 12, 1, 15, tzinfo=UTC)
+    plain, counted = age_of(friday, seven_weekdays_on), age_of(friday, seven_weekdays_on, thanksgiving)
+    assert plain is not None
+    assert counted is not None
+    assert (plain.business_days, plain.marks, plain.calendar_registered) == (7, ("7 business days",), False)
+    assert (counted.business_days, counted.marks, counted.calendar_registered) == (6, (), True)
+    next_day = age_of(friday, seven_weekdays_on + timedelta(days=1), thanksgiving)
+    assert next_day is not None
+    assert next_day.marks == ("7 business days",)
+
+
+async def test_the_age_of_a_break_names_the_calendar_of_its_instrument(book: Book) -> None:
+    await short_book(book)
+    (plain,) = await worked_breaks(book.dsn)
+    assert plain.to_json()["age"]["calendar_registered"] is False
+    calendar = '[[calendars]]\nid = "nyse"\nclosed = [2026-11-26]\n'
+    await book.registry(REGISTRY.replace("decimals = 8", 'decimals = 8\ncalendar = "nyse"') + calendar)
+    await book.run()
+    (counted,) = await worked_breaks(book.dsn)
+    shown = counted.to_json()["age"]
+    assert (shown["calendar"], shown["calendar_registered"]) == ("nyse", True)
+    # a run that knew no calendar keeps its own counting
+    (before,) = await worked_breaks(book.dsn, 1)
+    assert before.to_json()["age"] == plain.to_json()["age"]
+
+
+def cover(key: str, load: int | None, **more: Any) -> Wish:
+    wanted = {"assets": "treasury bills of the issuer, account 77", "since": at(90), "shares": Fraction(10), **more}
+    return Wish(key, Kind.COVER, document=load, **wanted)
+
+
+def notice(key: str, load: int | None, **more: Any) -> Wish:
+    wanted = {"recipient": "the supervisor", "since": at(95), **more}
+    return Wish(key, Kind.NOTIFY, document=load, **wanted)
+
+
+async def test_a_shortfall_records_its_cover_and_who_was_told_and_its_clock_runs_on(book: Book) -> None:
+    found = await short_book(book)
+    load = await document(book)
+    assert found.uncovered == Fraction("10.5")
+    covered = await act(book.dsn, cover(found.finding.key, load), key_of("pat"))
+    assert (covered.uncovered, covered.unexplained, covered.work.status) == (Fraction("0.5"), Fraction("10.5"), "open")
+    told = await act(book.dsn, notice(found.finding.key, load), key_of("pat"))
+    assert [n.recipient for n in told.work.notifications] == ["the supervisor"]
+    # a later cover takes the place of the one before
+    again = await act(book.dsn, cover(found.finding.key, load, shares=Fraction("10.5")), key_of("paul"))
+    assert again.uncovered == 0
+    assert again.age == found.age
+    shown = again.to_json()["work"]
+    assert (shown["cover"]["assets"], shown["cover"]["shares"]) == ("treasury bills of the issuer, account 77", "10.5")
+    assert shown["notifications"][0]["document"] == load
+    assert (await book.run()).verdict == "does_not_tie_out"
+    assert await verify_signatures(book.dsn) == []
+
+
+@pytest.mark.parametrize(
+    ("made", "more", "why"),
+    [
+        (cover, {"assets": None}, "needs which assets"),
+        (cover, {"since": None}, "needs which assets"),
+        (cover, {"shares": Fraction(0)}, "needs which assets"),
+        (cover, {"document": 4711}, "needs which assets"),
+        (cover, {"since": datetime(2990, 1, 1, tzinfo=UTC)}, "not come yet"),
+        (cover, {"assets": "x" * 501}, "at most 500"),
+        (notice, {"recipient": ""}, "needs to whom"),
+        (notice, {"document": None}, "needs to whom"),
+        (notice, {"since": datetime(2990, 1, 1, tzinfo=UTC)}, "not come yet"),
+    ],
+)
+def test_a_cover_or_notification_that_lacks_something_is_refused(made: Any, more: dict[str, Any], why: str) -> None:
+    now = datetime(2026, 12, 1, tzinfo=UTC)
+    pat = Person("pat", ("preparer",), None)
+    wish = replace(made("k", 7), **more)
+    evidence = Evidence(7, "pat", ()) if wish.document == 7 else None
+    with pytest.raises(NotAllowed, match=why):
+        refuse_unless_allowed(wish, pat, Case("k", Fraction(-10), (), evidence, now), [pat])
+    whole = Case("k", Fraction(-10), (), Evidence(7, "pat", ()), now)
+    refuse_unless_allowed(made("k", 7), pat, whole, [pat])
+
+
+async def test_what_is_no_shortfall_takes_no_cover_and_the_same_assets_cover_one(book: Book) -> None:
+    found = await short_book(book)
+    load = await document(book)
+    await act(book.dsn, cover(found.finding.key, load), key_of("pat"))
+    case = Case("another", Fraction(-5), (), Evidence(load, "pat", (), (found.finding.key,)), datetime.now(UTC))
+    pat = Person("pat", ("preparer",), None)
+    with pytest.raises(NotAllowed, match="the same assets cover one shortfall"):
+        refuse_unless_allowed(cover("another", load), pat, case, [pat])
+    with pytest.raises(NotAllowed, match="no shortfall"):
+        refuse_unless_allowed(cover("another", load), pat, replace(case, size=Fraction(5)), [pat])
+    with pytest.raises(NotAllowed, match="needs the role preparer"):
+        await act(book.dsn, cover(found.finding.key, load), key_of("anna"))
 
 
 def test_an_expired_line_explains_nothing_any_more() -> None:

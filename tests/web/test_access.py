@@ -96,6 +96,21 @@ async def test_two_people_explain_a_break_through_the_desk(desk: httpx.AsyncClie
     assert (replayed.status_code, "since" in replayed.text) == (409, True)
     (worked,) = await worked_breaks(book.dsn)
     assert (worked.work.status, [a.actor for a in worked.actions]) == ("explained", ["both", "anna"])
+    told = {"kind": "notify", "recipient": "the supervisor <b>", "since": "2026-11-02T15:00", "document": str(load)}
+    assert (
+        await both.post(f"/desk/breaks/{identity}", data={**told, **await form_of(both, identity)})
+    ).status_code == 303
+    covers = {"kind": "cover", "assets": "bills", "since": "2026-11-02T15:00", "document": str(load), "shares": "1"}
+    assert (
+        await both.post(f"/desk/breaks/{identity}", data={**covers, **await form_of(both, identity)})
+    ).status_code == 303
+    page = (await both.get(f"/desk/breaks/{identity}")).text
+    assert re.search(r'id="uncovered">0\.5<', page)
+    assert "1 shares by bills" in page
+    assert "the supervisor &lt;b&gt;" in page
+    assert "part" in (await both.get("/desk")).text
+    bad = {**covers, "since": "soon", **await form_of(both, identity)}
+    assert (await both.post(f"/desk/breaks/{identity}", data=bad)).status_code == 409
     did = [(e.actor, e.action) for e in await list_audit(book.db, 50)]
     assert {("both", "break.propose"), ("anna", "break.approve"), ("both", "session.begin")} <= set(did)
     assert (await verify_audit(book.db))[1] == []

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from tieout_database import DatabaseUnreachable, load_migrations, verify_audit
 from tieout_indexer import START, Position
 from tieout_reconcile import NotFound, NotReady
-from tieout_web import api, compat, desk, guarded, pages
+from tieout_web import api, compat, desk, desk_pages, guarded, pages
 from tieout_web.board import Board, utc_now
 from tieout_web.limiter import RateLimiter
 from tieout_web.models import Health
@@ -67,7 +67,7 @@ def create_app(settings: WebSettings) -> FastAPI:
     _add_middleware(app, state, limiter)
     _add_errors(app, state)
     _add_health(app, readiness)
-    for router in (api.ROUTER, guarded.ROUTER, compat.ROUTER, pages.ROUTER, desk.ROUTER):
+    for router in (api.ROUTER, guarded.ROUTER, compat.ROUTER, pages.ROUTER, desk.ROUTER, desk_pages.ROUTER):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     return app

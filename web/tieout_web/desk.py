@@ -17,6 +17,7 @@ from tieout_reconcile import (
     NotFound,
     Wish,
     act,
+    list_periods,
     parse_quantity,
     worked_break,
     worked_breaks,
@@ -131,8 +132,9 @@ async def desk(parts: Parts, session: Person) -> Response:
     run = last_run(parts)
     async with parts.reader.session() as db:
         worked = await worked_breaks(db, run.run)
+        periods = await list_periods(db)
     ordered = sorted(worked, key=lambda w: (w.finding.code[0] != "B", -(w.age.days if w.age else 0), w.finding.key))
-    return render(parts, "desk.html", session=session, run=run, worked=ordered)
+    return render(parts, "desk.html", session=session, run=run, worked=ordered, periods=periods[::-1])
 
 
 @ROUTER.get("/desk/breaks/{identity}", response_class=HTMLResponse)
@@ -177,6 +179,9 @@ async def work_on(
     shares: Annotated[str, Form(max_length=60)] = "",
     days: Annotated[int, Form(ge=1, le=40)] = 7,
     proposal: Annotated[str, Form(max_length=20)] = "",
+    assets: Annotated[str, Form(max_length=500)] = "",
+    since: Annotated[str, Form(max_length=40)] = "",
+    recipient: Annotated[str, Form(max_length=500)] = "",
 ) -> Response:
     """Do something about a break. The actor is the session's person, whatever the form says."""
     who = allowed(session, "preparer", "approver")
@@ -192,6 +197,9 @@ async def work_on(
             shares=_shares(shares),
             expires_at=datetime.now(UTC) + timedelta(days=days) if kind == Kind.PROPOSE else None,
             proposal=_whole(proposal, "proposal"),
+            assets=assets or None,
+            since=_instant(since),
+            recipient=recipient or None,
         )
         db = await connect(parts.settings.dsn)
         try:
@@ -211,6 +219,17 @@ def _whole(text: str, name: str) -> int | None:
     if not (text.isascii() and text.isdigit() and int(text) <= _BIGINT_MAX):
         raise ValueError(f"{name} {text!r} is no number")
     return int(text)
+
+
+def _instant(text: str) -> datetime | None:
+    """What a form says of an instant: UTC where it names no zone."""
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+        return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"since {text!r} is no instant like 2026-11-23T16:00") from None
 
 
 def _shares(text: str) -> Fraction | None:

@@ -1,5 +1,6 @@
 """The public pages: complete without JavaScript, built from the very values that the API answers."""
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
@@ -13,9 +14,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup
 
 from tieout_idl import base58
-from tieout_reconcile import InstrumentResult, Run
+from tieout_reconcile import InstrumentResult, Run, entitlement, split_of
 from tieout_web import formatting, showing
 from tieout_web.api import event_of, multiplier_steps
+from tieout_web.beside import PeriodRow, beside, holdings, period_rows
 from tieout_web.board import utc_now
 from tieout_web.charts import coverage_chart
 from tieout_web.problems import Refused
@@ -27,6 +29,8 @@ Symbol = Annotated[str, PathParameter(min_length=1, max_length=40)]
 Address = Annotated[str, PathParameter(min_length=32, max_length=44)]
 Signature = Annotated[str, PathParameter(min_length=64, max_length=90)]
 _EVENTS_SHOWN = 15
+_PERIODS_SHOWN = 24
+_HOLDINGS_KEPT = 32
 _POINTS_MAX = 200
 _BYTES = {"address": 32, "signature": 64}
 
@@ -88,13 +92,14 @@ async def instrument(parts: Parts, symbol: Symbol) -> Response:
     run, result, freshness = shown(parts, symbol)
     now = utc_now()
     # what needs the database is left out, and said to be, when it is gone: the last figures stay
-    events, steps = [], []
+    events, steps, periods = [], [], []
     points: tuple[tuple[datetime, float, float], ...] = ()
     if parts.board.gone is None:
         rows = await parts.reader.rows("events", [result.mint], None, None, None, None, _EVENTS_SHOWN)
         events = [event_of(row, symbol) for row in rows]
         steps = await multiplier_steps(parts, result.mint, now)
         points = await _points(parts, symbol)
+        periods = await locked_periods(parts, symbol)
     return render(
         parts,
         "instrument.html",
@@ -105,6 +110,8 @@ async def instrument(parts: Parts, symbol: Symbol) -> Response:
         reserve=showing.reserve(run, result, freshness, now),
         supply=showing.supply(run, result, freshness.is_fresh(now)),
         headroom=showing.headroom(run, result, freshness, now),
+        beside=beside(result, freshness.is_fresh(now)),
+        periods=periods,
         age_s=freshness.age_s(now),
         events=events,
         steps=steps,
@@ -123,6 +130,31 @@ async def _points(parts: State, symbol: str) -> tuple[tuple[datetime, float, flo
     )
 
 
+async def locked_periods(parts: State, symbol: str) -> list[PeriodRow]:
+    """Return an instrument's figures in the last locked periods, the newest first. Raises DatabaseUnreachable."""
+    rows = await parts.reader.rows("locked_periods", _PERIODS_SHOWN)
+    return period_rows([row | {"content": json.loads(row["content"])} for row in rows], symbol)
+
+
+@ROUTER.get("/instruments/{symbol}/holders", response_class=HTMLResponse)
+async def holders(parts: Parts, symbol: Symbol) -> Response:
+    """Who holds an instrument as of the run's slot: by venue and role, and the largest holders."""
+    run, result, freshness = shown(parts, symbol)
+    key = ("holders", run.run, symbol)
+    found = parts.holdings.get(key)
+    if found is None:
+        async with parts.reader.session() as db:
+            held = await entitlement(db, symbol, run.inputs.as_of_slot, known_batch=run.inputs.known_batch)
+        found = parts.holdings[key] = holdings(held, split_of(held))
+        while len(parts.holdings) > _HOLDINGS_KEPT:
+            del parts.holdings[next(iter(parts.holdings))]
+    now = utc_now()
+    return render(
+        parts, "holders.html", stays_true=True, stale_at=freshness.stale_at, run=run, result=result, found=found,
+        reserve=showing.reserve(run, result, freshness, now), fresh=freshness.is_fresh(now), figure_of=showing.figure,
+    )  # fmt: skip
+
+
 @ROUTER.get("/transactions/{signature}", response_class=HTMLResponse)
 async def transaction(parts: Parts, signature: Signature) -> Response:
     """One transaction: what it moved, how it is proven, which order stands behind it."""
@@ -133,6 +165,7 @@ async def transaction(parts: Parts, signature: Signature) -> Response:
     if not events and not controls:
         raise Refused(HTTPStatus.NOT_FOUND, f"no tracked mint was touched by transaction {signature}")
     first = (events or controls)[0]
+    slots = sorted({row["slot"] for row in (*events, *controls)})
     return render(
         parts,
         "transaction.html",
@@ -141,7 +174,7 @@ async def transaction(parts: Parts, signature: Signature) -> Response:
         events=events,
         controls=controls,
         proof=await parts.reader.row("proof", first["slot"], first["tx_index"]),
-        matches=await parts.reader.rows("matches_of_transaction", run.run, signature),
+        matches=await parts.reader.rows("matches_of_transaction", run.run, signature, slots),
         findings=[f for f in run.findings if f.signature == signature],
         symbols=parts.board.mints(),
     )

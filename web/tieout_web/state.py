@@ -9,6 +9,7 @@ from fastapi import Depends, Query, Request
 from fastapi.responses import Response
 
 from tieout_reconcile import InstrumentResult, Run
+from tieout_web.beside import Holdings
 from tieout_web.board import Board, utc_now
 from tieout_web.freshness import Freshness
 from tieout_web.problems import Refused
@@ -29,6 +30,7 @@ class State:
     board: Board
     stream: Broadcaster
     kept: dict[Hashable, tuple[bytes, str]] = field(default_factory=dict)
+    holdings: dict[Hashable, Holdings] = field(default_factory=dict)
 
 
 def state_of(request: Request) -> State:

@@ -53,8 +53,19 @@ from ledger.proofs p left join ledger.evidence e using (slot, tx_index)
 where p.slot = $1 and p.tx_index = $2 limit 1
 
 -- name: matches_of_transaction
+-- $3: the transaction's slots; of a large run no other lines are read.
+select x.symbol, e.line ->> 'crossing' as crossing, m.line ->> 'request_id' as request_id, m.line ->> 'rule' as rule,
+       m.line ->> 'status' as status, (m.line ->> 'raw')::numeric as raw
+from recon.run_lines x
+cross join lateral jsonb_array_elements(x.lines::jsonb) as e(line)
+cross join lateral jsonb_array_elements(e.line -> 'matches') as m(line)
+where x.run = $1 and x.from_slot <= any($3::bigint[]) and x.to_slot >= any($3::bigint[]) and e.line ->> 'signature' = $2
+union all
+-- a run from before it kept lines
 select m.symbol, m.crossing, m.request_id, m.rule, m.status, m.raw
-from recon.matches m where m.run = $1 and m.signature = $2 order by m.symbol, m.crossing limit 100
+from recon.matches m
+where m.run = $1 and m.signature = $2 and not exists (select from recon.run_lines x where x.run = $1)
+order by symbol, crossing limit 100
 
 -- name: account
 select mint, account, owner, amount, frozen, opened_slot, closed_slot, last_slot
@@ -77,6 +88,15 @@ select r.report, r.made_at, r.sha256, r.body, r.run from recon.reports r where r
 
 -- name: signatures
 select report, public_key, signature from recon.report_signatures where report = any($1::bigint[]) order by public_key
+
+-- name: locked_periods
+-- The newest first, each with who proposed and who signed it, and its report where one was made.
+select p.period, p.from_at, p.to_at, p.locked_at, p.content, m.actor as proposed_by, l.actor as signed_by,
+       (select min(r.report) from recon.reports r where r.lock = p.locked) as report
+from recon.periods p
+join recon.period_actions l on l.action = p.locked
+join recon.period_actions m on m.action = l.proposal
+order by p.to_at desc limit $1
 
 -- name: schema
 select max(number) from public.tieout_migration

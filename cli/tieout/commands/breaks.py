@@ -17,6 +17,9 @@ Identity = Annotated[str, typer.Argument(help="The break's id, or the beginning 
 Key = Annotated[Path, typer.Option("--key", help="Your personal key file: it says who you are, and signs the action.")]
 Note = Annotated[str | None, typer.Option("--note", help="In your words; it changes no figure.")]
 Proposal = Annotated[int, typer.Option("--proposal", min=1, max=BIGINT_MAX, help="The proposal's number.")]
+Document = Annotated[
+    int, typer.Option("--document", min=1, max=BIGINT_MAX, help="The load of the imported file that evidences it.")
+]
 
 
 @APP.command("list")
@@ -33,11 +36,12 @@ def list_(number: RunNumber = None, dsn: Dsn = None, as_json: Json = False) -> N
             _age(w),
             w.work.status,
             w.work.assignee or "",
+            _cover(w),
             w.finding.summary,
         )
         for w in found
     )
-    shown = table("", ("id", "code", "instrument", "age", "status", "assignee", "what"), rows)
+    shown = table("", ("id", "code", "instrument", "age", "status", "assignee", "cover", "what"), rows)
     OUTPUT.result({"breaks": [w.to_json() for w in found]}, shown if found else "no break")
     if found:
         raise exits.Found
@@ -80,9 +84,7 @@ def explain(
 def propose(
     identity: Identity,
     line: Annotated[str, typer.Option("--line", help="A line of the closed list; tieout breaks lines shows it.")],
-    document: Annotated[
-        int, typer.Option("--document", min=1, max=BIGINT_MAX, help="The load of the imported file that evidences it.")
-    ],
+    document: Document,
     quantity: Annotated[str, typer.Option("--shares", help="How much of the break it explains, in shares.")],
     key: Key,
     days: Annotated[int, typer.Option("--days", min=1, max=40, help="For how many days it may stand.")] = 7,
@@ -94,6 +96,38 @@ def propose(
     expires_at = datetime.now(UTC) + timedelta(days=days)
     wanted = {"line": line, "document": document, "shares": _quantity(quantity), "expires_at": expires_at}
     _act(dsn, key, identity, "propose", note=note, **wanted)
+
+
+@APP.command()
+def cover(
+    identity: Identity,
+    assets: Annotated[str, typer.Option("--assets", help="Which own assets cover the shortfall.")],
+    since: Annotated[str, typer.Option("--since", help="Since when, an instant with its zone (ISO 8601).")],
+    quantity: Annotated[str, typer.Option("--shares", help="How much of the shortfall they cover, in shares.")],
+    document: Document,
+    key: Key,
+    note: Note = None,
+    dsn: Dsn = None,
+    as_json: Json = False,
+) -> None:
+    """Record which own assets cover a shortfall; it stays one. A later cover takes the place of the one before."""
+    wanted = {"assets": assets, "since": instant("--since", since), "shares": _quantity(quantity)}
+    _act(dsn, key, identity, "cover", document=document, note=note, **wanted)
+
+
+@APP.command()
+def notify(
+    identity: Identity,
+    to: Annotated[str, typer.Option("--to", help="Who was told.")],
+    when: Annotated[str, typer.Option("--at", help="When, an instant with its zone (ISO 8601).")],
+    document: Document,
+    key: Key,
+    note: Note = None,
+    dsn: Dsn = None,
+    as_json: Json = False,
+) -> None:
+    """Record that somebody was told of a break: to whom, when, by which document."""
+    _act(dsn, key, identity, "notify", recipient=to, since=instant("--at", when), document=document, note=note)
 
 
 @APP.command()
@@ -142,6 +176,18 @@ def _quantity(text: str) -> Fraction:
         raise exits.UsageProblem(f"--shares {text!r} {bad}") from None
 
 
+def instant(option: str, text: str) -> datetime:
+    """Return the instant that an option names. Raises UsageProblem."""
+    try:
+        found = datetime.fromisoformat(text)
+        found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise exits.UsageProblem(f"{option} {text!r} is no instant like 2026-11-23T16:00:00-05:00") from None
+    if found.tzinfo is None:
+        raise exits.UsageProblem(f"{option} {text!r} has no time zone: write 2026-11-23T16:00:00-05:00 or …Z")
+    return found
+
+
 def _show(worked: Any) -> None:
     plain = worked.finding.to_json()
     rows: list[tuple[Any, Any]] = [(name, value) for name, value in plain.items() if value not in (None, {}, "")]
@@ -149,9 +195,28 @@ def _show(worked: Any) -> None:
     rows += [("assignee", worked.work.assignee or "nobody")]
     if worked.unexplained is not None:
         rows.append(("unexplained", f"{shares(worked.unexplained)} shares"))
+    rows += _shortfall_rows(worked)
     done = table("done about it", ("n>", "when", "who", "what", "detail"), map(_action_row, worked.actions))
     OUTPUT.result({"break": worked.to_json() | {"actions": [a.to_json() for a in worked.actions]}},
                   table("", ("", ""), rows), *(["", done] if worked.actions else []))  # fmt: skip
+
+
+def _shortfall_rows(worked: Any) -> list[tuple[str, str]]:
+    """Cover and notifications; of a shortfall also that it has none."""
+    rows = []
+    cover = worked.work.cover
+    if cover is not None:
+        held = f"{shares(cover.shares)} shares by {cover.assets}, since {cover.since:%Y-%m-%d %H:%M}"
+        rows.append(("covered", f"{held}, load {cover.document}, by {cover.actor}"))
+    if worked.uncovered is not None:
+        rows.append(("not covered", f"{shares(worked.uncovered)} shares"))
+        if not worked.work.notifications:
+            rows.append(("told", "nobody"))
+    rows += [
+        ("told", f"{n.recipient}, {n.since:%Y-%m-%d %H:%M}, load {n.document}, by {n.actor}")
+        for n in worked.work.notifications
+    ]
+    return rows
 
 
 def _action_row(action: Any) -> tuple[Any, ...]:
@@ -161,17 +226,29 @@ def _action_row(action: Any) -> tuple[Any, ...]:
         if action.line
         else "",
         f"proposal {action.proposal}" if action.proposal else "",
+        f"{action.assets}, {shares(action.shares)} shares, load {action.document}" if action.assets else "",
+        f"told {action.recipient}, load {action.document}" if action.recipient else "",
+        f"{action.since:%Y-%m-%d %H:%M}" if action.since else "",
         action.note or "",
     ]
     detail = "; ".join(part for part in parts if part)
     return (action.action, f"{action.at:%Y-%m-%d %H:%M}", action.actor, str(action.kind), detail)
 
 
+def _cover(worked: Any) -> str:
+    """How much of a shortfall is covered, and whether anybody was told; nothing for another break."""
+    if worked.uncovered is None:
+        return ""
+    covered = "none" if worked.work.cover is None else "all" if not worked.uncovered else "part"
+    return covered + (", told" if worked.work.notifications else ", nobody told")
+
+
 def _age(worked: Any) -> str:
-    if worked.age is None:
+    age = worked.age
+    if age is None:
         return "unknown"
-    past = f", past {worked.age.marks[-1]}" if worked.age.marks else ""
-    return f"{worked.age.days} d{past}"
+    past = f", past {age.marks[-1]}" if age.marks else ""
+    return f"{age.days} d, {age.business_days} business days by {age.calendar}{past}"
 
 
 def breaks_table(found: Any) -> Any:

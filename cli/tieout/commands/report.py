@@ -20,24 +20,30 @@ def export(
     key: Annotated[Path | None, typer.Option("--key", help="Key file that signs (tieout key new).")] = None,
     unsigned: Annotated[bool, typer.Option("--unsigned", help="Make it without a signature.")] = False,
     number: RunNumber = None,
+    period: Annotated[
+        str | None, typer.Option("--period", help="Of a locked period: its fixed run, with both signatures.")
+    ] = None,
     dsn: Dsn = None,
     as_json: Json = False,
 ) -> None:
     """Write the report of a run with its evidence; the same run gives the same bytes. Exit 1 where it has a break."""
     from tieout_reconcile import export_report, read_signing_key
 
+    if period is not None and number is not None:
+        raise exits.UsageProblem("give either --run or --period: a locked period has its run")
     if (key is None) is not unsigned:
         raise exits.UsageProblem("give either --key FILE, or --unsigned for a report whose origin nobody can verify")
     signing_key = None if key is None else read_signing_key(key)
     if to.exists():
         raise exits.UsageProblem(f"{to} is there already: name another file, a report is not overwritten")
-    made = run(export_report(settings.database_dsn(dsn), number, signing_key))
+    made = run(export_report(settings.database_dsn(dsn), number, signing_key, period=period))
     _write(to, made.data)
     by = "unsigned" if made.public_key is None else f"signed by {made.public_key}"
     OUTPUT.result(
         {
             "report": made.report,
             "run": made.run,
+            "period": period,
             "path": str(to),
             "bytes": len(made.data),
             "sha256": made.sha256,
@@ -69,12 +75,19 @@ def verify(
     previous: Annotated[
         Path | None, typer.Option("--previous", help="The bundle of the report before: checks that this one follows.")
     ] = None,
+    period: Annotated[
+        str | None, typer.Option("--period", help="The locked period that it has to be the report of.")
+    ] = None,
+    signed_by: Annotated[
+        list[str] | None,
+        typer.Option("--signed-by", help="A public key that has to be under the period's sign-off; twice for both."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compute a report again from its bundle, without node or database. Exit 1 where anything does not hold."""
     from tieout_reconcile import verify_report
 
-    found = verify_report(path, trust, previous)
+    found = verify_report(path, trust, previous, period=period, signers=signed_by or ())
     plain = found.to_json()
     rows = (("holds" if c.holds else "FAILS", c.name, c.text) for c in found.checks)
     shown: list[Any] = [table("", ("", "check", "what was seen"), rows), ""]
@@ -97,11 +110,12 @@ def list_(dsn: Dsn = None, as_json: Json = False) -> None:
 
     found = run(list_reports(settings.database_dsn(dsn)))
     rows = (
-        (r.report, f"{r.made_at:%Y-%m-%d %H:%M}", r.as_of_slot, r.run, verdict(r.verdict), ", ".join(r.signers) or "—",
+        (r.report, f"{r.made_at:%Y-%m-%d %H:%M}", r.as_of_slot, r.run, verdict(r.verdict), r.period or "",
+         ", ".join(r.signers) or "—",
          r.sha256[:16])
         for r in found
     )  # fmt: skip
     OUTPUT.result(
         {"reports": [r.to_json() for r in found]},
-        table("", ("report>", "made", "slot>", "run>", "verdict", "signed by", "SHA-256"), rows),
+        table("", ("report>", "made", "slot>", "run>", "verdict", "period", "signed by", "SHA-256"), rows),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tieout_reconcile.canonical import canonical_bytes, to_plain
+from tieout_reconcile.canonical import canonical_bytes, from_plain, to_plain
 from tieout_reconcile.facts import Movement
 from tieout_reconcile.loads import Load, Replay, loads_digest
 from tieout_reconcile.registry import Registry, compare, instant_text
@@ -18,7 +18,7 @@ from tieout_reconcile.results import Inputs, Run
 from tieout_reconcile.whole import reconcile_all
 
 SCHEMA = "tieout/report/1"
-REPORT_RULES = "1"
+REPORT_RULES = "2"
 STATEMENT = (
     "This is a statement by the management that signs it, not the opinion of an independent practitioner. "
     "It compares the tokens outside the issuer's own wallets, at the multiplier in force, with the settled shares "
@@ -40,11 +40,38 @@ class Previous:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a report says of itself, and no file of its bundle could: number, software, the one before."""
+    """What a report says of itself, and no file of its bundle could: number, software, the one before.
+
+    ``period``: the sign-off of a locked period, where it is one's report. ``shortfalls``: the cover and the
+    notifications that were recorded for its breaks when it was made, each with its maker's signature.
+    """
 
     report: int
     software: str
     previous: Previous | None
+    period: Mapping[str, Any] | None = None
+    shortfalls: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def opens(self) -> tuple[int | None, datetime | None]:
+        """The slot and the instant after which its period begins; None: with the mint's creation."""
+        if self.period is not None:
+            opens = self.period["content"]["opens"]
+            return opens["slot"], None if opens["time"] is None else datetime.fromisoformat(opens["time"])
+        previous = self.previous
+        return (None, None) if previous is None else (previous.as_of_slot, previous.as_of_time)
+
+
+def head_of(report: Mapping[str, Any]) -> Head:
+    """Return the head that a report says."""
+    previous = report["previous"]
+    return Head(
+        report["report"],
+        report["software"],
+        None if previous is None else from_plain(Previous, previous),
+        report.get("period"),  # a report of older rules has neither: it is told to be of those
+        tuple(report.get("shortfalls", ())),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +137,7 @@ def _inputs(material: Material) -> Inputs:
 def build(head: Head, run: Run, material: Material) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return the report and the files of its bundle that it lists by digest."""
     registry = material.replay.registries[-1][1]
-    drawn = sampled(run, registry, material, head.previous)
+    drawn = sampled(run, registry, material, head)
     files = dict(_files(run, material, [m for _, m in drawn]))
     previous = head.previous
     before = None if previous is None else material.replay.registry(previous.known_load)
@@ -122,13 +149,15 @@ def build(head: Head, run: Run, material: Material) -> tuple[dict[str, Any], dic
         "report": head.report,
         "software": head.software,
         "previous": None if previous is None else to_plain(previous),
+        "period": head.period,
+        "shortfalls": list(head.shortfalls),
         "run": run.to_json(),
         "registry_changes": [c.to_json() for c in compare(before[1] if before else None, registry)],
         "population": _population(registry, material, run.inputs.as_of_slot),
         "roll_forward": [
             rolled
             for result in run.instruments
-            if (rolled := _rolled(result.symbol, run, symbols, material, registry, previous)) is not None
+            if (rolled := _rolled(result.symbol, run, symbols, material, registry, head)) is not None
         ],
         "sample": {
             "seed": seed_of(run.inputs.genesis_hash, run.inputs.as_of_slot, run.inputs.blockhash),
@@ -139,9 +168,10 @@ def build(head: Head, run: Run, material: Material) -> tuple[dict[str, Any], dic
     return report, files
 
 
-def sampled(run: Run, registry: Registry, material: Material, previous: Previous | None) -> list[tuple[str, Movement]]:
+def sampled(run: Run, registry: Registry, material: Material, head: Head) -> list[tuple[str, Movement]]:
     """Draw the sample among all movements of registered instruments in the report's period."""
-    after = -1 if previous is None else previous.as_of_slot
+    opens = head.opens[0]
+    after = -1 if opens is None else opens
     period = (
         (i.symbol, m)
         for i in registry.instruments
@@ -152,13 +182,12 @@ def sampled(run: Run, registry: Registry, material: Material, previous: Previous
 
 
 def _rolled(
-    symbol: str, run: Run, mints: Mapping[str, str], material: Material, registry: Registry, previous: Previous | None
+    symbol: str, run: Run, mints: Mapping[str, str], material: Material, registry: Registry, head: Head
 ) -> dict[str, Any] | None:
     result = run.instrument(symbol)
     assert result is not None, "it is one of the run's own"
     chain = chain_of(material.mints[mints[symbol]], registry, run.inputs.as_of_slot)
-    slot, at = (previous.as_of_slot, previous.as_of_time) if previous else (None, None)
-    return roll_forward(result, chain, slot, at)
+    return roll_forward(result, chain, *head.opens)
 
 
 def _population(registry: Registry, material: Material, slot: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -17,15 +18,16 @@ from tieout_reconcile.chain import (
     multipliers_by_mint,
     orphan_slots,
     owner_changes_by_mint,
-    read_more,
+    slot_at,
 )
 from tieout_reconcile.facts import Holding, Movement, Position
 from tieout_reconcile.inputs import Business
 from tieout_reconcile.loads import Load, Replay
 from tieout_reconcile.registry import Registry
 from tieout_reconcile.reports.build import Batch, Material
-from tieout_reconcile.reports.mint_rows import MintRows, Opening
+from tieout_reconcile.reports.mint_rows import MintRows, Opening, VenueAccounts
 from tieout_reconcile.results import Inputs
+from tieout_reconcile.split import ledgers, wallets_of
 from tieout_reconcile.store import SQL as RECON_SQL
 
 SQL = Queries("tieout_reconcile.reports", "report.sql")
@@ -70,13 +72,15 @@ async def _mint_rows(
     doubted = doubted_by_mint(await db.fetch(RECON_SQL["quarantined"], mints, slot, batch))
     authorities = authority_changes_by_mint(await db.fetch(RECON_SQL["authority_changes"], mints, slot, batch))
     states = {row["mint"]: row for row in await db.fetch(RECON_SQL["chain_states"], mints, slot, batch)}
-    owners = sorted({w.address for w in registry.wallets if w.kind == "owner"})
+    owners = {w.address for w in registry.wallets if w.kind == "owner"}
     accounts = {w.address for w in registry.wallets if w.kind == "account"}
     found = {}
     for mint in mints:
         moved = events.get(mint, [])
-        named = sorted(accounts | {a for e in moved for a in (e.source, e.destination) if a is not None})
-        held = await db.fetch(RECON_SQL["holdings"], [mint], slot, batch, owners, named)
+        named = accounts | {a for e in moved for a in (e.source, e.destination) if a is not None}
+        # every owner that the node named, so that what no event explains is there too
+        holders = {row["owner"] for row in await db.fetch(RECON_SQL["holders"], mint, slot, batch)} - {None}
+        held = await db.fetch(RECON_SQL["holdings"], [mint], slot, batch, sorted(owners | holders), sorted(named))
         found[mint] = MintRows(
             mint,
             tuple((c["from_slot"], c["to_slot"]) for c in covered if c["mint"] == mint),
@@ -88,19 +92,40 @@ async def _mint_rows(
             tuple(moved),
             tuple(changes.get(mint, ())),
             tuple(multipliers.get(mint, ())),
-            tuple(Holding(h["account"], h["owner"], int(h["amount"])) for h in held),
+            _holdings(held),
             tuple(doubtful.get(mint, ())),
             tuple(doubted.get(mint, ())),
             tuple(sorted(await orphan_slots(db, moved))),
-            (),
             (),
             tuple(authorities.get(mint, ())),
         )
         state = states[mint]
         if gap_of(state["known_from"], state["known_to"], state["covered_to"], slot) is None:
-            more = await read_more(db, registry, business, state, slot, batch, inputs.as_of_time)
-            found[mint] = replace(found[mint], holders=(more[0],) if more[0] else (), venue_holdings=more[1])
+            venues = await _venues(db, registry, business, state, batch, inputs.as_of_time)
+            found[mint] = replace(found[mint], venues=venues)
     return found
+
+
+def _holdings(rows: Sequence[Any]) -> tuple[Holding, ...]:
+    return tuple(Holding(row["account"], row["owner"], int(row["amount"])) for row in rows)
+
+
+async def _venues(
+    db: asyncpg.Connection, registry: Registry, business: Business, state: Any, batch: int, at: datetime | None
+) -> tuple[VenueAccounts, ...]:
+    """The accounts of each venue's wallets at the instant of its ledger."""
+    mint, found = state["mint"], []
+    symbol = next(i.symbol for i in registry.instruments if i.mint == mint)
+    for ledger in ledgers(business.venue, mint, at) if at is not None else ():
+        slot = await slot_at(db, ledger.as_of, state["known_to"])
+        if slot is None or slot < state["known_from"]:
+            found.append(VenueAccounts(ledger.venue, ledger.as_of, None, ()))
+            continue
+        wallets = wallets_of(registry, ledger.venue, symbol, ledger.as_of)
+        by_kind = [sorted({w.address for w in wallets if w.kind == kind}) for kind in ("owner", "account")]
+        held = await db.fetch(RECON_SQL["holdings"], [mint], slot, batch, *by_kind)
+        found.append(VenueAccounts(ledger.venue, ledger.as_of, slot, _holdings(held)))
+    return tuple(found)
 
 
 async def read_evidence(db: asyncpg.Connection, drawn: Sequence[Movement]) -> dict[tuple[int, int], bytes]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
@@ -13,12 +14,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tieout_reconcile import store
 from tieout_reconcile.canonical import canonical_bytes
 from tieout_reconcile.errors import NotFound, NotReady
+from tieout_reconcile.period_work import sign_off_of
 from tieout_reconcile.reports import bundle, signing
-from tieout_reconcile.reports.build import Head, Material, Previous, build, recompute, sampled
+from tieout_reconcile.reports.build import Head, Material, Previous, build, head_of, recompute, sampled
 from tieout_reconcile.reports.extract import SQL, read_evidence, read_material
 from tieout_reconcile.reports.render import page, table
 from tieout_reconcile.results import Run
 from tieout_reconcile.store import Database
+from tieout_reconcile.working import shortfall_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class ReportInfo:
     sha256: str
     previous: int | None
     run: int
+    period: str | None
     signers: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -53,25 +57,30 @@ class ReportInfo:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-async def export_report(database: Database, number: int | None, key: Ed25519PrivateKey | None) -> Exported:
+async def export_report(
+    database: Database, number: int | None, key: Ed25519PrivateKey | None, *, period: str | None = None
+) -> Exported:
     """Return the bundle of a stored run's report (the latest run's by default), signed where a key is given.
 
-    Raises NotFound for a run that is not there, NotReady where the ledger no longer gives what the run says.
+    With ``period``, of that locked period: its fixed run, with both signatures under it. Raises NotFound for a
+    run or period that is not there, NotReady where the period is not locked, or the ledger no longer gives
+    what the run says.
     """
     async with store.session(database) as db, db.transaction(isolation="repeatable_read"):
         await db.execute(SQL["lock_reports"])
+        lock, number, sign_off = (None, number, None) if period is None else await sign_off_of(db, period)
         run = await store.load_run(db, number)
         if run is None:
             raise NotFound("nothing was reconciled yet: tieout reconcile run")
-        kept = await db.fetchrow(SQL["report_of_run"], bytes.fromhex(run.digest))
-        head = await _head(db, run, kept)
+        kept = await db.fetchrow(SQL["report_of_run"], bytes.fromhex(run.digest), lock)
+        head = await _head(db, run, kept, lock, sign_off)
         material = await _material(db, run, head)
         made = recompute(material)
         if made.canonical_json() != run.canonical_json():
             raise NotReady(_changed(run, made))
         report, files = build(head, made, material)
         body = canonical_bytes(report)
-        await _keep(db, kept, head, made, body)
+        await _keep(db, kept, head, made, body, lock)
         signature = None
         if key is not None:
             signature = signing.sign(key, body)
@@ -100,18 +109,27 @@ def pack_report(body: bytes, files: dict[str, bytes], public_key: str | None, si
 
 async def _material(db: asyncpg.Connection, run: Run, head: Head) -> Material:
     material = await read_material(db, run.inputs)
-    drawn = sampled(run, material.replay.registries[-1][1], material, head.previous)
+    drawn = sampled(run, material.replay.registries[-1][1], material, head)
     return replace(material, evidence=await read_evidence(db, [m for _, m in drawn]))
 
 
-async def _head(db: asyncpg.Connection, run: Run, kept: Any) -> Head:
-    """The number and the period: those that the report has already, or the next ones."""
-    number = kept["report"] if kept else await db.fetchval(SQL["next_report"])
-    row = await db.fetchrow(SQL["previous_report"], run.inputs.as_of_slot, kept["report"] if kept else None)
-    return Head(number, f"tieout {version('tieout')}", None if row is None else Previous(**row))
+async def _head(
+    db: asyncpg.Connection, run: Run, kept: Any, lock: int | None, sign_off: Mapping[str, Any] | None
+) -> Head:
+    """What the report has already where it was made, or the next number and what is recorded by now."""
+    if kept is not None:
+        return replace(head_of(json.loads(kept["body"])), software=_software())
+    row = await db.fetchrow(SQL["previous_report"], run.inputs.as_of_slot, lock is not None)
+    previous = None if row is None else Previous(**row)
+    lines = await shortfall_lines(db, [f.key for f in run.breaks])
+    return Head(await db.fetchval(SQL["next_report"]), _software(), previous, sign_off, lines)
 
 
-async def _keep(db: asyncpg.Connection, kept: Any, head: Head, run: Run, body: bytes) -> None:
+def _software() -> str:
+    return f"tieout {version('tieout')}"
+
+
+async def _keep(db: asyncpg.Connection, kept: Any, head: Head, run: Run, body: bytes, lock: int | None) -> None:
     digest, run_digest = hashlib.sha256(body).digest(), bytes.fromhex(run.digest)
     if kept is not None:
         if kept["body"].encode() != body:
@@ -124,6 +142,7 @@ async def _keep(db: asyncpg.Connection, kept: Any, head: Head, run: Run, body: b
     await db.execute(
         SQL["insert_report"], head.report, run_digest, run.inputs.as_of_slot, run.inputs.as_of_time,
         run.inputs.known_load, str(run.verdict), head.previous.report if head.previous else None, digest, body.decode(),
+        lock,
     )  # fmt: skip
 
 
@@ -144,7 +163,7 @@ async def rebuild_bundle(database: Database, number: int) -> bytes:
             raise NotFound(f"there is no report {number}: tieout report list")
         run = await store.load_run(db, kept["run"])
         assert run is not None, "a report has a run"
-        head = await _head(db, run, kept)
+        head = await _head(db, run, kept, None, None)
         material = await _material(db, run, head)
         report, files = build(head, recompute(material), material)
         body = canonical_bytes(report)

@@ -1,11 +1,12 @@
 """The ledger's rows of one mint, up to a slot, as they travel in a bundle: lines of JSON, and back. Pure.
 
-Every event of the mint is there, not only those that cross the issuer's boundary: from them each
-account's balance follows, and is compared with the node's own figure. So a row left out shows.
+Every event of the mint is there, not only those that cross the issuer's boundary, and every account that
+holds anything: from the events each account's balance and owner follow, and are compared with the node's own
+figures. So a row left out shows, be it one holder; who holds how much, and what a venue held, is worked out anew.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,6 +28,8 @@ from tieout_reconcile.facts import (
     VenueHolding,
 )
 from tieout_reconcile.registry import Registry, instant_text
+from tieout_reconcile.split import large_from, ledgers, wallets_of
+from tieout_reconcile.venues import VenueLine
 
 WITHHELD, CONFIDENTIAL = "withheld", "confidential"
 SNAPSHOT_INDEX = 2**31 - 1
@@ -42,11 +45,20 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
+class VenueAccounts:
+    """What a venue's wallets held at the instant of its ledger, by the node's figures; no slot: it is not known."""
+
+    venue: str
+    as_of: datetime
+    slot: int | None
+    accounts: tuple[Holding, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class MintRows:
     """All of one mint: proven ranges, creation, events, owner changes, multiplier steps, accounts at the slot.
 
-    ``accounts`` are the node's own figures: each account that the registry names or an event touched and
-    that is open at the slot.
+    ``accounts`` are the node's own figures: each account that is open at the slot.
     """
 
     mint: str
@@ -59,8 +71,7 @@ class MintRows:
     findings: tuple[OpenFinding, ...] = ()
     doubted: tuple[Doubted, ...] = ()
     orphans: tuple[int, ...] = ()
-    holders: tuple[Holders, ...] = ()
-    venue_holdings: tuple[VenueHolding, ...] = ()
+    venues: tuple[VenueAccounts, ...] = ()
     authority_changes: tuple[AuthorityChange, ...] = ()
 
     def lines(self) -> Iterator[bytes]:
@@ -93,12 +104,9 @@ class MintRows:
             yield canonical_bytes({"doubted": [d.slot, d.signature, d.path, d.reason]})
         for slot in self.orphans:
             yield canonical_bytes({"orphan": [slot]})
-        for h in self.holders:
-            large = [[x.owner, str(x.amount)] for x in h.large]
-            yield canonical_bytes({"holders": [str(h.visible), str(h.unseen), large]})
-        for v in self.venue_holdings:
-            amount = None if v.amount is None else str(v.amount)
-            yield canonical_bytes({"venue": [v.venue, instant_text(v.as_of), v.slot, amount]})
+        for v in self.venues:
+            held = [[a.account, a.owner, str(a.amount)] for a in v.accounts]
+            yield canonical_bytes({"venue": [v.venue, instant_text(v.as_of), v.slot, held]})
         for g in self.authority_changes:
             yield canonical_bytes(
                 {"authority": [*g.position, instant_text(g.at), g.signature, g.kind, g.authority, g.new]}
@@ -138,9 +146,10 @@ def _multiplier(v: Sequence[Any]) -> MultiplierStep:
     )  # fmt: skip
 
 
-def _venue_holding(v: Sequence[Any]) -> VenueHolding:
-    venue, as_of, slot, amount = v
-    return VenueHolding(venue, datetime.fromisoformat(as_of), slot, None if amount is None else int(amount))
+def _venue(v: Sequence[Any]) -> VenueAccounts:
+    venue, as_of, slot, held = v
+    accounts = tuple(Holding(account, owner, int(amount)) for account, owner, amount in held)
+    return VenueAccounts(venue, datetime.fromisoformat(as_of), slot, accounts)
 
 
 _READERS: dict[str, Any] = {
@@ -153,8 +162,7 @@ _READERS: dict[str, Any] = {
     "finding": lambda v: OpenFinding(*v),
     "doubted": lambda v: Doubted(*v),
     "orphan": lambda v: int(v[0]),
-    "holders": lambda v: Holders(int(v[0]), int(v[1]), tuple(Holder(o, int(n)) for o, n in v[2])),
-    "venue": _venue_holding,
+    "venue": _venue,
     "authority": lambda v: AuthorityChange(Position(*v[:4]), datetime.fromisoformat(v[4]), *v[5:]),
 }
 
@@ -186,10 +194,11 @@ def chain_of(rows: MintRows, registry: Registry, slot: int) -> Chain:
     owners = {w.address for w in registry.wallets if w.kind == "owner"}
     accounts = {w.address for w in registry.wallets if w.kind == "account"}
     inside = known is not None and known[0] <= slot <= known[1]
+    supply = supply_of(rows.events) if inside else None
     return Chain(
         gap,
         max(opened, key=lambda o: o.position).decimals if opened else None,
-        supply_of(rows.events) if inside else None,
+        supply,
         tuple(a for a in rows.accounts if a.owner in owners or a.account in accounts),
         rows.events,
         rows.owner_changes,
@@ -197,8 +206,8 @@ def chain_of(rows: MintRows, registry: Registry, slot: int) -> Chain:
         rows.findings,
         rows.doubted,
         frozenset(rows.orphans),
-        rows.holders[0] if rows.holders else None,
-        rows.venue_holdings,
+        None if gap is not None or supply is None else holders_of(rows, registry, supply),
+        () if gap is not None else tuple(VenueHolding(v.venue, v.as_of, v.slot, _held(v)) for v in rows.venues),
         rows.authority_changes,
     )
 
@@ -242,19 +251,112 @@ def _sides(event: Movement) -> tuple[str | None, str | None]:
             return event.source, event.destination
 
 
+def _held(venue: VenueAccounts) -> int | None:
+    return None if venue.slot is None else sum(a.amount for a in venue.accounts)
+
+
+def holders_of(rows: MintRows, registry: Registry, supply: int) -> Holders | None:
+    """Return all holders as ``chain.read_holders`` reads them; None where the registry asks for none."""
+    instrument = next(i for i in registry.instruments if i.mint == rows.mint)
+    bound = large_from(instrument, supply)
+    if bound is None:
+        return None
+    by_owner: dict[str, int] = {}
+    for account in rows.accounts:
+        owner = account.owner or "unknown"
+        by_owner[owner] = by_owner.get(owner, 0) + account.amount
+    summed = replayed(rows.events)
+    unseen = summed.get(WITHHELD, 0) + summed.get(CONFIDENTIAL, 0)
+    large = tuple(Holder(owner, held) for owner, held in sorted(by_owner.items()) if held >= bound)
+    return Holders(sum(by_owner.values()), unseen, large)
+
+
+def owners_of(events: Sequence[Movement], changes: Sequence[OwnerChange]) -> dict[str, str | None]:
+    """Return who owns each account after these events and changes; None where a change does not say to whom."""
+    owners: dict[str, str | None] = {}
+    rows: list[Movement | OwnerChange] = [*events, *changes]
+    for one in sorted(rows, key=lambda x: x.position):
+        if isinstance(one, OwnerChange):
+            owners[one.account] = one.new_owner
+            continue
+        for account, owner in ((one.source, one.source_owner), (one.destination, one.destination_owner)):
+            if account is not None and owner is not None:
+                owners[account] = owner
+    return owners
+
+
 def balance_differences(rows: MintRows) -> list[str]:
     """Return where the events do not add up to the node's own figures; empty when they do, account by account."""
-    told = {a.account: a.amount for a in rows.accounts}
     summed = replayed(rows.events)
-    odd = [a for a in sorted(told.keys() | summed.keys()) if a not in (WITHHELD, CONFIDENTIAL)]
-    wrong = [
-        f"{account}: its events add up to {summed.get(account, 0)} raw, "
-        + (f"the node said {told[account]}" if account in told else "and the bundle has no such account")
-        for account in odd
-        if summed.get(account, 0) != told.get(account, 0)
-    ]
+    wrong = _account_differences(rows.accounts, summed, owners_of(rows.events, rows.owner_changes))
     hidden = summed.get(WITHHELD, 0) + summed.get(CONFIDENTIAL, 0)
-    outside, supply = sum(told.values()) + hidden, supply_of(rows.events)
+    outside, supply = sum(a.amount for a in rows.accounts) + hidden, supply_of(rows.events)
     if outside != supply:
         wrong.append(f"the accounts hold {outside} raw, withheld and confidential included; the supply is {supply}")
     return wrong
+
+
+def _account_differences(
+    accounts: Sequence[Holding], summed: Mapping[str, int], owners: Mapping[str, str | None]
+) -> list[str]:
+    told = {a.account: a for a in accounts}
+    if len(told) != len(accounts):
+        return ["an account stands in it twice"]
+    wrong = []
+    for account in sorted((told.keys() | summed.keys()) - {WITHHELD, CONFIDENTIAL}):
+        held, owner = summed.get(account, 0), owners.get(account)
+        said = told.get(account)
+        if held != (0 if said is None else said.amount):
+            node = "the bundle has no such account" if said is None else f"the node said {said.amount}"
+            wrong.append(f"{account}: its events add up to {held} raw, {node}")
+        elif said is not None and held and owner is not None and said.owner not in (None, owner):
+            wrong.append(f"{account}: its events make it {owner}'s, the bundle says {said.owner}'s")
+    return wrong
+
+
+def venue_differences(rows: MintRows, registry: Registry, lines: Sequence[VenueLine], slot: int,
+                      at: datetime | None) -> list[str]:  # fmt: skip
+    """Return where what the venues held does not follow from the events; empty when it does.
+
+    Each ledger at or before the cut-off has its line; its slot lies between the events of before and after its
+    instant; it lists every account that was the venue's, with what the events add up to. Nothing is asked
+    where the mint is not proven.
+    """
+    known = known_range(rows, slot)
+    if at is None or known is None or not known[0] <= slot <= known[1]:
+        return []
+    symbol = next(i.symbol for i in registry.instruments if i.mint == rows.mint)
+    told = {(v.venue, v.as_of): v for v in rows.venues}
+    wanted = {(ledger.venue, ledger.as_of) for ledger in ledgers(lines, rows.mint, at)}
+    wrong = [
+        f"what {venue} held at {instant_text(as_of)} is not in it" for venue, as_of in sorted(wanted - told.keys())
+    ]
+    for key in sorted(wanted & told.keys()):
+        owned = wallets_of(registry, key[0], symbol, key[1])
+        wrong += _venue_faults(rows, told[key], {w.address for w in owned}, at)
+    return wrong
+
+
+def _venue_faults(rows: MintRows, venue: VenueAccounts, wallets: set[str], at: datetime) -> list[str]:
+    place = f"{venue.venue} at {instant_text(venue.as_of)}"
+    if venue.slot is None:
+        seen = any(e.at <= venue.as_of for e in rows.events) and venue.as_of < at
+        return [f"{place}: it says that nothing is known, and there are events before that instant"] if seen else []
+    inside = [e for e in rows.events if e.position.slot <= venue.slot]
+    outside = [e for e in rows.events if e.position.slot > venue.slot]
+    if any(e.at > venue.as_of for e in inside) or any(e.at <= venue.as_of for e in outside):
+        return [f"{place}: slot {venue.slot} is not the last one of that instant"]
+    changes = [c for c in rows.owner_changes if c.position.slot <= venue.slot]
+    summed, owners = replayed(inside), owners_of(inside, changes)
+    told = {a.account for a in venue.accounts}
+    left_out = [
+        account
+        for account, held in sorted(summed.items())
+        if held and account not in told and (account in wallets or owners.get(account) in wallets)
+    ]
+    strange = [a.account for a in venue.accounts if a.account not in wallets and a.owner not in wallets]
+    faults = _account_differences(
+        venue.accounts, {a: n for a, n in summed.items() if a in told}, owners
+    )  # fmt: skip
+    faults += [f"{account} is left out" for account in left_out] + [f"{account} is none of its" for account in strange]
+    return [f"{place}: {fault}" for fault in faults]

@@ -53,10 +53,16 @@ def page(report: Mapping[str, Any], body: bytes) -> bytes:
         f"<h1>{escape(title)}</h1>",
         f'<p><strong class="{escape(verdict)}">{escape(verdict.replace("_", " "))}</strong></p>',
         f'<p class="note">{escape(report["statement"])}</p>',
+        *([] if report["period"] is None else [_section("Period", *_period(report["period"]))]),
         _section("Figures", *(_instrument(i) for i in run["instruments"])),
         _section("Breaks", _findings([f for f in run["findings"] if f["severity"] == "break"], "no break")),
+        *(
+            [_section("Shortfalls: cover and notifications", _shortfalls(report["shortfalls"]))]
+            if report["shortfalls"]
+            else []
+        ),
         _section("Explained", _findings([f for f in run["findings"] if f["severity"] != "break"], "nothing")),
-        _section("Roll-forward", *(_rolled(r, report["previous"]) for r in report["roll_forward"])),
+        _section("Roll-forward", *(_rolled(r, _since(report)) for r in report["roll_forward"])),
         _section("Population", _population(report["population"])),
         _section("Changes of the registry since the report before", _changes(report["registry_changes"])),
         _section("Sample", _sample(report["sample"])),
@@ -151,9 +157,73 @@ def _findings(findings: Sequence[Mapping[str, Any]], none: str) -> str:
     return _table("", ("id", "code", "instrument", "what"), rows)
 
 
-def _rolled(rolled: Mapping[str, Any], previous: Mapping[str, Any] | None) -> str:
+def _since(report: Mapping[str, Any]) -> str:
+    """Where the roll-forward opens."""
+    previous, sign_off = report["previous"], report["period"]
+    if sign_off is not None and (slot := sign_off["content"]["opens"]["slot"]) is not None:
+        return f"the period's beginning, slot {slot}"
+    if sign_off is not None or previous is None:
+        return "the mint's creation"
+    return f"report {previous['report']}, slot {previous['as_of_slot']}"
+
+
+def _period(sign_off: Mapping[str, Any]) -> list[str]:
+    """Who signed, what it opens with, and which breaks it carries forward."""
+    content = sign_off["content"]
+    people = [
+        (what, sign_off[part]["actor"], sign_off[part]["at"], sign_off[part]["public_key"])
+        for what, part in (("proposed by", "proposed"), ("signed by", "signed"))
+    ]
+    parts = [
+        f"<p>{escape(content['period'])}: after {escape(content['from'])}, up to {escape(content['to'])}.</p>",
+        _table("Signed by two persons", ("", "who", "when", "key"), people),
+    ]
+    if content["opening"] is not None:
+        parts.append(_opening(content["opening"]))
+    breaks = [
+        (
+            b["code"],
+            b["symbol"],
+            b["summary"],
+            _aged(b["work"]),
+            "yes" if b["key"] in content["carried_forward"] else "",
+        )
+        for b in content["breaks"]
+    ]
+    if breaks:
+        columns = ("code", "instrument", "what", "age", "open before")
+        parts.append(_table("Open at the lock, and carried forward", columns, breaks))
+    return parts
+
+
+def _opening(opening: Mapping[str, Any]) -> str:
+    told = opening["prior_period_adjustments"]["differences"]
+    if not told:
+        return f"<p>It opens with what {escape(opening['period'])} closed with.</p>"
+    rows = ((d["symbol"], d["figure"], d["locked"], d["restated"], d["difference"] or "") for d in told)
+    caption = f"Prior-period adjustments: what {opening['period']} closed with, as known now"
+    return _table(caption, ("instrument", "figure", "locked>", "now>", "difference>"), rows)
+
+
+def _aged(work: Mapping[str, Any] | None) -> str:
+    age = None if work is None else work["age"]
+    if age is None:
+        return "unknown"
+    return "; ".join([f"{age['days']} days, {age['business_days']} business days by {age['calendar']}", *age["marks"]])
+
+
+def _shortfalls(lines: Sequence[Mapping[str, Any]]) -> str:
+    rows = (
+        (finding_id(x["key"]), x["kind"], x["assets"] or x["recipient"], _number(x["shares"]) if x["shares"] else "",
+         x["since"], f"load {x['document']}", x["actor"])
+        for x in lines
+    )  # fmt: skip
+    columns = ("break", "", "which assets, or to whom", "shares>", "since, or when", "document", "recorded by")
+    return _table("", columns, rows)
+
+
+def _rolled(rolled: Mapping[str, Any], since: str) -> str:
     supply, raw, shares = rolled["supply"], rolled["outside_raw"], rolled["outside_shares"]
-    since = "the mint's creation" if previous is None else f"report {previous['report']}, slot {previous['as_of_slot']}"
     moved = [
         (f"{'+' if m['direction'] == 'out' else '−'} {m['kind'].replace('_', ' ')} ({m['count']})", m["raw"])
         for m in raw["moved"]

@@ -33,25 +33,27 @@ select slot, tx_index, sha256, body from ledger.evidence where slot = $1 and tx_
 select pg_advisory_xact_lock(7401685237)
 
 -- name: report_of_run
-select report, body from recon.reports where run_digest = $1 order by report limit 1
+-- $2: the signature that locks the period of which it is the report; null for none's.
+select report, body from recon.reports where run_digest = $1 and lock is not distinct from $2 order by report limit 1
 
 -- name: previous_report
--- The one before: the last made whose period ended earlier.
+-- The one before: the last made whose period ended earlier; locked periods follow locked periods.
 select report, sha256, as_of_slot, as_of_time, known_load
-from recon.reports where as_of_slot < $1 and ($2::bigint is null or report < $2) order by report desc limit 1
+from recon.reports where as_of_slot < $1 and (lock is not null) = $2 order by report desc limit 1
 
 -- name: next_report
 select coalesce(max(report), 0) + 1 from recon.report_row
 
 -- name: insert_report
-insert into recon.report_row (report, run_digest, as_of_slot, as_of_time, known_load, verdict, previous, digest, body)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+insert into recon.report_row (report, run_digest, as_of_slot, as_of_time, known_load, verdict, previous, digest, body, lock)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 
 -- name: insert_signature
 insert into recon.report_signature_row (report, public_key, signature) values ($1, $2, $3) on conflict do nothing
 
 -- name: reports
-select r.report, r.made_at, r.as_of_slot, r.as_of_time, r.verdict, r.sha256, r.previous, r.run, s.signers
+select r.report, r.made_at, r.as_of_slot, r.as_of_time, r.verdict, r.sha256, r.previous, r.run, r.period,
+       s.signers
 from recon.reports r
 left join lateral (
     select array_agg(s.public_key order by s.public_key) as signers from recon.report_signatures s

@@ -13,7 +13,8 @@ from typing import Any
 from tieout_reconcile.exact import decimal_text
 from tieout_reconcile.facts import Chain, multiplier_in_force
 from tieout_reconcile.liability import unit_of
-from tieout_reconcile.results import CrossingLine, InstrumentResult
+from tieout_reconcile.lines import CrossingLine
+from tieout_reconcile.results import InstrumentResult
 
 
 def roll_forward(

@@ -10,19 +10,20 @@ from typing import Any
 from tieout_reconcile.canonical import canonical_bytes, from_plain, to_plain
 from tieout_reconcile.errors import BadInput
 from tieout_reconcile.loads import Load, Replay
+from tieout_reconcile.periods import sign_off_faults
 from tieout_reconcile.reports import bundle, signing
 from tieout_reconcile.reports.build import (
     REPORT_RULES,
     SCHEMA,
     Batch,
-    Head,
     Material,
-    Previous,
     build,
+    head_of,
     recompute,
 )
-from tieout_reconcile.reports.mint_rows import MintRows, balance_differences, mint_rows_of
+from tieout_reconcile.reports.mint_rows import MintRows, balance_differences, mint_rows_of, venue_differences
 from tieout_reconcile.reports.render import page, table
+from tieout_reconcile.reports.shortfalls import shortfall_faults
 from tieout_reconcile.results import RULES, Inputs, Run
 
 _SHOWN_DIFFERENCES = 3
@@ -63,18 +64,42 @@ class Verified:
             "verdict": run.get("verdict"),
             "as_of_slot": run.get("inputs", {}).get("as_of_slot"),
             "registry_changes": report.get("registry_changes", []),
+            "period": _period_said(report.get("period")),
         }
+
+
+def _period_said(sign_off: Any) -> dict[str, Any] | None:
+    """Who signed which period, as the report says; None for a report of no period, or one that says nonsense."""
+    try:
+        return {
+            "period": sign_off["content"]["period"],
+            **{
+                part: {"actor": sign_off[part]["actor"], "public_key": sign_off[part]["public_key"]}
+                for part in ("proposed", "signed")
+            },
+        }
+    except (KeyError, TypeError):
+        return None
 
 
 class _Broken(Exception):
     """A check failed so that the next ones have nothing to stand on."""
 
 
-def verify_report(path: Path | str, trusted: str | None = None, previous: Path | str | None = None) -> Verified:
+def verify_report(
+    path: Path | str,
+    trusted: str | None = None,
+    previous: Path | str | None = None,
+    *,
+    period: str | None = None,
+    signers: Sequence[str] = (),
+) -> Verified:
     """Check a bundle: origin, files, completeness, and the figures by computing them again.
 
     ``trusted`` is the public key (base58) that the verifier knows to be the issuer's; without it the origin
-    is not verified. ``previous`` is the bundle of the report before. Raises BadInput for what is no bundle.
+    is not verified. ``previous`` is the bundle of the report before. ``period`` is the locked period that it
+    has to be the report of, ``signers`` the public keys that have to be those under its sign-off. Raises
+    BadInput for what is no bundle.
     """
     files = bundle.unpack(path)
     body = files.get(bundle.REPORT)
@@ -82,10 +107,12 @@ def verify_report(path: Path | str, trusted: str | None = None, previous: Path |
         raise BadInput(str(path), [f"it is no bundle of a report: {bundle.REPORT} is not in it"])
     report = _report(str(path), body)
     checks = [_origin(files, body, trusted)]
-    if previous is not None:
-        checks.append(_chained(report, bundle.unpack(previous)))
+    before = None if previous is None else bundle.unpack(previous)
+    if before is not None:
+        checks.append(_chained(report, before))
     try:
         checks += _contents(files, report, body)
+        checks += _signed_off(report, before, period, signers)
     except _Broken as broken:
         checks.append(Check("computed", False, str(broken)))
     except (BadInput, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as bad:
@@ -154,11 +181,33 @@ def _contents(files: Mapping[str, bytes], report: dict[str, Any], body: bytes) -
         f"computed again: verdict {made.verdict}, {len(made.breaks)} breaks, run {made.digest}"
         + _differences(report["run"], made.to_json()),
     )
-    again, made_files = build(_head(report), made, material)
+    again, made_files = build(head_of(report), made, material)
     same = canonical_bytes(again) == body and all(files.get(n) == data for n, data in made_files.items())
     yield Check("report", same, "the whole report, byte for byte" + _differences(report, again))
     readable = files.get(bundle.PAGE) == page(report, body) and files.get(bundle.TABLE) == table(report)
     yield Check("pages", readable, "the page and the table say what the report says")
+
+
+def _signed_off(
+    report: dict[str, Any], before: Mapping[str, bytes] | None, period: str | None, signers: Sequence[str]
+) -> Iterator[Check]:
+    """Who signed the period, and whether it opens where the one before closed; what was recorded of shortfalls."""
+    faults = shortfall_faults(report["shortfalls"], report["run"])
+    told = f"{len(report['shortfalls'])} covers and notifications, each as it was signed"
+    yield Check("shortfalls", not faults, "; ".join(faults[:_SHOWN_DIFFERENCES]) or told)
+    sign_off = report["period"]
+    if sign_off is None:
+        wanted = f"it is the report of no locked period; {period or 'a signed one'} is wanted"
+        yield Check("period", period is None and not signers, "of no locked period" if period is None else wanted)
+        return
+    closed = None if before is None else json.loads(before[bundle.REPORT]).get("period")
+    faults = sign_off_faults(sign_off, report["run"], report["roll_forward"], closed)
+    name, keys = sign_off["content"]["period"], [sign_off[who]["public_key"] for who in ("proposed", "signed")]
+    if period is not None and name != period:
+        faults.append(f"it is the report of {name}, not of {period}")
+    faults += [f"{key} did not sign it" for key in signers if key not in keys]
+    who = [f"{sign_off[part]['actor']} ({sign_off[part]['public_key']})" for part in ("proposed", "signed")]
+    yield Check("period", not faults, "; ".join([f"{name}: proposed by {who[0]}, signed by {who[1]}", *faults]))
 
 
 def _manifest(files: Mapping[str, bytes], listed: Mapping[str, str]) -> Check:
@@ -192,8 +241,10 @@ def _batches(material: Material, report: dict[str, Any]) -> Check:
 
 
 def _mints(material: Material) -> Iterator[Check]:
+    registry, lines = material.replay.registries[-1][1], material.replay.business().venue
     for mint, rows in sorted(material.mints.items()):
         wrong = balance_differences(rows) if rows.openings else []
+        wrong += venue_differences(rows, registry, lines, material.inputs.as_of_slot, material.inputs.as_of_time)
         text = (
             f"{mint}: {len(rows.events)} events add up to the balances of {len(rows.accounts)} accounts and the supply"
         )
@@ -239,11 +290,6 @@ def _load(files: Mapping[str, bytes], line: dict[str, Any]) -> Load:
     if load.sha256.hex() != line["sha256"]:
         raise _Broken(f"load {load.load} ({load.name}) is not the file that was signed")
     return load
-
-
-def _head(report: dict[str, Any]) -> Head:
-    previous = report["previous"]
-    return Head(report["report"], report["software"], None if previous is None else from_plain(Previous, previous))
 
 
 def _differences(said: Any, made: Any) -> str:

@@ -63,17 +63,19 @@ test-agave: setup ## run the client's tests on a real solana-test-validator (TIE
 
 chaos: setup ## many seeds of kills, forks and lies (TIEOUT_CHAOS_SEEDS=300)
 	TIEOUT_CHAOS_SEEDS=$${TIEOUT_CHAOS_SEEDS:-300} TIEOUT_PAYOUT_ROWS=$${TIEOUT_PAYOUT_ROWS:-5000} \
-	$(BIN)/python -m pytest tests/chaos tests/client/test_chaos.py tests/client/test_payouts.py $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/chaos tests/cli/test_scenarios.py tests/client/test_chaos.py tests/client/test_payouts.py \
+	tests/reconcile/test_control_daemon.py $(PYTEST_ARGS)
 
 demo: setup ## play a whole day on a local chain, index it live, reconcile it
 	@$(BIN)/tieout demo
 
-bench: setup ## measure indexer, reconciliation, books, payouts, serving and localnet beside their yardsticks (about a quarter of an hour)
+bench: setup ## measure indexer, reconciliation, books, payouts, serving, control and localnet beside their yardsticks (about a quarter of an hour)
 	$(BIN)/python tests/bench
 	$(BIN)/python tests/bench/paying.py
 	$(BIN)/python tests/bench/reconciling.py
 	$(BIN)/python tests/bench/populating.py
 	$(BIN)/python tests/bench/serving.py
+	$(BIN)/python tests/bench/control.py
 	$(LOCALNET_BIN)/python localnet/bench.py
 	$(BIN)/python tests/bench/books.py
 

@@ -7,16 +7,49 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from tieout.exits import UsageProblem
 
 
+class ReceiverSettings(BaseModel):
+    """Who is told of alerts. The secret that signs lies in a file or a variable of the environment."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    url: str
+    secret_file: Path | None = None
+    secret_env: str | None = None
+
+
+class ControlSettings(BaseModel):
+    """The section ``[control]``; in the environment ``TIEOUT_CONTROL__…``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    poll_interval_s: float = Field(default=0.5, gt=0, le=60)
+    ripcord_interval_s: float = Field(default=5.0, gt=0, le=3600)
+    ripcord_after_s: float = Field(default=30.0, ge=0, allow_inf_nan=False)
+    ripcord_observations_min: int = Field(default=3, gt=0)
+    send_timeout_s: float = Field(default=10.0, gt=0, le=300)
+    sends_in_flight_max: int = Field(default=8, gt=0, le=256)
+    retry_initial_s: float = Field(default=0.5, gt=0, le=60)
+    retry_max_s: float = Field(default=60.0, gt=0, le=3600)
+    undelivered_max_s: float = Field(default=60.0, gt=0, allow_inf_nan=False)
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+    metrics_host: str = "127.0.0.1"
+    external_url: str = ""
+    receivers: list[ReceiverSettings] = []
+
+
 class Settings(BaseSettings):
     """Where things are, and how much one step may take on."""
 
-    model_config = SettingsConfigDict(env_prefix="TIEOUT_", toml_file="tieout.toml", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="TIEOUT_", toml_file="tieout.toml", extra="ignore", env_nested_delimiter="__"
+    )
 
     dsn: str | None = None
     rpc_url: str | None = None
@@ -32,6 +65,10 @@ class Settings(BaseSettings):
     metrics_port: int = Field(0, ge=0, le=65535)
     metrics_host: str = "127.0.0.1"
     log_format: Literal["text", "json"] = "text"
+    chain_age_max_s: int = Field(900, gt=0)
+    statement_age_max_s: int = Field(432_000, gt=0)
+    order_age_max_s: int = Field(900, gt=0)
+    control: ControlSettings = ControlSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -14,14 +14,27 @@ Errors::
     ├── NoRegistry    apply a registry first
     ├── BadInput      a file was refused whole; path, problems (each with its place)
     ├── NotFound      no such symbol, run or break
-    └── NotAllowed    this person may not do this, or not now
+    ├── NotAllowed    this person may not do this, or not now
+    └── BadSetting    a setting that cannot be used: mend it
 
 A database that cannot be reached raises ``tieout_database.DatabaseUnreachable``.
 """
 
-from tieout_reconcile.entitlement import Entitlement, HolderLine, SplitLine, VenueSplit, entitlement, venue_splits
-from tieout_reconcile.errors import BadInput, NoRegistry, NotAllowed, NotFound, NotReady, ReconcileError
+from tieout_reconcile.ages import Age
+from tieout_reconcile.coverage import Coverage
+from tieout_reconcile.covering import coverage
+from tieout_reconcile.entitlement import (
+    Entitlement,
+    HolderLine,
+    SplitLine,
+    VenueSplit,
+    entitlement,
+    split_of,
+    venue_splits,
+)
+from tieout_reconcile.errors import BadInput, BadSetting, NoRegistry, NotAllowed, NotFound, NotReady, ReconcileError
 from tieout_reconcile.exact import decimal_text, parse_quantity, rounded_text
+from tieout_reconcile.freshness import AgeLimits
 from tieout_reconcile.intake import (
     Imported,
     Plan,
@@ -37,20 +50,29 @@ from tieout_reconcile.intake import (
     plan_registry,
     show_registry,
 )
+from tieout_reconcile.lines import CrossingLine, CrossingLines, MatchLine
 from tieout_reconcile.movements import Period
 from tieout_reconcile.orders import Order
+from tieout_reconcile.period_work import (
+    ReportingPeriod,
+    decide_period,
+    list_periods,
+    open_period,
+    propose_period,
+    show_period,
+)
+from tieout_reconcile.periods import PeriodAction, PeriodKind
 from tieout_reconcile.registry import Change, Custodian, CustodyAccount, Instrument, Registry, Role, Wallet
 from tieout_reconcile.reports.making import Exported, ReportInfo, export_report, list_reports, rebuild_bundle
 from tieout_reconcile.reports.signing import read_key as read_signing_key
 from tieout_reconcile.reports.verify import Check, Verified, verify_report
+from tieout_reconcile.restating import Restated
 from tieout_reconcile.results import (
-    CrossingLine,
     CustodyLine,
     Encumbrance,
     Finding,
     Inputs,
     InstrumentResult,
-    MatchLine,
     RoleLine,
     Run,
     TradeLine,
@@ -59,6 +81,7 @@ from tieout_reconcile.results import (
 from tieout_reconcile.runner import (
     AsOf,
     Headroom,
+    Margin,
     get_break,
     get_run,
     headroom,
@@ -70,18 +93,22 @@ from tieout_reconcile.runner import (
 from tieout_reconcile.store import RunSummary, StatementInfo
 from tieout_reconcile.trades import Trade
 from tieout_reconcile.workflow import LINES as EXPLANATION_LINES
-from tieout_reconcile.workflow import Action, Age, Kind, Person, Wish, Work
+from tieout_reconcile.workflow import Action, Kind, Person, Wish, Work
 from tieout_reconcile.working import WorkedBreak, act, verify_signatures, worked_break, worked_breaks
 
 __all__ = [
     "EXPLANATION_LINES",
     "Action",
     "Age",
+    "AgeLimits",
     "AsOf",
     "BadInput",
+    "BadSetting",
     "Change",
     "Check",
+    "Coverage",
     "CrossingLine",
+    "CrossingLines",
     "Custodian",
     "CustodyAccount",
     "CustodyLine",
@@ -96,6 +123,7 @@ __all__ = [
     "Instrument",
     "InstrumentResult",
     "Kind",
+    "Margin",
     "MatchLine",
     "NoRegistry",
     "NotAllowed",
@@ -103,11 +131,15 @@ __all__ = [
     "NotReady",
     "Order",
     "Period",
+    "PeriodAction",
+    "PeriodKind",
     "Person",
     "Plan",
     "ReconcileError",
     "Registry",
     "ReportInfo",
+    "ReportingPeriod",
+    "Restated",
     "Role",
     "RoleLine",
     "Run",
@@ -125,6 +157,8 @@ __all__ = [
     "WorkedBreak",
     "act",
     "apply_registry",
+    "coverage",
+    "decide_period",
     "decimal_text",
     "entitlement",
     "export_report",
@@ -138,18 +172,23 @@ __all__ = [
     "latest_run",
     "list_breaks",
     "list_orders",
+    "list_periods",
     "list_records",
     "list_reports",
     "list_statements",
     "list_trades",
+    "open_period",
     "parse_quantity",
     "plan_registry",
+    "propose_period",
     "read_signing_key",
     "rebuild_bundle",
     "rounded_text",
     "run",
     "run_history",
+    "show_period",
     "show_registry",
+    "split_of",
     "venue_splits",
     "verify_report",
     "verify_signatures",

@@ -51,6 +51,10 @@ class Bridged:
         return {p.crossing.key: p.message for p in self.pairs if p.crossing is not None}
 
 
+NO_BRIDGE = Bridged((), {}, (), (), (), 0)
+"""Where nothing was bridged."""
+
+
 def bridge_instrument(
     messages: Sequence[BridgeMessage],
     crossings: Sequence[Crossing],
@@ -64,6 +68,8 @@ def bridge_instrument(
     ``escrows`` are transfers between strangers and bridge wallets, which cross no boundary.
     """
     known = [m for m in messages if m.sent_at <= at]
+    if not known:
+        return NO_BRIDGE
     pairs = _pairs(known, [c for c in crossings if c.kind in _BURNS | _MINTS], escrows, at)
     flying = {}
     for one in pairs:

@@ -1,7 +1,8 @@
 """Dataclasses to plain JSON values and back, by their annotations; canonical bytes by RFC 8785.
 
 Raw amounts and shares are written as text (JSON numbers lose digits beyond 2**53), instants as
-ISO 8601 in UTC, bytes in hexadecimal. A field marked ``metadata={"canonical": False}`` is left out.
+ISO 8601 in UTC, bytes in hexadecimal; a class with ``from_json`` writes and reads itself. A field marked
+``metadata={"canonical": False}`` is left out.
 """
 
 import dataclasses
@@ -47,6 +48,8 @@ _writers: Callable[[Any], tuple[tuple[str, Callable[[Any], Any]], ...]] = cache(
 def _writer(hint: Any) -> Callable[[Any], Any]:
     if hint in _CODECS:
         return _CODECS[hint][0]
+    if hasattr(hint, "from_json"):
+        return lambda value: value.to_json()
     if get_origin(hint) is tuple:
         write = _writer(_inner(get_args(hint)[0]))
         return lambda values: [None if value is None else write(value) for value in values]
@@ -101,6 +104,8 @@ def _decode(value: Any, hint: Any) -> Any:
         return None
     if hint in _CODECS:
         return _CODECS[hint][1](value)
+    if hasattr(hint, "from_json"):
+        return hint.from_json(value)
     if get_origin(hint) is tuple:
         return tuple(_decode(item, get_args(hint)[0]) for item in value)
     if not isinstance(hint, type):

@@ -1,7 +1,7 @@
 """What the ledger says about the registered mints, read in one consistent snapshot into facts."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -32,58 +32,88 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Each mint's facts up to a slot, as known at a batch, with the block that gives the cut-off its instant."""
+    """Each mint's facts up to a slot, as known at a batch, with the block that gives the cut-off its instant.
+
+    ``states``: each mint's row of what is proven.
+    """
 
     chains: dict[str, Chain]
     at: datetime | None
     blockhash: str | None
+    states: dict[str, Any]
 
 
 async def read_chains(
     db: asyncpg.Connection, registry: Registry, slot: int, batch: int, business: Business | None = None
 ) -> Snapshot:
     """Read all registered mints. A handful of queries whatever the number of mints; run it in one snapshot."""
+    return await read_movements(
+        db, registry, slot, batch, business or Business(), await read_standing(db, registry, slot, batch)
+    )
+
+
+async def read_movements(
+    db: asyncpg.Connection, registry: Registry, slot: int, batch: int, business: Business, standing: Snapshot
+) -> Snapshot:
+    """Add to what stands how it came about, for the registry's instruments."""
+    mints = [i.mint for i in registry.instruments]
+    owners, accounts = issuer_addresses(registry)
+    moved = movements_by_mint(await db.fetch(SQL["movements"], mints, slot, batch, owners, accounts))
+    handed = owner_changes_by_mint(await db.fetch(SQL["owner_changes"], mints, slot, batch))
+    authorities = authority_changes_by_mint(await db.fetch(SQL["authority_changes"], mints, slot, batch))
+    orphans = await orphan_slots(db, (m for rows in moved.values() for m in rows))
+    chains = {}
+    for mint in (m for m in mints if m in standing.chains):
+        chain, state = standing.chains[mint], standing.states[mint]
+        gap = chain.gap is not None
+        more = (None, ()) if gap else await read_more(db, registry, business, state, slot, batch, standing.at)
+        chains[mint] = replace(
+            chain,
+            movements=tuple(moved.get(mint, ())),
+            owner_changes=tuple(handed.get(mint, ())),
+            authority_changes=tuple(authorities.get(mint, ())),
+            orphans=orphans,
+            holders=more[0],
+            venue_holdings=more[1],
+        )
+    return replace(standing, chains=chains)
+
+
+async def read_standing(db: asyncpg.Connection, registry: Registry, slot: int, batch: int) -> Snapshot:
+    """Read what stands at a slot, without how it came about: no movement, owner change or change of authority."""
     mints = [i.mint for i in registry.instruments]
     states = await db.fetch(SQL["chain_states"], mints, slot, batch)
     holdings = await db.fetch(SQL["holdings"], mints, slot, batch, *_addresses(registry.wallets))
-    # a wallet that was never the issuer's moves nothing across its boundary by itself; a bridge's is escrow
-    issuers = [w for w in registry.wallets if w.role in ISSUER_ROLES or w.role is Role.BRIDGE]
-    movements = await db.fetch(SQL["movements"], mints, slot, batch, *_addresses(issuers))
-    changes = await db.fetch(SQL["owner_changes"], mints, slot, batch)
-    multipliers = await db.fetch(SQL["multipliers"], mints, batch)
+    steps = multipliers_by_mint(await db.fetch(SQL["multipliers"], mints, batch))
     doubtful = findings_by_mint(await db.fetch(SQL["open_findings"], mints, batch))
-    held = _grouped((r["mint"], _holding(r)) for r in holdings)
-    moved, handed = movements_by_mint(movements), owner_changes_by_mint(changes)
-    steps = multipliers_by_mint(multipliers)
     doubted = doubted_by_mint(await db.fetch(SQL["quarantined"], mints, slot, batch))
-    authorities = authority_changes_by_mint(await db.fetch(SQL["authority_changes"], mints, slot, batch))
-    orphans = await orphan_slots(db, (m for rows in moved.values() for m in rows))
+    held = _grouped((r["mint"], _holding(r)) for r in holdings)
     proven_from = [row["known_from"] for row in states if _gap(row, slot) is None]
     block = await db.fetchrow(SQL["slot_time"], min(proven_from), slot) if proven_from else None
-    at = block["block_time"] if block else None
-    more = {
-        row["mint"]: await read_more(db, registry, business or Business(), row, slot, batch, at)
-        for row in states
-        if _gap(row, slot) is None
-    }
     chains = {
         row["mint"]: Chain(
             _gap(row, slot),
             row["decimals"],
             None if row["supply"] is None else int(row["supply"]),
             tuple(held.get(row["mint"], ())),
-            tuple(moved.get(row["mint"], ())),
-            tuple(handed.get(row["mint"], ())),
+            (),
+            (),
             tuple(steps.get(row["mint"], ())),
             tuple(doubtful.get(row["mint"], ())),
             tuple(doubted.get(row["mint"], ())),
-            orphans,
-            *more.get(row["mint"], (None, ())),
-            tuple(authorities.get(row["mint"], ())),
         )
         for row in states
     }
-    return Snapshot(chains, at, block["blockhash"] if block else None)
+    at, blockhash = (block["block_time"], block["blockhash"]) if block else (None, None)
+    return Snapshot(chains, at, blockhash, {row["mint"]: dict(row) for row in states})
+
+
+def issuer_addresses(registry: Registry) -> tuple[list[str], list[str]]:
+    """Return the owners and the token accounts that were ever the issuer's, or a bridge's, whose tokens are escrow.
+
+    A wallet that was never the issuer's moves nothing across its boundary by itself.
+    """
+    return _addresses(w for w in registry.wallets if w.role in ISSUER_ROLES or w.role is Role.BRIDGE)
 
 
 async def orphan_slots(db: asyncpg.Connection, movements: Iterable[Movement]) -> frozenset[int]:
@@ -231,20 +261,10 @@ def _holding(row: Any) -> Holding:
 
 def _movement(row: Any, times: _Times) -> Movement:
     return Movement(
-        _position(row),
-        times.of(row),
-        row["signature"],
-        row["kind"],
-        row["source"],
-        row["source_owner"],
-        row["destination"],
-        row["destination_owner"],
-        row["authority"],
-        row["authority_role"],
-        int(row["amount"]),
-        int(row["fee"]),
-        row["memo"],
-    )
+        Position(row["slot"], row["tx_index"], row["step"], row["child"]), times.of(row), row["signature"], row["kind"],
+        row["source"], row["source_owner"], row["destination"], row["destination_owner"], row["authority"],
+        row["authority_role"], int(row["amount"]), int(row["fee"]), row["memo"],
+    )  # fmt: skip
 
 
 def _owner_change(row: Any, times: _Times) -> OwnerChange:

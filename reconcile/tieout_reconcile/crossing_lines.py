@@ -1,14 +1,20 @@
-"""Each crossing as a run tells it: with its cause, what of it is owed, and what stands behind it. Pure."""
+"""Each crossing as a run tells it: with its cause, what of it is owed, and what stands behind it. Pure.
 
-from collections.abc import Mapping, Sequence
+A line is written as its canonical JSON at once (RFC 8785: keys sorted, no space): there are as many as orders.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from fractions import Fraction
+from json.encoder import encode_basestring
 
 from tieout_reconcile.bridge import BridgeMessage
-from tieout_reconcile.canonical import Raw
 from tieout_reconcile.crossings import Crossing, Kind
+from tieout_reconcile.exact import decimal_text, decimals_of
 from tieout_reconcile.fitting import residue
+from tieout_reconcile.lines import CrossingLines
 from tieout_reconcile.matching import RULE_VERSION, Match, Matching
-from tieout_reconcile.registry import Role
-from tieout_reconcile.results import CrossingLine, MatchLine
+from tieout_reconcile.registry import Role, instant_text
 
 _CAUSES = {
     Kind.SEIZURE: "forced",
@@ -21,7 +27,7 @@ _CAUSES = {
 
 def crossing_lines(
     crossings: Sequence[Crossing], matching: Matching, owed: Mapping[str, int], bridged: Mapping[str, BridgeMessage]
-) -> tuple[CrossingLine, ...]:
+) -> CrossingLines:
     """Return a line for each crossing, in their order."""
     by_key: dict[str, list[Match]] = {}
     by_order: dict[str, list[Crossing]] = {}
@@ -29,56 +35,92 @@ def crossing_lines(
         by_key.setdefault(found.crossing.key, []).append(found)
         if found.order is not None and found.refunds is None:
             by_order.setdefault(found.order.request_id, []).append(found.crossing)
-    return tuple(_line(c, by_key.get(c.key, []), owed.get(c.key, 0), bridged.get(c.key), by_order) for c in crossings)
+    return CrossingLines.of_texts(_texts(crossings, by_key, by_order, owed, bridged))
 
 
-def _line(
-    crossing: Crossing,
-    matches: Sequence[Match],
-    owed: int,
-    message: BridgeMessage | None,
+def _texts(
+    crossings: Sequence[Crossing],
+    by_key: Mapping[str, Sequence[Match]],
     by_order: Mapping[str, Sequence[Crossing]],
-) -> CrossingLine:
-    place = crossing.position
-    found = tuple(_match(m, by_order) for m in matches)
-    if message is not None:
-        found += (MatchLine(message.message_id, "bridge", RULE_VERSION, "exact", Raw(crossing.raw), None),)
-    return CrossingLine(
-        crossing=crossing.key,
-        kind=str(crossing.kind),
-        direction="out" if crossing.outward else "in",
-        raw=Raw(crossing.raw),
-        shares=crossing.shares,
-        at=crossing.at,
-        slot=place.slot if place else None,
-        tx_index=place.tx_index if place else None,
-        step=place.step if place else None,
-        child=place.child if place else None,
-        signature=crossing.signature,
-        account=crossing.account,
-        issuer_role=str(crossing.issuer_role) if crossing.issuer_role else None,
-        counterparty=crossing.counterparty,
-        counterparty_role=str(crossing.counterparty_role) if crossing.counterparty_role else None,
-        cause="bridge" if message is not None else _cause(crossing, matches),
-        owed=Raw(owed),
-        matches=found,
-    )
+    owed: Mapping[str, int],
+    bridged: Mapping[str, BridgeMessage],
+) -> Iterator[str]:
+    shares, times = _Shares(), _Instants()
+    for crossing in crossings:
+        message, matches = bridged.get(crossing.key), by_key.get(crossing.key, ())
+        found = [_match(m, by_order) for m in matches]
+        if message is not None:
+            found.append(_text_of_match(crossing.raw, None, message.message_id, None, "bridge", "exact"))
+        cause = "bridge" if message is not None else _cause(crossing, matches)
+        place = crossing.position or (None, None, None, None)
+        slot, tx_index, step, child = ("null" if n is None else n for n in place)
+        yield (
+            f'{{"account":{_text(crossing.account)},"at":"{times.text(crossing.at)}","cause":"{cause}","child":{child},'
+            f'"counterparty":{_text(crossing.counterparty)},"counterparty_role":{_text(crossing.counterparty_role)},'
+            f'"crossing":{_text(crossing.key)},"direction":"{"out" if crossing.outward else "in"}",'
+            f'"issuer_role":{_text(crossing.issuer_role)},"kind":"{crossing.kind}","matches":[{",".join(found)}],'
+            f'"owed":"{owed.get(crossing.key, 0)}","raw":"{crossing.raw}","shares":{shares.text(crossing)},'
+            f'"signature":{_text(crossing.signature)},"slot":{slot},"step":{step},"tx_index":{tx_index}}}'
+        )
 
 
-def _match(match: Match, by_order: Mapping[str, Sequence[Crossing]]) -> MatchLine:
-    left = None
-    if match.order is not None and match.refunds is None and len(by_order[match.order.request_id]) >= 1:
-        moved = by_order[match.order.request_id]
-        # several orders may share a crossing: then no one order has a residue of its own
-        left = residue(match.order, moved) if sum(c.raw for c in moved) >= match.raw and match.rule != "joint" else None
-    return MatchLine(
-        match.order.request_id if match.order else None,
-        match.rule,
-        RULE_VERSION,
-        match.status,
-        Raw(match.raw),
-        match.refunds.key if match.refunds else None,
-        left or None,
+def _text(value: str | None) -> str:
+    return "null" if value is None else encode_basestring(value)
+
+
+class _Shares:
+    """Raw amounts in shares: as ``decimal_text``, with the unit's decimals worked out once a unit."""
+
+    def __init__(self) -> None:
+        self._unit: Fraction | None = None
+        self._scale, self._places = 0, 0
+
+    def text(self, crossing: Crossing) -> str:
+        """Return the shares of a crossing as JSON."""
+        if crossing.unit is None:
+            return "null"
+        if crossing.unit is not self._unit:
+            self._unit = crossing.unit
+            self._scale, self._places = decimals_of(crossing.unit)
+        digits, places = str(crossing.raw * self._scale), self._places
+        if not places:
+            return f'"{digits}"'
+        digits = digits.rjust(places + 1, "0")
+        return f'"{f"{digits[:-places]}.{digits[-places:]}".rstrip("0").rstrip(".")}"'
+
+
+class _Instants:
+    """Instants as text; what lies in one block is worked out once."""
+
+    def __init__(self) -> None:
+        self._at: datetime | None = None
+        self._text: str | None = None
+
+    def text(self, at: datetime) -> str | None:
+        """Return an instant as ``instant_text`` does."""
+        if at is not self._at:
+            self._at, self._text = at, instant_text(at)
+        return self._text
+
+
+def _match(match: Match, by_order: Mapping[str, Sequence[Crossing]]) -> str:
+    left, order = None, match.order
+    # several orders may share a crossing: then no one order has a residue of its own
+    if order is not None and order.token_shares is not None and match.refunds is None and match.rule != "joint":
+        moved = by_order[order.request_id]
+        left = residue(order, moved) if sum(c.raw for c in moved) >= match.raw else None
+    refunds = match.refunds.key if match.refunds else None
+    request_id = order.request_id if order else None
+    return _text_of_match(match.raw, refunds, request_id, left or None, match.rule, match.status)
+
+
+def _text_of_match(
+    raw: int, refunds: str | None, request_id: str | None, left: Fraction | None, rule: str, status: str
+) -> str:
+    over = "null" if left is None else f'"{decimal_text(left)}"'
+    return (
+        f'{{"raw":"{raw}","refunds":{_text(refunds)},"request_id":{_text(request_id)},"residue":{over},'
+        f'"rule":"{rule}","rule_version":{RULE_VERSION},"status":"{status}"}}'
     )
 
 

@@ -10,7 +10,7 @@ crossings therefore sum to the quantity outside; a rest means that the list is n
 is known from a snapshot on begins with one crossing: all that was outside then.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -70,26 +70,34 @@ class Crossing:
 
 @dataclass(frozen=True, slots=True)
 class Crossings:
-    """All crossings in order, the quantity outside that they sum to, and each issuer account's balance."""
+    """All crossings in order, the quantity outside that they sum to, and each issuer account's balance.
+
+    ``marks``: what supply and the quantity outside were (at, slot, supply, outside) from each change of either on;
+    the slot is 0 where a role changed.
+    """
 
     found: tuple[Crossing, ...]
     outside: int
     issuer_balances: dict[str, int]
+    supply: int = 0
+    marks: tuple[tuple[datetime, int, int, int], ...] = ()
 
 
 class RoleBook:
     """Who is who for one instrument, at any instant. A token account's own entry goes before its owner's."""
 
     def __init__(self, registry: Registry, symbol: str) -> None:
-        self._by_address: dict[tuple[str, str], list[Wallet]] = {}
+        self._accounts: dict[str, list[Wallet]] = {}
+        self._owners: dict[str, list[Wallet]] = {}
         for wallet in registry.wallets:
             if wallet.covers(symbol):
-                self._by_address.setdefault((wallet.kind, wallet.address), []).append(wallet)
+                named = self._accounts if wallet.kind == "account" else self._owners
+                named.setdefault(wallet.address, []).append(wallet)
 
     def role(self, account: str | None, owner: str | None, at: datetime) -> Role | None:
         """Return the role in force, None for a stranger."""
-        for key in (("account", account), ("owner", owner)):
-            for wallet in self._by_address.get(key, ()) if key[1] else ():  # type: ignore[arg-type]
+        for named, address in ((self._accounts, account), (self._owners, owner)):
+            for wallet in named.get(address, ()) if address else ():
                 if wallet.holds_at(at):
                     return wallet.role
         return None
@@ -100,7 +108,7 @@ class RoleBook:
 
     def changes(self) -> list[datetime]:
         """Return the instants at which a role begins or ends, in order."""
-        wallets = [w for entries in self._by_address.values() for w in entries]
+        wallets = [w for named in (self._accounts, self._owners) for entries in named.values() for w in entries]
         return sorted({at for w in wallets for at in (w.valid_from, w.valid_to) if at is not None})
 
 
@@ -124,8 +132,31 @@ def find_crossings(
             walk.take(row)
         else:
             walk.hand_over(row.account, row.new_owner, row)
+        walk.mark(row.at, row.position.slot)
     walk.pass_role_changes(until)
-    return Crossings(tuple(_distinct(walk.found)), walk.outside, walk.issuer_balances(until))
+    found = tuple(_distinct(walk.found))
+    return Crossings(found, walk.outside, walk.issuer_balances(until), walk.supply, tuple(walk.marks))
+
+
+def crossings_of_transaction(
+    rows: Iterable[Movement | OwnerChange],
+    held: Mapping[str, tuple[str | None, int]],
+    book: RoleBook,
+    unit_at: UnitAt,
+) -> tuple[Crossing, ...]:
+    """Return what crossed in one transaction of one mint, under the same keys as ``find_crossings`` gives.
+
+    ``held`` is who owned its accounts and what they held before it; only a change of owner needs it.
+    """
+    walk = _Walk(book, unit_at)
+    for account, (owner, amount) in held.items():
+        walk.owners[account], walk.balances[account] = owner, amount
+    for row in sorted(rows, key=lambda r: r.position):
+        if isinstance(row, Movement):
+            walk.take(row)
+        else:
+            walk.hand_over(row.account, row.new_owner, row)
+    return tuple(_distinct(walk.found))
 
 
 def _distinct(found: Iterable[Crossing]) -> Iterator[Crossing]:
@@ -146,7 +177,8 @@ class _Walk:
         self.book = book
         self.unit_at = unit_at
         self.found: list[Crossing] = []
-        self.outside = 0
+        self.outside = self.supply = 0
+        self.marks: list[tuple[datetime, int, int, int]] = []
         self.balances: dict[str, int] = {}
         self.owners: dict[str, str | None] = {}
         self.slot = 0
@@ -157,7 +189,14 @@ class _Walk:
 
     def pass_role_changes(self, at: datetime) -> None:
         while self._role_changes and self._role_changes[0] <= at:
-            self._change_roles(self._role_changes.pop(0))
+            change = self._role_changes.pop(0)
+            self._change_roles(change)
+            self.mark(change, 0)
+
+    def mark(self, at: datetime, slot: int) -> None:
+        """Note supply and the quantity outside, where they changed."""
+        if (self.marks[-1][2:] if self.marks else (0, 0)) != (self.supply, self.outside):
+            self.marks.append((at, slot, self.supply, self.outside))
 
     def _change_roles(self, at: datetime) -> None:
         just_before = at - timedelta(microseconds=1)
@@ -181,23 +220,28 @@ class _Walk:
         if row.kind == "opening":
             self.begin(row)
             return
-        self.hand_over(row.source, row.source_owner, row)
-        self.hand_over(row.destination, row.destination_owner, row)
-        from_issuer = row.source is not None and self.book.is_issuer(row.source, row.source_owner, row.at)
-        to_issuer = row.destination is not None and self.book.is_issuer(row.destination, row.destination_owner, row.at)
-        supply = {"mint": row.amount, "burn": -row.amount}.get(row.kind, 0)
-        change = supply - (row.amount - row.fee if to_issuer else 0) + (row.amount if from_issuer else 0)
-        if row.source is not None:
-            self.balances[row.source] = self.balances.get(row.source, 0) - row.amount
-        if row.destination is not None:
-            self.balances[row.destination] = self.balances.get(row.destination, 0) + row.amount - row.fee
+        source, destination = row.source, row.destination
+        self.hand_over(source, row.source_owner, row)
+        self.hand_over(destination, row.destination_owner, row)
+        supply = row.amount if row.kind == "mint" else -row.amount if row.kind == "burn" else 0
+        change, giver, taker = supply, None, None
+        if source is not None:
+            giver = self.book.role(source, row.source_owner, row.at)
+            change += row.amount if giver in ISSUER_ROLES else 0
+            self.balances[source] = self.balances.get(source, 0) - row.amount
+        if destination is not None:
+            taker = self.book.role(destination, row.destination_owner, row.at)
+            change -= row.amount - row.fee if taker in ISSUER_ROLES else 0
+            self.balances[destination] = self.balances.get(destination, 0) + row.amount - row.fee
         self.outside += change
+        self.supply += supply
         if change:
-            self.found.append(self._crossing(row, change, from_issuer))
+            self.found.append(self._crossing(row, change, giver, taker))
 
     def begin(self, row: Movement) -> None:
         """Note what a snapshot found in an account, or (without one) in all others: one crossing for all of it."""
         account, owner = row.destination, row.destination_owner
+        self.supply += row.amount
         if account is not None:
             self.balances[account], self.owners[account] = row.amount, owner
             if self.book.is_issuer(account, owner, row.at):
@@ -239,29 +283,22 @@ class _Walk:
             )
         )  # fmt: skip
 
-    def _crossing(self, row: Movement, change: int, from_issuer: bool) -> Crossing:
+    def _crossing(self, row: Movement, change: int, giver: Role | None, taker: Role | None) -> Crossing:
+        """Return the crossing of an event; ``giver`` and ``taker`` are the roles of its two sides."""
         outward = change > 0
-        ours_is_source = from_issuer or row.destination is None
-        ours = (row.source, row.source_owner) if ours_is_source else (row.destination, row.destination_owner)
-        theirs = (row.destination, row.destination_owner) if ours_is_source else (row.source, row.source_owner)
+        ours = (row.source, row.source_owner, giver)
+        theirs = (row.destination, row.destination_owner, taker)
+        if giver not in ISSUER_ROLES and row.destination is not None:
+            ours, theirs = theirs, ours
         if row.kind in ("mint", "burn"):
             # there is one account only, and it is the stranger's
-            theirs, ours = ours, (None, None)
+            theirs, ours = ours, (None, None, None)
+        place = row.position
         return Crossing(
-            key=f"tx/{row.signature}/{row.position.step}.{row.position.child}",
-            kind=_kind(row, outward=outward),
-            outward=outward,
-            raw=abs(change),
-            unit=self.unit_at(row.position.slot, row.at),
-            at=row.at,
-            position=row.position,
-            signature=row.signature,
-            account=ours[0],
-            issuer_role=self.book.role(*ours, row.at),
-            counterparty=theirs[1] or theirs[0],
-            counterparty_role=self.book.role(*theirs, row.at),
-            memo=row.memo,
-        )
+            f"tx/{row.signature}/{place.step}.{place.child}", _kind(row, outward=outward), outward, abs(change),
+            self.unit_at(place.slot, row.at), row.at, place, row.signature, ours[0], ours[2], theirs[1] or theirs[0],
+            theirs[2], row.memo,
+        )  # fmt: skip
 
 
 def _kind(row: Movement, *, outward: bool) -> Kind:

@@ -91,15 +91,20 @@ class VenueSplit:
         return to_plain(self)
 
 
-async def entitlement(database: Database, symbol: str, as_of: AsOf = None) -> Entitlement:
-    """Return all holders of an instrument as of a slot or an instant. Raises NotFound, NoRegistry, NotReady."""
+async def entitlement(
+    database: Database, symbol: str, as_of: AsOf = None, *, known_batch: int | None = None
+) -> Entitlement:
+    """Return all holders of an instrument as of a slot or an instant, as known at a batch (the latest by default).
+
+    Raises NotFound, NoRegistry, NotReady.
+    """
     async with store.session(database) as db, db.transaction(isolation="repeatable_read", readonly=True):
         registry = await _registry(db)
         instrument = registry.instrument(symbol)
         if instrument is None:
             known = ", ".join(i.symbol for i in registry.instruments)
             raise NotFound(f"{symbol!r} is no registered instrument: there are {known}")
-        return await _entitlement(db, registry, instrument, as_of)
+        return await _entitlement(db, registry, instrument, as_of, known_batch)
 
 
 async def venue_splits(database: Database, as_of: AsOf = None) -> list[VenueSplit]:
@@ -116,9 +121,11 @@ async def _registry(db: asyncpg.Connection) -> Registry:
     return known[1]
 
 
-async def _entitlement(db: asyncpg.Connection, registry: Registry, instrument: Instrument, as_of: AsOf) -> Entitlement:
+async def _entitlement(
+    db: asyncpg.Connection, registry: Registry, instrument: Instrument, as_of: AsOf, known_batch: int | None = None
+) -> Entitlement:
     mint = instrument.mint
-    batch: int = await db.fetchval(SQL["max_batch"])
+    batch: int = await db.fetchval(SQL["max_batch"]) if known_batch is None else known_batch
     slot = await slot_of(db, as_of, registry, batch)
     (state,) = await db.fetch(SQL["chain_states"], [mint], slot, batch)
     if state["supply"] is None:

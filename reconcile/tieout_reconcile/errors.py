@@ -34,3 +34,7 @@ class NotFound(ReconcileError):
 
 class NotAllowed(ReconcileError):
     """This person may not do this, or not now; the sentence says why and what to do."""
+
+
+class BadSetting(ReconcileError):
+    """A setting that cannot be used; the sentence names it."""

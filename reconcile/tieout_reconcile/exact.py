@@ -56,8 +56,8 @@ def f64(bits: bytes) -> Fraction | None:
     return Fraction(value) if value - value == 0 else None
 
 
-def decimal_text(value: Fraction) -> str:
-    """Return the finite decimal expansion, all of it. Raises ValueError where there is none (1/3)."""
+def decimals_of(value: Fraction) -> tuple[int, int]:
+    """Return a value as an integer and its number of decimal places. Raises ValueError where there is none (1/3)."""
     twos = (value.denominator & -value.denominator).bit_length() - 1
     rest, fives = value.denominator >> twos, 0
     while rest % 5 == 0:
@@ -65,8 +65,13 @@ def decimal_text(value: Fraction) -> str:
     if rest != 1:
         raise ValueError(f"{value} has no finite decimal expansion")
     places = max(twos, fives)
-    scaled = abs(value.numerator) * 2 ** (places - twos) * 5 ** (places - fives)
-    digits = str(scaled).rjust(places + 1, "0")
+    return int(value.numerator * 2 ** (places - twos) * 5 ** (places - fives)), places
+
+
+def decimal_text(value: Fraction) -> str:
+    """Return the finite decimal expansion, all of it. Raises ValueError where there is none (1/3)."""
+    scaled, places = decimals_of(value)
+    digits = str(abs(scaled)).rjust(places + 1, "0")
     text = f"{digits[:-places]}.{digits[-places:]}" if places else digits
     return f"-{text}" if value < 0 else text
 

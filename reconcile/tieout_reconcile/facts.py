@@ -72,6 +72,10 @@ class Multiplier:
     value: Fraction
 
 
+UNSCALED = Multiplier(None, Fraction(1))
+"""Of a mint that has no scaling."""
+
+
 @dataclass(frozen=True, slots=True)
 class Holding:
     """What one registered wallet's token account holds."""
@@ -168,7 +172,7 @@ def multiplier_in_force(steps: tuple[MultiplierStep, ...], slot: int, at: dateti
     Of the steps announced by that slot and in effect by that instant, the last announced counts.
     """
     if not steps:
-        return Multiplier(None, Fraction(1))
+        return UNSCALED
     in_effect = [
         step
         for step in steps

@@ -19,9 +19,9 @@ from tieout_reconcile.findings import (
     shares_text,
 )
 from tieout_reconcile.liability import Quantities, Tolerance, tolerance_of, unit_of, verdict_of
+from tieout_reconcile.lines import CrossingLines
 from tieout_reconcile.registry import Instrument, Registry
 from tieout_reconcile.results import (
-    CrossingLine,
     CustodyLine,
     Finding,
     FlightLine,
@@ -242,7 +242,7 @@ def _held_finding(instrument: Instrument, line: HeldLine) -> Finding:
     )  # fmt: skip
 
 
-def result_of(known: Known, figures: Figures, crossings: tuple[CrossingLine, ...]) -> InstrumentResult:
+def result_of(known: Known, figures: Figures, crossings: CrossingLines) -> InstrumentResult:
     """Return the result with its whole derivation."""
     instrument, totals, tolerance = known.instrument, known.totals, figures.tolerance
     multiplier = known.multiplier if totals else None

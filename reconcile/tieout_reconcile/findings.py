@@ -319,6 +319,11 @@ def _about(
     )
 
 
+def crossing_text(crossing: Crossing, instrument: Instrument) -> str:
+    """Return a crossing as people read it: how much went from whom to whom, in which transaction."""
+    return f"{_sentence(crossing, instrument)} {_where(crossing)}"
+
+
 def _sentence(crossing: Crossing, instrument: Instrument) -> str:
     did = _DID[crossing.kind].format(
         ours=f"{crossing.issuer_role} {crossing.account}" if crossing.issuer_role else crossing.account,

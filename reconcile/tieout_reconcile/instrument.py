@@ -5,7 +5,7 @@ It fails closed: whatever is not proven or not known becomes a reason, a reason 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fractions import Fraction
 
@@ -18,7 +18,7 @@ from tieout_reconcile.chain_findings import chain_findings
 from tieout_reconcile.corporate import STEPPING, CorporateAction
 from tieout_reconcile.crossing_lines import crossing_lines
 from tieout_reconcile.crossings import Crossings, RoleBook, find_crossings
-from tieout_reconcile.elsewhere import PLACES, NetworkShares, networks, opinion
+from tieout_reconcile.elsewhere import PLACES, NetworkShares, Opinion, networks, opinion
 from tieout_reconcile.facts import Chain, Movement, Multiplier, multiplier_in_force
 from tieout_reconcile.figures import Doubt, Figures, Known, doubts_of, drift, figures_of, result_of, verdict_findings
 from tieout_reconcile.findings import (
@@ -28,6 +28,7 @@ from tieout_reconcile.findings import (
     order_findings,
     overdue_finding,
 )
+from tieout_reconcile.history import History, closed_history
 from tieout_reconcile.inputs import Business
 from tieout_reconcile.inventory import match_inventory
 from tieout_reconcile.legs import Leg, Legs, match_legs
@@ -91,8 +92,25 @@ def reconcile_instrument(
     known = case.known()
     figures = figures_of(known)
     lines = crossing_lines(case.walked.found, case.matching, case.owed, case.bridged.crossings)
-    result = result_of(known, figures, lines)
+    result = replace(result_of(known, figures, lines), history=case.history(known))
     return result, tuple(sorted(case.findings(known, figures), key=lambda f: f.key))
+
+
+def elsewhere_of(
+    instrument: Instrument, book: Book, multiplier_at: Callable[[datetime], Fraction | None], cut_off: CutOff
+) -> tuple[tuple[NetworkShares, ...], Opinion | None]:
+    """Return what other networks hold at a cut-off, and somebody else's figures for all of it."""
+    readings = book.business.chains
+    if cut_off.at is None or not (readings or instrument.chains):
+        return (), None
+    return networks(instrument, readings, multiplier_at, cut_off.at), opinion(instrument, readings, cut_off.at)
+
+
+def network_doubts(instrument: Instrument, found: Sequence[NetworkShares]) -> list[Doubt]:
+    """Return what keeps other networks' figures from counting."""
+    return [
+        Doubt(n.code, f"network/{n.network}", f"{instrument.symbol}: {n.problem}") for n in found if n.code is not None
+    ]
 
 
 class _Case:
@@ -103,7 +121,7 @@ class _Case:
         self.at = cut_off.at or max([m.at for m in chain.movements], default=_NEVER)
         self.calendar: Calendar = book.registry.calendar(instrument.calendar)
         self.roles = RoleBook(book.registry, instrument.symbol)
-        self._units: dict[Fraction, Fraction] = {}
+        self._units: dict[bytes | None, Fraction] = {}
         self._isins()
         self._custody()
         self._chain()
@@ -139,8 +157,8 @@ class _Case:
         found = self.multiplier_at(slot, when)
         if found is None:
             return None
-        known = self._units.get(found.value)
-        return known or self._units.setdefault(found.value, unit_of(found.value, self.instrument.decimals))
+        known = self._units.get(found.bits)
+        return known or self._units.setdefault(found.bits, unit_of(found.value, self.instrument.decimals))
 
     def unit_then(self, when: datetime) -> Fraction | None:
         """Shares per raw unit at an instant, as the whole chain up to the cut-off tells it."""
@@ -150,12 +168,7 @@ class _Case:
         instrument, chain = self.instrument, self.chain
         self.walked: Crossings = find_crossings(chain.movements, chain.owner_changes, self.roles, self.unit_at, self.at)
         self.unit = self.unit_then(self.at)
-        readings = self.book.business.chains
-        self.networks: tuple[NetworkShares, ...] = ()
-        self.opinion = None
-        if self.cut_off.at is not None and (readings or instrument.chains):
-            self.networks = networks(instrument, readings, self._multiplier_value, self.at)
-            self.opinion = opinion(instrument, readings, self.at)
+        self.networks, self.opinion = elsewhere_of(instrument, self.book, self._multiplier_value, self.cut_off)
         read_at = {n.network: n.reading.as_of for n in self.networks if n.reading is not None}
         messages = [m for m in self.book.business.bridge if m.mint == instrument.mint]
         escrows = [m for m in chain.movements if m.kind == "transfer" and self._touches_bridge(m)] if messages else []
@@ -192,7 +205,8 @@ class _Case:
         self.owed = still_owed(self.walked.found, self.matching, at, self.settled)
         self.released: dict[str, Fraction] = {}
         for found in self.matching.matches:
-            if found.order is not None and found.refunds is None:
+            # asked for of orders with a custody leg alone
+            if found.order is not None and found.refunds is None and found.order.request_id in self.legs.by_order:
                 shares = found.raw * (found.crossing.unit or Fraction(0))
                 key = found.order.request_id
                 self.released[key] = self.released.get(key, Fraction(0)) + shares
@@ -304,11 +318,7 @@ class _Case:
         found: list[Doubt] = list(
             doubts_of(self.instrument, self.chain, self.cut_off.slot, self.cut_off.at, multiplier, self.accounts)
         )
-        found += [
-            Doubt(n.code, f"network/{n.network}", f"{self.instrument.symbol}: {n.problem}")
-            for n in self.networks
-            if n.code is not None
-        ]
+        found += network_doubts(self.instrument, self.networks)
         if totals is not None:
             on_ledger = issuer_balances(self.chain.holdings, self.roles, self.at)
             found += drift(
@@ -318,6 +328,15 @@ class _Case:
             self.instrument, self.book.registry, totals, multiplier, self.accounts, self.trades, tuple(found),
             self.networks, self.bridged, tuple(r for r in self.receivables if not r.expired), self.held, self.opinion,
         )  # fmt: skip
+
+    def history(self, known: Known) -> History | None:
+        """What led here, where only orders and crossings did and nothing of it is open to doubt."""
+        named = {m.isin for m in self.book.business.movements}
+        other = self.actions or self.bridged.pairs or not named.isdisjoint(self.isins)
+        drifted = any(doubt.anchor == "crossings" for doubt in known.doubts)
+        if other or drifted or known.totals is None or known.totals.supply != self.walked.supply:
+            return None
+        return closed_history(self.walked, self.matching, self.orders, self.roles.changes(), self.at)
 
     def findings(self, known: Known, figures: Figures) -> Iterator[Finding]:
         """Yield all that is told about the instrument."""

@@ -21,7 +21,7 @@ from tieout_reconcile.registry import Change, Registry, compare, instant_text
 from tieout_reconcile.registry_file import parse_registry
 from tieout_reconcile.store import SQL, Database
 from tieout_reconcile.trades import Trade, parse_trades
-from tieout_reconcile.working import sign_load
+from tieout_reconcile.working import claim_load, sign_load
 
 _LATEST = 2**62
 
@@ -71,8 +71,11 @@ async def plan_registry(database: Database, path: Path | str) -> Plan:
     return Plan(file.name, registry.content_sha256.hex(), compare(known[1] if known else None, registry))
 
 
-async def apply_registry(database: Database, path: Path | str) -> Plan:
-    """Apply a registry file and return what it changed; one that changes nothing stores nothing. Raises BadInput."""
+async def apply_registry(database: Database, path: Path | str, *, key: Ed25519PrivateKey | None = None) -> Plan:
+    """Apply a registry file and return what it changed; one that changes nothing stores nothing.
+
+    ``key`` is the personal key of who hands it in. Raises BadInput, NotAllowed.
+    """
     file = read_file(path)
     registry = parse_registry(file)
     digest = registry.content_sha256
@@ -80,11 +83,15 @@ async def apply_registry(database: Database, path: Path | str) -> Plan:
         await db.execute(SQL["lock_loads"])
         known = await store.registry_at(db, _LATEST)
         if known is not None and known[1].content_sha256 == digest:
+            if key is not None:
+                await claim_load(db, known[0], file.sha256, key)
             return Plan(file.name, digest.hex(), (), known[0])
         entries = sum(map(len, (registry.instruments, registry.wallets, registry.custodians,
                                 registry.calendars, registry.venues)))  # fmt: skip
         load = await store.new_load(db, "registry", file, digest, entries)
         await store.insert_registry(db, load, registry)
+        if key is not None:
+            await sign_load(db, load, file.sha256, key)
     return Plan(file.name, digest.hex(), compare(known[1] if known else None, registry), load)
 
 
@@ -125,7 +132,7 @@ async def import_statement(
     async with store.session(database) as db, db.transaction():
         await db.execute(SQL["lock_loads"])
         if (load := await store.file_load(db, "statement", content)) is not None:
-            return _taken_before(file, "statement", load)
+            return await _taken_before(db, file, "statement", load, key)
         form, positions = parse_statement(
             file, await _registry(db), given, given.declared(custodian, account, as_of), file_format
         )
@@ -162,7 +169,9 @@ async def import_orders(
     async with store.session(database) as db, db.transaction():
         await db.execute(SQL["lock_loads"])
         if (load := await store.file_load(db, "orders", file.sha256)) is not None:
-            return _taken_before(file, "orders", load)
+            # the source says again what it said last: that is news of its freshness
+            await db.execute(SQL["insert_sighting"], load)
+            return await _taken_before(db, file, "orders", load, key)
         form, orders, count = parse_order_file(file, await _registry(db), file_format)
         known = await store.orders_of(db, (o.request_id for o in orders))
         changed = [o for o in orders if o.request_id not in known or not o.same_content(known[o.request_id])]
@@ -179,7 +188,7 @@ async def import_trades(database: Database, path: Path | str, *, key: Ed25519Pri
     async with store.session(database) as db, db.transaction():
         await db.execute(SQL["lock_loads"])
         if (load := await store.file_load(db, "trades", file.sha256)) is not None:
-            return _taken_before(file, "trades", load)
+            return await _taken_before(db, file, "trades", load, key)
         trades = parse_trades(file, await _registry(db))
         known = {(t.custodian, t.reference): t for t in await store.trades_known(db, _LATEST)}
         changed = [t for t in trades if not _repeats(t, known.get((t.custodian, t.reference)))]
@@ -213,7 +222,7 @@ async def import_records(
     async with store.session(database) as db, db.transaction():
         await db.execute(SQL["lock_loads"])
         if (load := await store.file_load(db, kind, identity)) is not None:
-            return _taken_before(file, kind, load)
+            return await _taken_before(db, file, kind, load, key)
         parsed = what.parse(file, await _registry(db), declared, file_format)
         rows = len(parsed.records)
         load = await store.new_load(db, kind, file, identity, rows, parsed.form, said)
@@ -235,7 +244,9 @@ async def list_trades(database: Database) -> list[Trade]:
         return await store.trades_known(db, _LATEST)
 
 
-def _taken_before(file: InputFile, kind: str, load: int) -> Imported:
+async def _taken_before(db: Any, file: InputFile, kind: str, load: int, key: Ed25519PrivateKey | None) -> Imported:
+    if key is not None:
+        await claim_load(db, load, file.sha256, key)
     return Imported(file.name, kind, file.sha256.hex(), load, False, 0, 0)
 
 

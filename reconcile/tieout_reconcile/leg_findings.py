@@ -1,7 +1,7 @@
 """What is told about orders and the custody legs behind them, lateness and inventory. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 
 from tieout_reconcile.calendars import Calendar, day_of
@@ -125,6 +125,9 @@ def late_findings(
         else:
             done = settled or (order.settled_at if order.status_at(at) == "completed" else at)
             start, end, limit = crossing.at, done or crossing.at, instrument.redemption_days_max
+        if end - start < timedelta(days=limit):
+            # as many days of any kind, or one more by their dates, are no more business days than allowed
+            continue
         days = calendar.between(day_of(start), day_of(end))
         if days <= limit:
             continue

@@ -84,7 +84,9 @@ def match_legs(
         legs[request_id] = Leg(ours[request_id], tuple(kept), tuple(fees.get(request_id, ())))
     for request_id in fees.keys() - legs.keys():
         legs[request_id] = Leg(ours[request_id], (), tuple(fees[request_id]))
-    missing = [o for o in ours.values() if _lacks(o, legs, spans, calendar, at)]
+    # where nothing is known of one account's movements, no leg is known to be missing
+    told = bool(spans) and all(spans.values())
+    missing = [o for o in ours.values() if told and _lacks(o, legs, spans, calendar, at)]
     return Legs(legs, tuple(unordered), tuple(sorted(missing, key=lambda o: o.request_id)), tuple(repeated))
 
 
@@ -154,6 +156,6 @@ def _lacks(
     if order.status_at(at) != "completed" or (order.request_id in legs and legs[order.request_id].movements):
         return False
     last = calendar.add(day_of(done), LEG_DAYS)
-    if not spans or day_of(at) <= last:
+    if day_of(at) <= last:
         return False
     return all(day_of(covered_to(found, order.created_at, at)) > last for found in spans.values())

@@ -34,6 +34,7 @@ from tieout_reconcile.orders import Order
 RULE_VERSION = 2
 MEMO_TAG = "tieout/1"
 _MEMO_WORDS = 3
+_RETURNED = frozenset({Kind.RETURN, Kind.SEIZURE, Kind.FORCED_BURN, Kind.OWNER_CHANGE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,9 @@ class Matching:
 
 def memo_references(memo: str | None) -> tuple[str, ...]:
     """Return the request ids that the tagged lines of a memo name, in order."""
-    words = [line.split(" ") for line in (memo or "").split("\n")]
+    if memo is None:
+        return ()
+    words = [line.split(" ") for line in memo.split("\n")]
     return tuple(w[2] for w in words if len(w) == _MEMO_WORDS and w[0] == MEMO_TAG and w[2])
 
 
@@ -119,7 +122,9 @@ class _Matcher:
         return Matching(tuple(self.matches), tuple(self.duplicates), tuple(self.mismatches))
 
     def _references(self, crossing: Crossing) -> set[str]:
-        bare = {line for line in (crossing.memo or "").split("\n") if line in self.by_id}
+        if crossing.memo is None:
+            return set()
+        bare = {line for line in crossing.memo.split("\n") if line in self.by_id}
         return bare | set(memo_references(crossing.memo))
 
     def _claim_by_memo(self) -> None:
@@ -297,8 +302,7 @@ def is_owed_when_unsettled(crossing: Crossing) -> bool:
     Tokens sent in for redemption are owed until the shares are delivered, and what the issuer took
     by force stays owed: its own act never lowers what it owes. A holder who burns gives up the claim.
     """
-    returned = {Kind.RETURN, Kind.SEIZURE, Kind.FORCED_BURN, Kind.OWNER_CHANGE}
-    return not crossing.outward and crossing.kind in returned
+    return not crossing.outward and crossing.kind in _RETURNED
 
 
 def _is_before(one: Crossing, other: Crossing) -> bool:

@@ -92,12 +92,64 @@ select venue, name from recon.venue_row where load = $1
 select custodian, account, instruments, valid_from, valid_to from recon.custody_account_row where load = $1
 
 -- name: orders_known
--- Each order's newest version, then those of a mint where one is asked for: an older version may name another.
-select * from (
+-- The orders of some mints, each in its newest version: a newer one may name another mint.
+select line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, load
+from (
     select distinct on (request_id)
            line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, load
-    from recon.order_row where load <= $1 order by request_id, load desc
-) known where $2::text is null or mint = $2
+    from recon.order_row where load <= $1 and mint = any($2::text[]) order by request_id, load desc
+) known
+where not exists (
+    select from recon.order_row n where n.request_id = known.request_id and n.load > known.load and n.load <= $1)
+
+-- name: ordered_since
+-- The mints of which an order was told in a load after one, up to another.
+select distinct mint from recon.order_row where load > $1 and load <= $2
+
+-- name: worked_isins
+-- Under which ISINs custody moved or an action was announced, as known at a load.
+select isin from recon.custody_movement_row where load <= $1
+union select isin from recon.action_row where load <= $1
+union select new_isin from recon.action_row where load <= $1 and new_isin is not null
+
+-- name: bridged_mints
+select distinct mint from recon.bridge_message_row where load <= $1
+
+-- name: touched_since
+select mint from ledger.touched_since($1, $2, $3, $4, $5, $6)
+
+-- name: history_heads
+select symbol, mint, run, registry_load, known_load, known_batch, as_of_slot, as_of_time, until_at
+from recon.history_head where rules = $1 and registry_load = $2
+
+-- name: history_steps
+-- Of each symbol the chunk that holds the step in force at a place.
+select s.symbol, c.steps
+from unnest($1::text[]) as s(symbol)
+cross join lateral (
+    select h.steps from recon.history_chunk h
+    where h.symbol = s.symbol and (h.from_micros, h.from_slot) <= ($2::bigint, $3::bigint)
+    order by h.from_micros desc, h.from_slot desc limit 1) c
+
+-- name: history_newer
+-- Whether what is kept already was found from more than a run knew.
+select exists (
+    select from recon.history_head where as_of_slot > $1 or known_batch > $2 or known_load > $3)
+
+-- name: forget_history
+delete from recon.history_head
+
+-- name: insert_history
+insert into recon.history_head
+    (symbol, mint, run, rules, registry_load, known_load, known_batch, as_of_slot, as_of_time, until_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+
+-- name: order_counts
+-- How many versions of orders each mint has: how much work it is.
+select mint, count(*)::integer as orders from recon.order_row where load <= $1 group by mint
+
+-- name: export_snapshot
+select pg_export_snapshot()
 
 -- name: orders_of
 select distinct on (request_id)
@@ -247,9 +299,36 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 -- name: run_body
 select run, ran_at, body from recon.run_bodies where run = coalesce($1, (select max(run) from recon.runs))
 
+-- name: run_lines
+select symbol, count, lines from recon.run_lines where run = $1 order by symbol, ordinal
+
+-- name: lines_stored
+select sha256 from recon.lines_row where sha256 = any($1::bytea[])
+
+-- name: insert_lines
+insert into recon.lines_row (sha256, lines) values ($1, $2) on conflict (sha256) do nothing
+
+-- name: insert_run_lines
+insert into recon.run_lines_row (run, symbol, ordinal, lines, from_slot, to_slot, sha256)
+values ($1, $2, $3, $4, $5, $6, $7)
+
 -- name: run_history
 select run, ran_at, as_of_slot, as_of_time, known_batch, known_load, verdict, breaks, encode(digest, 'hex') as digest
 from recon.run_row order by run desc limit $1
 
 -- name: accounts_at
 select account, owner, amount, frozen from ledger.balances_at($1, $2, $3) where amount > 0
+
+-- name: orders_seen
+-- When the newest order file came, or was last handed in again: it is as fresh as that.
+select greatest(l.recorded_at, (
+    select s.seen_at from recon.source_sightings s where s.load = l.load order by s.seen_at desc limit 1))
+from recon.loads l where l.kind = 'orders' order by l.load desc limit 1
+
+-- name: now
+select clock_timestamp()
+
+-- name: insert_sighting
+-- Only the newest order file speaks for the source: an older one handed in again proves nothing.
+insert into recon.source_seen_row (load)
+select $1 where $1 = (select load from recon.load_row where kind = 'orders' order by load desc limit 1)

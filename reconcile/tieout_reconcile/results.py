@@ -5,19 +5,25 @@ never zero.
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any
 
 from tieout_reconcile.canonical import Raw, canonical_bytes, from_plain, to_plain
+from tieout_reconcile.history import History
+from tieout_reconcile.lines import CrossingLines
 
 RUN_SCHEMA = "tieout/run/1"
 RULES = "4"
 """The version of the rules by which a run decides; it grows when the same input may say something else."""
 
 KEY_LETTERS = 12
+# no text holds these bytes: in a text each quotation mark has a backslash before it
+_NO_INSTRUMENTS = b'"instruments":[]'
+_NO_CROSSINGS = b'"crossings":[]'
 
 
 class Verdict(StrEnum):
@@ -80,47 +86,6 @@ class Finding:
     def to_json(self) -> dict[str, Any]:
         """Return plain values, the short id among them."""
         return {"id": self.id} | to_plain(self)
-
-
-@dataclass(frozen=True, slots=True)
-class MatchLine:
-    """The order behind a crossing, by which rule, with how much of it; ``refunds``: the return given back.
-
-    ``request_id`` is the message's where the rule is ``bridge``. ``residue``: what all movements of an order in
-    shares leave over by rounding down to raw units.
-    """
-
-    request_id: str | None
-    rule: str
-    rule_version: int
-    status: str
-    raw: Raw
-    refunds: str | None
-    residue: Fraction | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CrossingLine:
-    """One boundary crossing with its evidence, its cause, and what of it is still owed."""
-
-    crossing: str
-    kind: str
-    direction: str
-    raw: Raw
-    shares: Fraction | None
-    at: datetime
-    slot: int | None
-    tx_index: int | None
-    step: int | None
-    child: int | None
-    signature: str | None
-    account: str | None
-    issuer_role: str | None
-    counterparty: str | None
-    counterparty_role: str | None
-    cause: str
-    owed: Raw
-    matches: tuple[MatchLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +205,7 @@ class InstrumentResult:
     owed_forced; liability = (liability_raw + in_flight - escrowed) x multiplier / 10^decimals + other_chains;
     difference = custody - liability, on the settled (hard) basis; custody_traded = custody + unsettled is the
     trade-date (soft) one, and never counts as settled. ``escrowed`` lies with a bridge here and is counted on
-    the network that it backs.
+    the network that it backs. ``history``: the way there, where nothing of it is open; no part of the bytes.
     """
 
     symbol: str
@@ -266,7 +231,7 @@ class InstrumentResult:
     tolerance_derivation: str
     roles: tuple[RoleLine, ...]
     accounts: tuple[CustodyLine, ...]
-    crossings: tuple[CrossingLine, ...]
+    crossings: CrossingLines
     unsettled: Fraction | None = None
     custody_traded: Fraction | None = None
     trades: tuple[TradeLine, ...] = ()
@@ -278,10 +243,20 @@ class InstrumentResult:
     receivables: tuple[ReceivableLine, ...] = ()
     held: tuple[HeldLine, ...] = ()
     opinions: tuple[OpinionLine, ...] = ()
+    history: History | None = field(default=None, compare=False, metadata={"canonical": False})
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         return to_plain(self)
+
+    def canonical_parts(self) -> Iterator[bytes]:
+        """Yield the canonical bytes (RFC 8785) piece by piece."""
+        before, after = canonical_bytes(to_plain(replace(self, crossings=CrossingLines()))).split(_NO_CROSSINGS)
+        yield before + _NO_CROSSINGS[:-1]
+        for number, chunk in enumerate(self.crossings.chunks):
+            yield b"," if number else b""
+            yield chunk.text()[1:-1]
+        yield _NO_CROSSINGS[-1:] + after
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,14 +305,27 @@ class Run:
         """Return plain values, without the place in the history."""
         return {"schema": RUN_SCHEMA} | to_plain(self)
 
+    def canonical_parts(self) -> Iterator[bytes]:
+        """Yield the canonical bytes (RFC 8785) piece by piece: a large run is never whole in memory."""
+        plain = to_plain(replace(self, instruments=())) | {"schema": RUN_SCHEMA}
+        before, after = canonical_bytes(plain).split(_NO_INSTRUMENTS)
+        yield before + _NO_INSTRUMENTS[:-1]
+        for number, instrument in enumerate(self.instruments):
+            yield b"," if number else b""
+            yield from instrument.canonical_parts()
+        yield _NO_INSTRUMENTS[-1:] + after
+
     def canonical_json(self) -> bytes:
         """Return the canonical bytes (RFC 8785)."""
-        return canonical_bytes(self.to_json())
+        return b"".join(self.canonical_parts())
 
     @property
     def digest(self) -> str:
         """The SHA-256 of the canonical bytes, in hexadecimal."""
-        return hashlib.sha256(self.canonical_json()).hexdigest()
+        digest = hashlib.sha256()
+        for part in self.canonical_parts():
+            digest.update(part)
+        return digest.hexdigest()
 
 
 def run_from_json(plain: dict[str, Any]) -> Run:

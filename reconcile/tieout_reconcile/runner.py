@@ -1,5 +1,6 @@
 """The run: fix the inputs, read one snapshot, reconcile each instrument, store what was found."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fractions import Fraction
@@ -9,16 +10,18 @@ from typing import Any, TypeAlias
 import asyncpg
 
 from tieout_reconcile import store
-from tieout_reconcile.chain import default_slot, read_chains, slot_at
+from tieout_reconcile.chain import Snapshot, default_slot, read_standing, slot_at
 from tieout_reconcile.errors import NoRegistry, NotFound, NotReady
-from tieout_reconcile.exact import decimal_text
-from tieout_reconcile.instrument import Book
+from tieout_reconcile.exact import decimal_text, parse_quantity
+from tieout_reconcile.freshness import ORDER_SOURCE, AgeLimits, InputAge, ages_of, problems_of
 from tieout_reconcile.intake import show_registry
 from tieout_reconcile.liability import unit_of
-from tieout_reconcile.registry import Registry, instant_text
+from tieout_reconcile.registry import Instrument, Registry, instant_text
 from tieout_reconcile.results import Finding, Inputs, Run, TradeLine, Verdict
+from tieout_reconcile.spreading import SPREAD_ORDERS_MIN, Progress, Spread, cores, walk_spread
 from tieout_reconcile.store import SQL, Database, RunSummary
-from tieout_reconcile.whole import reconcile_all
+from tieout_reconcile.walking import KnownInputs, in_shares, read_common, walk
+from tieout_reconcile.whole import assemble
 
 AsOf: TypeAlias = int | datetime | None
 """A slot, an instant (its last slot counts), or None: the highest slot that all tracked mints cover."""
@@ -31,52 +34,82 @@ async def run(
     known_batch: int | None = None,
     known_load: int | None = None,
     keep: bool = True,
+    workers: int | None = None,
+    on_progress: Progress | None = None,
 ) -> Run:
     """Reconcile all registered instruments as of a slot, as known at a batch and a load; the latest by default.
 
-    Stores the run unless ``keep`` is False. The same slot, batch and load give the same bytes.
+    Stores the run unless ``keep`` is False. The same slot, batch and load give the same bytes, however many
+    processes share the work: ``workers``, by default one a core where there is enough of it. They need a DSN;
+    with a connection of the caller's the run stays in this process. ``on_progress`` is told (orders done, all).
     Raises NoRegistry, NotReady (nothing proven yet, or the instant lies ahead of the ledger),
     ValueError for an instant without a zone.
     """
     async with store.session(database) as db:
         async with db.transaction(isolation="repeatable_read"):
-            result = await _reconcile(db, as_of, known_batch, known_load)
+            spread = None if not isinstance(database, str) else Spread(database, workers or cores(), on_progress)
+            result = await _reconcile(db, as_of, known_batch, known_load, spread=spread)
         return await store.insert_run(db, result) if keep else result
 
 
 async def _reconcile(
-    db: asyncpg.Connection, as_of: AsOf, known_batch: int | None, known_load: int | None, only: str | None = None
+    db: asyncpg.Connection,
+    as_of: AsOf,
+    known_batch: int | None,
+    known_load: int | None,
+    only: str | None = None,
+    spread: Spread | None = None,
 ) -> Run:
+    known = await known_now(db, as_of, known_batch, known_load)
+    # nothing of the others is read; the slot is still that which all of them cover
+    chosen = known.registry.instruments if only is None else [i for i in known.registry.instruments if i.symbol == only]
+    return await reconcile_some(db, known, chosen, spread)
+
+
+async def known_now(
+    db: asyncpg.Connection, as_of: AsOf, known_batch: int | None, known_load: int | None
+) -> KnownInputs:
+    """Return what a run asked for is about. Raises NoRegistry, NotReady, ValueError as ``run`` does."""
     batch = _bounded("batch", known_batch, await db.fetchval(SQL["max_batch"]))
     load = _bounded("load", known_load, await db.fetchval(SQL["max_load"]))
-    known = await store.registry_at(db, load)
-    if known is None:
+    found = await store.registry_at(db, load)
+    if found is None:
         raise NoRegistry(f"no registry is known at load {load}: tieout registry apply FILE")
-    registry_load, registry = known
-    slot = await slot_of(db, as_of, registry, batch)
-    if only is not None:
-        # nothing of the others is read; the slot is still that which all of them cover
-        registry = replace(registry, instruments=tuple(i for i in registry.instruments if i.symbol == only))
-    business = await store.business_known(db, load)
-    snapshot = await read_chains(db, registry, slot, batch, business)
-    statements, later = await store.statements_known(db, load, snapshot.at)
-    mint = None if only is None else registry.instruments[0].mint
-    orders, trades = await store.orders_known(db, load, mint), await store.trades_known(db, load)
-    book = Book(registry, orders, statements, later, trades, business)
-    batch_hash = await db.fetchval(SQL["batch_hash"], batch)
-    inputs = Inputs(
+    registry_load, registry = found
+    return KnownInputs(registry_load, registry, await slot_of(db, as_of, registry, batch), batch, load)
+
+
+async def reconcile_some(
+    db: asyncpg.Connection, known: KnownInputs, chosen: Sequence[Instrument], spread: Spread | None = None
+) -> Run:
+    """Read and reconcile some of the registry's instruments, share by share; ``spread``: over several processes."""
+    registry = replace(known.registry, instruments=tuple(chosen))
+    standing = await read_standing(db, registry, known.slot, known.batch)
+    common = await read_common(db, known, standing)
+    shares = in_shares(chosen, await store.order_counts(db, known.load))
+    book = replace(common.book, registry=registry)
+    if spread is None or spread.workers == 1 or sum(share.orders for share in shares) < SPREAD_ORDERS_MIN:
+        parts = [part for share in shares for part in await walk(db, common, standing, share)]
+    else:
+        parts = await walk_spread(db, spread, common, standing, shares)
+    return assemble(book, parts, await inputs_of(db, known, standing))
+
+
+async def inputs_of(db: asyncpg.Connection, known: KnownInputs, snapshot: Snapshot) -> Inputs:
+    """Return all that a run of what is known depends on."""
+    batch_hash = await db.fetchval(SQL["batch_hash"], known.batch)
+    return Inputs(
         genesis_hash=await db.fetchval(SQL["genesis_hash"]),
-        as_of_slot=slot,
+        as_of_slot=known.slot,
         as_of_time=snapshot.at,
         blockhash=snapshot.blockhash,
-        known_batch=batch,
+        known_batch=known.batch,
         batch_hash=None if batch_hash is None else batch_hash.hex(),
-        known_load=load,
-        loads_sha256=await store.loads_digest(db, load),
-        registry_load=registry_load,
-        registry_sha256=registry.content_sha256.hex(),
+        known_load=known.load,
+        loads_sha256=await store.loads_digest(db, known.load),
+        registry_load=known.registry_load,
+        registry_sha256=known.registry.content_sha256.hex(),
     )
-    return reconcile_all(book, snapshot.chains, inputs)
 
 
 def _bounded(name: str, wanted: int | None, last: int) -> int:
@@ -149,9 +182,35 @@ async def get_break(database: Database, identity: str, number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Headroom:
-    """How much more may be released: settled custody minus liability. None is unknown; below zero, nothing may.
+class Margin:
+    """What is kept back of the headroom: shares, or a percentage of settled custody."""
 
+    shares: Fraction = Fraction(0)
+    percent: Fraction = Fraction(0)
+
+    def of(self, custody: Fraction) -> Fraction:
+        """The shares kept back of so much custody."""
+        return self.shares + custody * self.percent / 100
+
+    @classmethod
+    def parse(cls, text: str) -> "Margin":
+        """Read ``100`` (shares) or ``2.5%``. Raises ValueError saying what is wrong with it."""
+        quantity = parse_quantity(text.removesuffix("%"))
+        if not text.endswith("%"):
+            return cls(shares=quantity)
+        if quantity > _PERCENT:
+            raise ValueError("is over 100%")
+        return cls(percent=quantity)
+
+
+_PERCENT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Headroom:
+    """How much more may be released: settled custody minus liability, less the margin. None is unknown.
+
+    Below zero, nothing may. Unknown wherever an input is too old: ``inputs`` says how old each is, as of ``now``.
     ``raw`` is rounded down to whole raw units at the multiplier in force. ``ladder`` says what it becomes on
     each coming settlement day, should every trade pending now settle on its day and nothing else happen.
     """
@@ -163,6 +222,9 @@ class Headroom:
     as_of_time: datetime | None
     reasons: tuple[str, ...]
     ladder: tuple[tuple[str, Fraction], ...] = ()
+    margin: Fraction | None = None
+    now: datetime | None = None
+    inputs: tuple[InputAge, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; quantities as text."""
@@ -174,11 +236,36 @@ class Headroom:
             "as_of_time": instant_text(self.as_of_time),
             "reasons": list(self.reasons),
             "ladder": [{"settles_on": day, "shares": decimal_text(shares)} for day, shares in self.ladder],
+            "margin": None if self.margin is None else decimal_text(self.margin),
+            "now": instant_text(self.now),
+            "ages": [] if self.now is None else [_age_json(i, self.now) for i in self.inputs],
         }
 
 
-async def headroom(database: Database, symbol: str) -> Headroom:
-    """Return the headroom of an instrument by a fresh run that is not stored. Raises NotFound, NoRegistry, NotReady."""
+def _age_json(age: InputAge, now: datetime) -> dict[str, Any]:
+    return {
+        "input": age.name,
+        "at": instant_text(age.at),
+        "age_s": age.age_s(now),
+        "age_max_s": age.age_max_s,
+        "fresh": age.is_fresh(now),
+    }
+
+
+async def headroom(
+    database: Database,
+    symbol: str,
+    *,
+    margin: Margin | None = None,
+    ages: AgeLimits | None = None,
+    now: datetime | None = None,
+) -> Headroom:
+    """Return the headroom of an instrument by a fresh run that is not stored, ``margin`` of it kept back.
+
+    Figures older than ``ages`` at ``now`` (the database's clock) make it unknown. Raises NotFound, NoRegistry,
+    NotReady.
+    """
+    limits, margin = ages or AgeLimits(), margin or Margin()
     registered = [i.symbol for i in (await show_registry(database)).instruments]
     if symbol not in registered:
         raise NotFound(f"{symbol!r} is no registered instrument: there are {', '.join(registered)}")
@@ -187,17 +274,27 @@ async def headroom(database: Database, symbol: str) -> Headroom:
         db.transaction(isolation="repeatable_read", readonly=True),
     ):
         result = await _reconcile(db, None, None, None, only=symbol)
+        source = await db.fetchval(SQL["orders_seen"])
+        now = now or await db.fetchval(SQL["now"])
+    assert now is not None, "a database has a clock"
     found = result.instrument(symbol)
     assert found is not None, "a run has every registered instrument"
-    inputs = result.inputs
-    if found.verdict is Verdict.INCOMPLETE or found.difference is None or found.multiplier is None:
-        return Headroom(symbol, None, None, inputs.as_of_slot, inputs.as_of_time, found.reasons)
+    as_of_slot, as_of_time = result.inputs.as_of_slot, result.inputs.as_of_time
+    inputs = ages_of(as_of_time, found, limits.chain_age_max_s, limits.statement_age_max_s)
+    inputs.append(InputAge(ORDER_SOURCE, source, limits.order_age_max_s))
+    asked = Headroom(symbol, None, None, as_of_slot, as_of_time, (), now=now, inputs=tuple(inputs))
+    reasons = [f"{symbol}: {problem}" for problem in problems_of(inputs, now)]
+    unknown = found.verdict is Verdict.INCOMPLETE or found.difference is None or found.custody is None
+    if unknown or reasons or found.multiplier is None:
+        return replace(asked, reasons=(*found.reasons, *reasons))
+    assert found.difference is not None
+    assert found.custody is not None
     # shares booked for a step to come are spoken for
     ahead = sum((r.shares for r in found.receivables if r.shares < 0), Fraction(0))
-    shares = found.difference + ahead
+    kept = margin.of(found.custody)
+    shares = found.difference + ahead - kept
     raw = floor(shares / unit_of(found.multiplier, found.decimals))
-    ladder = _ladder(shares, found.trades)
-    return Headroom(symbol, shares, raw, inputs.as_of_slot, inputs.as_of_time, (), ladder)
+    return replace(asked, shares=shares, raw=raw, ladder=_ladder(shares, found.trades), margin=kept)
 
 
 def _ladder(now: Fraction, trades: tuple[TradeLine, ...]) -> tuple[tuple[str, Fraction], ...]:

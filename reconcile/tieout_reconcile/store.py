@@ -23,6 +23,7 @@ from tieout_reconcile.exact import exact_decimal
 from tieout_reconcile.files import InputFile
 from tieout_reconcile.inputs import Business, InputKind, Parsed
 from tieout_reconcile.liability import Statement
+from tieout_reconcile.lines import Chunk, CrossingLines
 from tieout_reconcile.movements import Span
 from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import (
@@ -42,14 +43,6 @@ from tieout_reconcile.trades import Trade
 SQL = Queries("tieout_reconcile", "recon.sql")
 INPUTS_SQL = Queries("tieout_reconcile", "inputs.sql")
 _NAME_CHARACTERS_MAX = 255
-
-_CROSSING_COLUMNS = (
-    "run", "symbol", "crossing", "ordinal", "slot", "tx_index", "step", "child", "signature", "at", "kind", "direction",
-    "raw", "shares", "counterparty", "cause", "owed",
-)  # fmt: skip
-_MATCH_COLUMNS = (
-    "run", "symbol", "crossing", "ordinal", "request_id", "rule", "rule_version", "status", "raw", "refunds",
-)  # fmt: skip
 
 Database: TypeAlias = str | asyncpg.Connection
 """A connection string, or a connection of the caller's."""
@@ -248,11 +241,15 @@ async def records_known(db: asyncpg.Connection, kind: InputKind, known_load: int
 async def business_known(db: asyncpg.Connection, known_load: int) -> Business:
     """Return all that files of these kinds said, as known at a load."""
     records = {name: await records_known(db, kind, known_load) for name, kind in inputs.KINDS.items()}
-    spans = [
+    return inputs.business_of(records, await spans_known(db, known_load))
+
+
+async def spans_known(db: asyncpg.Connection, known_load: int) -> list[Span]:
+    """Return the periods of which each account's movements are known."""
+    return [
         Span(row["custodian"], row["account"], row["from_at"], row["to_at"])
         for row in await db.fetch(INPUTS_SQL["known_spans"], known_load)
     ]
-    return inputs.business_of(records, spans)
 
 
 async def trades_known(db: asyncpg.Connection, known_load: int) -> list[Trade]:
@@ -262,10 +259,11 @@ async def trades_known(db: asyncpg.Connection, known_load: int) -> list[Trade]:
 
 
 def _order(row: Any) -> Order:
-    values = {name: row[name] for name in Order.__slots__}
-    raw = values["raw"]
-    known = {"shares": _fraction(values["shares"]), "fee": _fraction(values["fee"])}
-    return Order(**{**values, **known, "raw": None if raw is None else int(raw)})
+    line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, _ = row
+    return Order(
+        line, request_id, side, mint, _fraction(shares), None if raw is None else int(raw), status, wallet, signature,
+        created_at, settled_at, _fraction(fee),
+    )  # fmt: skip
 
 
 async def orders_of(db: asyncpg.Connection, request_ids: Iterable[str]) -> dict[str, Order]:
@@ -273,9 +271,14 @@ async def orders_of(db: asyncpg.Connection, request_ids: Iterable[str]) -> dict[
     return {row["request_id"]: _order(row) for row in await db.fetch(SQL["orders_of"], list(request_ids))}
 
 
-async def orders_known(db: asyncpg.Connection, known_load: int, mint: str | None = None) -> list[Order]:
-    """Return all orders, or those of a mint, in the version known at a load."""
-    return [_order(row) for row in await db.fetch(SQL["orders_known"], known_load, mint)]
+async def orders_known(db: asyncpg.Connection, known_load: int, mints: Sequence[str]) -> list[Order]:
+    """Return the orders of some mints in the version known at a load."""
+    return [_order(row) for row in await db.fetch(SQL["orders_known"], known_load, list(mints))]
+
+
+async def order_counts(db: asyncpg.Connection, known_load: int) -> dict[str, int]:
+    """Return how many order versions each mint has."""
+    return {row["mint"]: row["orders"] for row in await db.fetch(SQL["order_counts"], known_load)}
 
 
 async def statements_known(
@@ -303,8 +306,8 @@ async def loads_digest(db: asyncpg.Connection, known_load: int) -> str:
 
 async def insert_run(db: asyncpg.Connection, run: Run) -> Run:
     """Store a run and return it with its number and time; content equal to an earlier run's is stored once."""
-    body = run.canonical_json()
-    digest = hashlib.sha256(body).digest()
+    digest = bytes.fromhex(run.digest)
+    without_lines = replace(run, instruments=tuple(replace(i, crossings=CrossingLines()) for i in run.instruments))
     async with db.transaction():
         await db.execute(SQL["lock_runs"])
         number: int = await db.fetchval(SQL["next_run"])
@@ -312,11 +315,39 @@ async def insert_run(db: asyncpg.Connection, run: Run) -> Run:
         ran_at = await db.fetchval(
             SQL["insert_run"], number, run.inputs.as_of_slot, run.inputs.as_of_time, run.inputs.known_batch,
             run.inputs.known_load, run.rules, str(run.verdict), len(run.breaks), digest, earlier or number,
-            None if earlier else body.decode(),
+            None if earlier else without_lines.canonical_json().decode(),
         )  # fmt: skip
         if earlier is None:
             await _insert_content(db, number, run)
+        await _keep_history(db, earlier or number, run)
     return replace(run, run=number, ran_at=ran_at)
+
+
+async def _keep_history(db: asyncpg.Connection, number: int, run: Run) -> None:
+    """Keep the closed histories that a run found, unless those of a run that knew more are there."""
+    known = run.inputs
+    if known.as_of_time is None or await db.fetchval(
+        SQL["history_newer"], known.as_of_slot, known.known_batch, known.known_load
+    ):
+        return
+    await db.execute(SQL["forget_history"])
+    closed = [(i.symbol, i.mint, i.history) for i in run.instruments if i.history is not None]
+    await db.executemany(
+        SQL["insert_history"],
+        [
+            (
+                symbol, mint, number, run.rules, known.registry_load, known.known_load, known.known_batch,
+                known.as_of_slot, known.as_of_time, history.until,
+            )
+            for symbol, mint, history in closed
+        ],
+    )  # fmt: skip
+    await db.copy_records_to_table(
+        "history_chunk",
+        schema_name="recon",
+        columns=("symbol", "from_micros", "from_slot", "steps"),
+        records=[(symbol, *chunk) for symbol, _, history in closed for chunk in history.chunks()],
+    )
 
 
 async def _insert_content(db: asyncpg.Connection, number: int, run: Run) -> None:
@@ -332,30 +363,8 @@ async def _insert_content(db: asyncpg.Connection, number: int, run: Run) -> None
             for a in i.accounts
         ],
     )  # fmt: skip
-    crossings = [(i.symbol, n, c) for i in run.instruments for n, c in enumerate(i.crossings)]
-    # the two tables that grow with the chain go by COPY
-    await db.copy_records_to_table(
-        "crossing_row",
-        schema_name="recon",
-        columns=_CROSSING_COLUMNS,
-        records=[
-            (
-                number, symbol, c.crossing, n, c.slot, c.tx_index, c.step, c.child, c.signature, c.at, c.kind,
-                c.direction, c.raw, _decimal(c.shares), c.counterparty, c.cause, c.owed,
-            )
-            for symbol, n, c in crossings
-        ],
-    )  # fmt: skip
-    await db.copy_records_to_table(
-        "match_row",
-        schema_name="recon",
-        columns=_MATCH_COLUMNS,
-        records=[
-            (number, symbol, c.crossing, k, m.request_id, m.rule, m.rule_version, m.status, m.raw, m.refunds)
-            for symbol, _, c in crossings
-            for k, m in enumerate(c.matches)
-        ],
-    )
+    for instrument in run.instruments:
+        await _insert_lines(db, number, instrument.symbol, instrument.crossings)
     await db.executemany(
         SQL["insert_finding"],
         [
@@ -366,6 +375,22 @@ async def _insert_content(db: asyncpg.Connection, number: int, run: Run) -> None
             for f in run.findings
         ],
     )  # fmt: skip
+
+
+async def _insert_lines(db: asyncpg.Connection, number: int, symbol: str, lines: CrossingLines) -> None:
+    """Store an instrument's lines: those of its chunks that no earlier run stored, and which they are."""
+    texts = [chunk.text() for chunk in lines.chunks]
+    digests = [hashlib.sha256(text).digest() for text in texts]
+    stored = {row["sha256"] for row in await db.fetch(SQL["lines_stored"], digests)} if digests else set()
+    new = {digest: text.decode() for digest, text in zip(digests, texts, strict=True) if digest not in stored}
+    await db.executemany(SQL["insert_lines"], list(new.items()))
+    await db.executemany(
+        SQL["insert_run_lines"],
+        [
+            (number, symbol, n, chunk.count, *chunk.slots(), digest)
+            for n, (chunk, digest) in enumerate(zip(lines.chunks, digests, strict=True))
+        ],
+    )
 
 
 def _result_values(number: int, i: InstrumentResult) -> tuple[Any, ...]:
@@ -384,7 +409,15 @@ async def load_run(db: asyncpg.Connection, number: int | None) -> Run | None:
         if number is None:
             return None
         raise NotFound(f"there is no run {number}: tieout reconcile history lists them")
-    return replace(from_plain(Run, json.loads(row["body"])), run=row["run"], ran_at=row["ran_at"])
+    found = from_plain(Run, json.loads(row["body"]))
+    chunks: dict[str, list[Chunk]] = {}
+    for part in await db.fetch(SQL["run_lines"], row["run"]):
+        chunks.setdefault(part["symbol"], []).append(Chunk(part["lines"].encode(), part["count"]))
+    # a run from before has its lines in its body
+    instruments = [
+        replace(i, crossings=CrossingLines(chunks[i.symbol])) if i.symbol in chunks else i for i in found.instruments
+    ]
+    return replace(found, instruments=tuple(instruments), run=row["run"], ran_at=row["ran_at"])
 
 
 @dataclass(frozen=True, slots=True)

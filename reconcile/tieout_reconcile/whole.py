@@ -4,12 +4,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from tieout_reconcile.facts import Chain
 from tieout_reconcile.instrument import Book, CutOff, reconcile_instrument
 from tieout_reconcile.registry import Instrument
-from tieout_reconcile.results import RULES, Inputs, Run, worst
+from tieout_reconcile.results import RULES, Finding, Inputs, InstrumentResult, Run, worst
 from tieout_reconcile.rolling import isins_of, rolled
 from tieout_reconcile.unmapped import unmapped
 
@@ -17,19 +17,36 @@ T = TypeVar("T")
 _FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
+Part: TypeAlias = tuple[InstrumentResult, tuple[Finding, ...]]
+"""An instrument's result and what is told about it."""
+
+
 def reconcile_all(book: Book, chains: Mapping[str, Chain], inputs: Inputs) -> Run:
     """Return the run over every instrument that is valid at the cut-off; ``chains`` is keyed by mint."""
     cut_off = CutOff(inputs.as_of_slot, inputs.as_of_time)
     book = replace(book, statements=rolled(book.statements, book.business, cut_off.at))
+    return assemble(book, reconcile_parts(book, chains, cut_off), inputs)
+
+
+def reconcile_parts(book: Book, chains: Mapping[str, Chain], cut_off: CutOff) -> list[Part]:
+    """Reconcile each instrument of the book's registry that is valid at the cut-off; its statements are rolled."""
     shelves = _Shelves(book)
-    parts = [
+    return [
         reconcile_instrument(instrument, shelves.of(instrument), chains[instrument.mint], cut_off)
-        for instrument in book.registry.instruments
-        if instrument.valid_from is None or cut_off.at is None or instrument.valid_from <= cut_off.at
+        for instrument in valid_at(book.registry.instruments, cut_off.at)
     ]
-    verdict = worst([result.verdict for result, _ in parts])
-    findings = tuple(finding for _, found in parts for finding in found) + tuple(unmapped(book, cut_off.at))
-    return Run(RULES, verdict, inputs, tuple(result for result, _ in parts), findings)
+
+
+def assemble(book: Book, parts: Sequence[Part], inputs: Inputs) -> Run:
+    """Return the run of all instruments' parts, in the registry's order, with what concerns none of them."""
+    findings = tuple(finding for _, found in parts for finding in found) + tuple(unmapped(book, inputs.as_of_time))
+    results = tuple(result for result, _ in parts)
+    return Run(RULES, worst([result.verdict for result in results]), inputs, results, findings)
+
+
+def valid_at(instruments: Sequence[Instrument], at: datetime | None) -> list[Instrument]:
+    """Return the instruments that were registered as valid by an instant."""
+    return [i for i in instruments if i.valid_from is None or at is None or i.valid_from <= at]
 
 
 class _Shelves:

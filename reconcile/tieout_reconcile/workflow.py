@@ -2,12 +2,13 @@
 
 A break is closed by evidence alone: a run that no longer finds it. People assign it, explain it in words,
 and propose one line of a closed list for a quantity, with a document and an expiry; a second person
-approves or rejects. None of this changes a figure, a verdict or the age of a shortfall.
+approves or rejects. For a shortfall they record which own assets cover it, and who was told. None of this
+changes a figure, a verdict or the age of a shortfall.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any
@@ -17,9 +18,7 @@ from tieout_reconcile.errors import NotAllowed
 
 EXPIRY_DAYS_MAX = 40
 NOTE_CHARACTERS_MAX = 2000
-_SATURDAY = 5
-_BUSINESS_MARK = 7
-_CALENDAR_MARKS = (30, 40)
+ASSETS_CHARACTERS_MAX = 500
 
 
 class Kind(StrEnum):
@@ -31,6 +30,8 @@ class Kind(StrEnum):
     APPROVE = "approve"
     REJECT = "reject"
     REOPEN = "reopen"
+    COVER = "cover"
+    NOTIFY = "notify"
 
 
 LINES: Mapping[str, str] = {
@@ -57,7 +58,10 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody wants to do. ``shares`` is positive; ``document`` is the load that evidences the line."""
+    """What somebody wants to do. ``shares`` is positive; ``document`` is the load that evidences it.
+
+    A cover names ``assets``, from ``since`` on; a notification its ``recipient``, who was told at ``since``.
+    """
 
     key: str
     kind: Kind
@@ -68,6 +72,9 @@ class Wish:
     shares: Fraction | None = None
     expires_at: datetime | None = None
     proposal: int | None = None
+    assets: str | None = None
+    since: datetime | None = None
+    recipient: str | None = None
 
     def body(self, actor: str, after: int, genesis_hash: str | None) -> dict[str, Any]:
         """Return what the actor signs: the wish, who, on which chain's books, after which action on this break."""
@@ -91,6 +98,9 @@ class Action:
     shares: Fraction | None = None
     expires_at: datetime | None = None
     proposal: int | None = None
+    assets: str | None = None
+    since: datetime | None = None
+    recipient: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -99,24 +109,38 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What stands after some actions. ``status``: open, assigned, proposed, explained, expired, reopened."""
+    """What stands after some actions. ``status``: open, assigned, proposed, explained, expired, reopened.
+
+    ``cover`` is the last one recorded, which takes the place of any before it.
+    """
 
     status: str
     assignee: str | None
     pending: Action | None
     accepted: tuple[Action, ...] = field(default=())
+    cover: Action | None = None
+    notifications: tuple[Action, ...] = field(default=())
 
     @property
     def explained_shares(self) -> Fraction:
         """How much of the break accepted lines explain, as of the instant asked for."""
         return sum((a.shares or Fraction(0) for a in self.accepted), Fraction(0))
 
+    @property
+    def covered_shares(self) -> Fraction:
+        """How much of the shortfall own assets cover: it is still a shortfall."""
+        return Fraction(0) if self.cover is None else self.cover.shares or Fraction(0)
+
 
 def work_of(actions: Sequence[Action], at: datetime) -> Work:
-    """Return what stands at an instant. A reopened break starts anew; an expired line explains nothing any more."""
+    """Return what stands at an instant. A reopened break starts anew; an expired line explains nothing any more.
+
+    Cover and notifications are facts: reopening leaves them.
+    """
     by_number = {a.action: a for a in actions}
-    status, assignee, pending = "open", None, None
+    status, assignee, pending, cover = "open", None, None, None
     accepted: list[Action] = []
+    notifications: list[Action] = []
     for action in sorted(actions, key=lambda a: a.action):
         match action.kind:
             case Kind.ASSIGN:
@@ -132,21 +156,29 @@ def work_of(actions: Sequence[Action], at: datetime) -> Work:
             case Kind.REOPEN:
                 status, pending = "reopened", None
                 accepted.clear()
+            case Kind.COVER:
+                cover = action
+            case Kind.NOTIFY:
+                notifications.append(action)
             case Kind.EXPLAIN:
                 pass
     standing = tuple(a for a in accepted if a.expires_at is None or a.expires_at > at)
     if status == "explained" and not standing:
         status = "expired"
-    return Work(status, assignee, pending, standing)
+    return Work(status, assignee, pending, standing, cover, tuple(notifications))
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of the load that a proposal names: who handed it in, and where it explains something already."""
+    """What is known of a load that somebody names: who handed it in, and where it counts already.
+
+    ``used_by``: the breaks that it explains; ``covers``: those that own assets cover on its evidence.
+    """
 
     load: int
     importer: str | None
     used_by: tuple[str, ...]
+    covers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +213,10 @@ def refuse_unless_allowed(wish: Wish, person: Person, case: Case, people: Iterab
             _refuse_proposal(wish, case, work)
         case Kind.APPROVE | Kind.REJECT:
             _refuse_decision(wish, person, case, work)
+        case Kind.COVER:
+            _refuse_cover(wish, case)
+        case Kind.NOTIFY:
+            _refuse_notification(wish, case)
         case Kind.REOPEN:
             if work.status in ("open", "assigned", "reopened"):
                 raise NotAllowed(f"the break is {work.status} already: there is nothing to reopen")
@@ -207,6 +243,37 @@ def _refuse_proposal(wish: Wish, case: Case, work: Work) -> None:
         raise NotAllowed(f"the expiry {wish.expires_at} is not within the next {EXPIRY_DAYS_MAX} days")
 
 
+def _refuse_cover(wish: Wish, case: Case) -> None:
+    if case.size is None or case.size >= 0:
+        raise NotAllowed("this break is no shortfall: own assets cover a shortfall alone")
+    if not wish.assets or wish.since is None or case.evidence is None or wish.shares is None or wish.shares <= 0:
+        raise NotAllowed(
+            "a cover needs which assets, since when, for how many shares, and a document (the load of an imported file)"
+        )
+    _refuse_long(wish.assets, "which assets")
+    _refuse_ahead(wish.since, case.now)
+    others = [key for key in case.evidence.covers if key != case.key]
+    if others:
+        raise NotAllowed(f"load {wish.document} covers {others[0]} already: the same assets cover one shortfall")
+
+
+def _refuse_notification(wish: Wish, case: Case) -> None:
+    if not wish.recipient or wish.since is None or case.evidence is None:
+        raise NotAllowed("a notification needs to whom, when, and a document (the load of an imported file)")
+    _refuse_long(wish.recipient, "to whom")
+    _refuse_ahead(wish.since, case.now)
+
+
+def _refuse_long(text: str, what: str) -> None:
+    if len(text) > ASSETS_CHARACTERS_MAX:
+        raise NotAllowed(f"{what} has {len(text)} characters, at most {ASSETS_CHARACTERS_MAX} are taken")
+
+
+def _refuse_ahead(since: datetime, now: datetime) -> None:
+    if since > now:
+        raise NotAllowed(f"{since} has not come yet: what is recorded is what happened")
+
+
 def _refuse_decision(wish: Wish, person: Person, case: Case, work: Work) -> None:
     pending = work.pending
     if pending is None or pending.action != wish.proposal:
@@ -225,30 +292,3 @@ def _refuse_decision(wish: Wish, person: Person, case: Case, work: Work) -> None
         raise NotAllowed(f"{person.name} handed in load {pending.document}: somebody else must approve on it")
     if pending.expires_at is not None and pending.expires_at <= case.now:
         raise NotAllowed(f"proposal {pending.action} expired at {pending.expires_at}: reject it, and propose anew")
-
-
-@dataclass(frozen=True, slots=True)
-class Age:
-    """How old a break is: calendar days, business days (Monday to Friday), and the marks that it passed."""
-
-    days: int
-    business_days: int
-    marks: tuple[str, ...]
-
-
-def age_of(event_at: datetime | None, at: datetime | None) -> Age | None:
-    """Return the age of a break from its event to an instant; None where one of them is unknown."""
-    if event_at is None or at is None:
-        return None
-    start, end = event_at.date(), max(event_at, at).date()
-    days, business = (end - start).days, _business_days(start, end)
-    marks = [f"{_BUSINESS_MARK} business days"] if business >= _BUSINESS_MARK else []
-    marks += [f"{mark} days" for mark in _CALENDAR_MARKS if days >= mark]
-    return Age(days, business, tuple(marks))
-
-
-def _business_days(start: date, end: date) -> int:
-    """Count the business days after ``start``, up to and including ``end``."""
-    weeks, rest = divmod((end - start).days, 7)
-    odd = sum(1 for n in range(1, rest + 1) if (start + timedelta(days=weeks * 7 + n)).weekday() < _SATURDAY)
-    return weeks * 5 + odd

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 
@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tieout_database import Queries, append_audit, clean_text
 from tieout_reconcile import store
+from tieout_reconcile.ages import Age, age_of
+from tieout_reconcile.calendars import Calendar
 from tieout_reconcile.canonical import canonical_bytes, to_plain
 from tieout_reconcile.errors import NotAllowed, NotFound
 from tieout_reconcile.exact import exact_decimal
@@ -19,21 +21,23 @@ from tieout_reconcile.reports import signing
 from tieout_reconcile.results import Finding, Run
 from tieout_reconcile.store import Database
 from tieout_reconcile.workflow import (
+    ASSETS_CHARACTERS_MAX,
     NOTE_CHARACTERS_MAX,
     Action,
-    Age,
     Case,
     Evidence,
     Kind,
     Person,
     Wish,
     Work,
-    age_of,
     refuse_unless_allowed,
     work_of,
 )
 
 SQL = Queries("tieout_reconcile", "working.sql")
+PERIODS_SQL = Queries("tieout_reconcile", "periods.sql")
+
+_EVER = datetime.max.replace(tzinfo=UTC)
 
 Identity = Ed25519PrivateKey | str
 """Who acts: a personal key, which signs the action, or the name that a session has authenticated (the desk)."""
@@ -54,14 +58,27 @@ class WorkedBreak:
         """The quantity that no accepted line explains, in shares; None for a break without one."""
         return None if self.finding.shares is None else abs(self.finding.shares) - self.work.explained_shares
 
+    @property
+    def uncovered(self) -> Fraction | None:
+        """What of a shortfall own assets do not cover, in shares; None for a break that is no shortfall."""
+        size = self.finding.shares
+        return None if size is None or size >= 0 else max(Fraction(0), -size - self.work.covered_shares)
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values: the finding's, and beside them age and work."""
         work = {"status": self.work.status, "assignee": self.work.assignee,
                 "pending": None if self.work.pending is None else self.work.pending.to_json(),
                 "accepted": [a.to_json() for a in self.work.accepted],
-                "unexplained": None if self.unexplained is None else str(exact_decimal(self.unexplained))}  # fmt: skip
+                "unexplained": _text(self.unexplained),
+                "cover": None if self.work.cover is None else self.work.cover.to_json(),
+                "uncovered": _text(self.uncovered),
+                "notifications": [a.to_json() for a in self.work.notifications]}  # fmt: skip
         age = None if self.age is None else to_plain(self.age)
         return self.finding.to_json() | {"age": age, "first_run": self.first_run, "work": work}
+
+
+def _text(shares: Fraction | None) -> str | None:
+    return None if shares is None else str(exact_decimal(shares))
 
 
 async def worked_breaks(database: Database, number: int | None = None) -> list[WorkedBreak]:
@@ -90,7 +107,7 @@ async def act(database: Database, wish: Wish, identity: Identity, *, after: int 
         run = await _run(db, None)
         finding = _named(run, wish.key)
         people = await people_of(db)
-        person = _person(identity, people)
+        person = person_of(identity, people)
         actions = await _actions(db, [finding.key])
         last = actions[-1].action if actions else 0
         if after is not None and after != last:
@@ -98,7 +115,7 @@ async def act(database: Database, wish: Wish, identity: Identity, *, after: int 
         wish = _cleaned(wish, finding.key)
         # a decision rests on the document that the proposal named, whatever the client sends
         proposed = next((a.document for a in actions if a.action == wish.proposal), None)
-        evidence = await _evidence(db, wish.document if wish.kind is Kind.PROPOSE else proposed)
+        evidence = await _evidence(db, proposed if wish.kind in (Kind.APPROVE, Kind.REJECT) else wish.document)
         now: datetime = await db.fetchval(SQL["now"])
         refuse_unless_allowed(wish, person, Case(finding.key, finding.shares, tuple(actions), evidence, now), people)
         await _store(db, wish, person, identity, actions)
@@ -106,10 +123,18 @@ async def act(database: Database, wish: Wish, identity: Identity, *, after: int 
 
 
 def _cleaned(wish: Wish, key: str) -> Wish:
-    note = None if wish.note is None else clean_text(wish.note, NOTE_CHARACTERS_MAX + 1)[0]
-    return Wish(
-        key, wish.kind, note, wish.assignee, wish.line, wish.document, wish.shares, wish.expires_at, wish.proposal
+    return replace(
+        wish,
+        key=key,
+        note=_clean(wish.note, NOTE_CHARACTERS_MAX),
+        assets=_clean(wish.assets, ASSETS_CHARACTERS_MAX),
+        recipient=_clean(wish.recipient, ASSETS_CHARACTERS_MAX),
     )
+
+
+def _clean(text: str | None, characters_max: int) -> str | None:
+    # one more than may be taken, so that what is too long is refused and not cut
+    return None if text is None else clean_text(text, characters_max + 1)[0]
 
 
 async def _store(
@@ -125,7 +150,7 @@ async def _store(
     await db.execute(
         SQL["insert_action"], head["action"], wish.key, str(wish.kind), person.name, head["at"], wish.note,
         wish.assignee, wish.line, wish.document, None if wish.shares is None else exact_decimal(wish.shares),
-        wish.expires_at, wish.proposal, signature, body.decode(), entry,
+        wish.expires_at, wish.proposal, signature, body.decode(), entry, wish.assets, wish.since, wish.recipient,
     )  # fmt: skip
 
 
@@ -134,7 +159,8 @@ async def people_of(db: asyncpg.Connection) -> list[Person]:
     return [Person(row["name"], tuple(row["roles"]), row["public_key"]) for row in await db.fetch(SQL["people"])]
 
 
-def _person(identity: Identity, people: Sequence[Person]) -> Person:
+def person_of(identity: Identity, people: Sequence[Person]) -> Person:
+    """Return who acts. Raises NotAllowed for a key or name that is nobody's."""
     if isinstance(identity, str):
         found = [p for p in people if p.name == identity]
         who = identity
@@ -148,7 +174,7 @@ def _person(identity: Identity, people: Sequence[Person]) -> Person:
 
 async def sign_load(db: asyncpg.Connection, load: int, sha256: bytes, key: Ed25519PrivateKey) -> str:
     """Record who handed in a file, in the transaction that stores it; return the name. Raises NotAllowed."""
-    person = _person(key, await people_of(db))
+    person = person_of(key, await people_of(db))
     if "preparer" not in person.roles:
         raise NotAllowed(f"{person.name} has not the role preparer, which handing in a file under a name needs")
     signature = signing.sign(key, _load_message(sha256))
@@ -158,20 +184,36 @@ async def sign_load(db: asyncpg.Connection, load: int, sha256: bytes, key: Ed255
     return person.name
 
 
+async def claim_load(db: asyncpg.Connection, load: int, sha256: bytes, key: Ed25519PrivateKey) -> None:
+    """Record who hands in a file again that nobody was known to have handed in. Raises NotAllowed.
+
+    Whoever handed it in first stays; so does a file of other bytes that says the same.
+    """
+    row = await db.fetchrow(SQL["unclaimed"], load)
+    if row is not None and row["sha256"] == sha256.hex():
+        await sign_load(db, load, sha256, key)
+
+
 def _load_message(sha256: bytes) -> bytes:
     return b"tieout/load/1\n" + sha256
 
 
 async def verify_signatures(database: Database) -> list[str]:
-    """Return what does not hold among the signatures of actions and of files handed in.
+    """Return what does not hold among the signatures of actions, of periods and of files handed in.
 
     Each is checked against the key that its maker had at the time: a later key changes nothing.
     """
     async with store.session(database) as db:
         actions, loads = await db.fetch(SQL["signed_actions"]), await db.fetch(SQL["signed_loads"])
+        periods = await db.fetch(PERIODS_SQL["signed"])
     faults = [
         f"action {row['action']}: the signature is not {row['actor']}'s over what is stored"
         for row in actions
+        if not signing.is_signed_by(row["public_key"] or "", row["signature"], row["body"].encode())
+    ]
+    faults += [
+        f"{row['what']}: the signature is not {row['actor']}'s over what is stored"
+        for row in periods
         if not signing.is_signed_by(row["public_key"] or "", row["signature"], row["body"].encode())
     ]
     for row in loads:
@@ -202,12 +244,17 @@ async def _worked(db: asyncpg.Connection, run: Run, findings: Sequence[Finding])
     for action in await _actions(db, keys):
         by_key.setdefault(action.key, []).append(action)
     now: datetime = await db.fetchval(SQL["now"])
+    symbols = sorted({f.symbol for f in findings})
+    calendars = {
+        row["symbol"]: Calendar(row["calendar"], tuple(row["closed"]), tuple(row["weekend"]))
+        for row in await db.fetch(SQL["calendars"], run.inputs.registry_load, symbols)
+    }
     worked = []
     for finding in findings:
         life, actions = lives.get(finding.key), tuple(by_key.get(finding.key, ()))
         since = finding.at or (life["event_at"] if life else None)
         first = life["first_run"] if life else None
-        age = age_of(since, run.inputs.as_of_time)
+        age = age_of(since, run.inputs.as_of_time, calendars.get(finding.symbol))
         worked.append(WorkedBreak(finding, age, first, work_of(actions, now), actions))
     return worked
 
@@ -223,6 +270,18 @@ async def _actions(db: asyncpg.Connection, keys: Sequence[str]) -> list[Action]:
     ]  # fmt: skip
 
 
+async def shortfall_lines(db: asyncpg.Connection, keys: Sequence[str]) -> tuple[dict[str, Any], ...]:
+    """Return the covers that stand and all notifications of some breaks, as a report carries them, in order."""
+    rows = {row["action"]: row for row in await db.fetch(SQL["shortfall_actions"], list(keys))}
+    actions = await _actions(db, keys)
+    works = [work_of([a for a in actions if a.key == key], _EVER) for key in keys]
+    kept = [a for work in works for a in (work.cover, *work.notifications) if a is not None]
+    return tuple(
+        a.to_json() | {name: rows[a.action][name] for name in ("body", "signature", "public_key")}
+        for a in sorted(kept, key=lambda a: a.action)
+    )
+
+
 async def _evidence(db: asyncpg.Connection, load: int | None) -> Evidence | None:
     row = None if load is None else await db.fetchrow(SQL["evidence"], load)
-    return None if row is None else Evidence(row["load"], row["importer"], tuple(row["used_by"]))
+    return None if row is None else Evidence(row["load"], row["importer"], tuple(row["used_by"]), tuple(row["covers"]))

@@ -7,7 +7,8 @@ select pg_advisory_xact_lock(7401685241)
 select name, roles, public_key from access.people order by name
 
 -- name: actions
-select action, key, kind, actor, at, note, assignee, line, document, shares, expires_at, proposal
+select action, key, kind, actor, at, note, assignee, line, document, shares, expires_at, proposal, assets, since,
+       recipient
 from recon.break_actions where key = any($1::text[]) order by action
 
 -- name: evidence
@@ -15,19 +16,26 @@ select l.load, a.actor as importer,
        array(select distinct p.key from recon.break_actions p
              where p.document = l.load and p.kind = 'propose'
                and not exists (select from recon.break_actions r where r.proposal = p.action and r.kind = 'reject')
-             order by p.key) as used_by
+             order by p.key) as used_by,
+       array(select distinct c.key from recon.break_actions c
+             where c.document = l.load and c.kind = 'cover' order by c.key) as covers
 from recon.loads l left join recon.load_actors a using (load) where l.load = $1
 
 -- name: lives
 select key, event_at, first_run, last_run, first_ran_at from recon.break_lives where key = any($1::text[])
+
+-- name: calendars
+select symbol, calendar, closed, weekend from recon.instrument_calendars
+where load = $1 and symbol = any($2::text[]) and calendar is not null
 
 -- name: next_action
 select coalesce(max(action), 0) + 1 as action, clock_timestamp() as at from recon.break_action_row
 
 -- name: insert_action
 insert into recon.break_action_row
-    (action, key, kind, actor, at, note, assignee, line, document, shares, expires_at, proposal, signature, body, entry)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+    (action, key, kind, actor, at, note, assignee, line, document, shares, expires_at, proposal, signature, body, entry,
+     assets, since, recipient)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 
 -- name: signed_actions
 select a.action, a.actor, a.signature, a.body, k.public_key
@@ -37,6 +45,15 @@ left join lateral (
     where k.name = a.actor and k.entry < a.entry order by k.version desc limit 1
 ) k on true
 where a.signature is not null order by a.action
+
+-- name: shortfall_actions
+select a.action, a.signature, a.body, k.public_key
+from recon.break_actions a
+left join lateral (
+    select k.public_key from access.person_keys k
+    where k.name = a.actor and k.entry < a.entry order by k.version desc limit 1
+) k on true
+where a.key = any($1::text[]) and a.kind in ('cover', 'notify') order by a.action
 
 -- name: signed_loads
 select a.load, a.actor, e.details, l.sha256, k.public_key
@@ -48,6 +65,10 @@ left join lateral (
     where k.name = a.actor and k.entry < a.entry order by k.version desc limit 1
 ) k on true
 order by a.load
+
+-- name: unclaimed
+select l.sha256 from recon.loads l
+where l.load = $1 and not exists (select from recon.load_actors a where a.load = l.load)
 
 -- name: insert_load_actor
 insert into recon.load_actor_row (load, actor, entry) values ($1, $2, $3)

@@ -116,7 +116,7 @@ async def test_bad_usage_of_the_desk_gets_a_sentence_and_exit_2(
     assert says in done.json["error"]["message"]
 
 
-async def test_unsettled_trades_are_imported_and_listed(cli: Cli, book: Book) -> None:
+async def test_unsettled_trades_are_imported_and_listed(cli: Cli, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     header = "custodian,account,isin,reference,side,quantity,traded_at,settles_on,status,status_at"
     path = book.file("trades.csv", f"{header}\nalpaca,ITN-1,{ISIN},T-1,buy,10.5,{iso(15)},2026-11-03,pending,\n")
     assert (await cli("trade", "import", str(path), "--dsn", book.dsn)).code == 0
@@ -124,5 +124,9 @@ async def test_unsettled_trades_are_imported_and_listed(cli: Cli, book: Book) ->
     assert json.loads(listed.out)["trades"][0]["quantity"] == "10.5"
     done = await cli("reconcile", "run", "--dsn", book.dsn)
     assert (done.code, "ties out in settlement" in done.out) == (0, True)
+    stale = await cli("headroom", "AAPLx", "--dsn", book.dsn)
+    assert (stale.code, "unknown: AAPLx: the chain's cut-off block, of " in stale.out) == (1, True)
+    for name in ("CHAIN", "STATEMENT", "ORDER"):
+        monkeypatch.setenv(f"TIEOUT_{name}_AGE_MAX_S", str(10**9))
     ladder = await cli("headroom", "AAPLx", "--ladder", "--dsn", book.dsn)
     assert (ladder.code, "after 2026-11-03: 0 shares" in ladder.out) == (1, True)

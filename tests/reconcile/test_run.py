@@ -316,7 +316,7 @@ async def test_a_missing_statement_is_incomplete_never_zero(book: Book) -> None:
     assert run.instruments[0].custody is None
     assert run.instruments[0].difference is None
     assert run.instruments[0].liability == Fraction("250.5")
-    assert (await tieout_reconcile.headroom(book.dsn, "AAPLx")).shares is None
+    assert (await tieout_reconcile.headroom(book.dsn, "AAPLx", now=at(100))).shares is None
 
 
 async def test_a_position_that_the_statement_lacks_is_unknown(book: Book) -> None:
@@ -596,9 +596,9 @@ async def test_stored_rows_are_append_only(book: Book) -> None:
     await book.run()
     tables = await book.db.fetch(
         "select c.oid::regclass::text as name from pg_class c "
-        "where relnamespace = 'recon'::regnamespace and relkind = 'r'"
+        "where relnamespace = 'recon'::regnamespace and relkind = 'r' and relname like '%\\_row'"
     )
-    assert len(tables) == 27
+    assert len(tables) >= 37
     for table in tables:
         for change in ("delete from {}", "truncate {} cascade"):
             empty = not await book.db.fetchval(f"select count(*) from {table['name']}")
@@ -633,7 +633,7 @@ async def test_headroom_is_custody_minus_liability_in_whole_raw_units(book: Book
     await day(book)
     await book.multiplier(30, 2.0, 0)
     await book.statement("501.500000009", 90)
-    room = await tieout_reconcile.headroom(book.dsn, "AAPLx")
+    room = await tieout_reconcile.headroom(book.dsn, "AAPLx", now=at(100))
     assert (room.shares, room.raw) == (Fraction("0.500000009"), 25_000_000)
     assert room.to_json()["shares"] == "0.500000009"
     with pytest.raises(NotFound, match="AAPLx"):
@@ -705,7 +705,10 @@ async def test_everything_has_a_json_form(book: Book) -> None:
     run = await book.run()
     things: list[Any] = [run, *run.findings, *run.instruments, await tieout_reconcile.show_registry(book.dsn)]
     things += [*await tieout_reconcile.list_orders(book.dsn), *await tieout_reconcile.list_statements(book.dsn)]
-    things += [*await tieout_reconcile.run_history(book.dsn), await tieout_reconcile.headroom(book.dsn, "AAPLx")]
+    things += [
+        *await tieout_reconcile.run_history(book.dsn),
+        await tieout_reconcile.headroom(book.dsn, "AAPLx", now=at(100)),
+    ]
     for thing in things:
         json.dumps(thing.to_json())
     assert run.to_json()["instruments"][0]["supply"] == str(1000 * ONE)

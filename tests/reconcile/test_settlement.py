@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 
 import tieout_reconcile
-from reconcile.builders import ISIN, ONE, T0, Book, codes, iso, issue, memo
+from reconcile.builders import ISIN, ONE, T0, Book, at, codes, iso, issue, memo
 from tieout_reconcile import BadInput, Verdict
 from tieout_reconcile.trades import Trade
 
@@ -91,14 +91,14 @@ async def test_trades_that_do_not_help_leave_settled_custody_alone(book: Book) -
     await trades(book, row())
     run = await book.run()
     assert run.verdict is Verdict.TIES_OUT
-    assert (await tieout_reconcile.headroom(book.dsn, "AAPLx")).shares == 0
+    assert (await tieout_reconcile.headroom(book.dsn, "AAPLx", now=at(100))).shares == 0
 
 
 async def test_the_ladder_says_what_may_be_released_on_each_coming_day(book: Book) -> None:
     await book_of(book, "250.5")
     later = (TODAY + timedelta(days=3)).isoformat()
     await trades(book, row("T-1", "10"), row("T-2", "4", "sell"), row("T-3", "2.5", settles_on=later))
-    found = await tieout_reconcile.headroom(book.dsn, "AAPLx")
+    found = await tieout_reconcile.headroom(book.dsn, "AAPLx", now=at(100))
     assert found.shares == 0
     assert found.ladder == ((TOMORROW.isoformat(), Fraction(6)), (later, Fraction("8.5")))
     assert found.to_json()["ladder"][1] == {"settles_on": later, "shares": "8.5"}

@@ -6,6 +6,8 @@ from tieout.commands import (
     actions,
     audit,
     breaks,
+    control,
+    coverage,
     database,
     demo,
     holder,
@@ -18,10 +20,12 @@ from tieout.commands import (
     order,
     payout,
     people,
+    period,
     reconcile,
     records,
     registry,
     report,
+    scenario,
     serve,
     statement,
     token,
@@ -51,11 +55,15 @@ def register(app: typer.Typer) -> None:
     app.add_typer(order.APP, name="order")
     app.add_typer(trade.APP, name="trade")
     records.register(app)
+    reconcile.APP.command("coverage")(coverage.coverage)
     app.add_typer(reconcile.APP, name="reconcile")
+    app.add_typer(control.APP, name="control")
     app.add_typer(breaks.APP, name="breaks")
     app.add_typer(report.APP, name="report")
+    app.add_typer(period.APP, name="period")
     app.add_typer(people.APP, name="people")
     app.add_typer(token.APP, name="token")
     app.command("serve")(serve.serve)
     app.add_typer(audit.APP, name="audit")
     app.command("headroom")(reconcile.headroom)
+    app.add_typer(scenario.APP, name="scenario")

@@ -1,9 +1,6 @@
 """``tieout index``: backfill a range, follow the chain. Looking and caring: ``index_status``, ``index_care``."""
 
 import asyncio
-import signal
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -16,6 +13,7 @@ from tieout.commands import index_care, index_sources, index_status
 from tieout.commands.index_options import FromSlot, Mints, ToSlot, checked_mints, limits
 from tieout.commands.options import BIGINT_MAX, Dsn, Json, RpcUrl, group, run
 from tieout.output import OUTPUT
+from tieout.running import run_until_stopped, speaker, told_to_stop
 
 APP = group("The indexer: finalized blocks → proven ledger rows.")
 index_status.register(APP)
@@ -113,30 +111,11 @@ def run_(
     ] = None,
 ) -> None:
     """Follow the finalized chain until SIGTERM; the segment in hand is finished first."""
-    told_to_stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())  # it may come while we are still being loaded
+    terminated = told_to_stop()
     from tieout_indexer import follow
 
     mints, where, urls = checked_mints(mint), settings.database_dsn(dsn), settings.node_urls(rpc_url)
-    interrupted = False
-
-    async def work() -> None:
-        nonlocal interrupted
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def on_interrupt() -> None:
-            nonlocal interrupted
-            interrupted = True
-            stop.set()
-
-        loop.add_signal_handler(signal.SIGTERM, stop.set)
-        if told_to_stop.is_set():
-            stop.set()
-        loop.add_signal_handler(signal.SIGINT, on_interrupt)
-        await follow(urls, where, mints, stop, from_slot=from_slot, say=say, progress=told, limits=limits())
-
-    say = _speaker(settings.load().log_format)
+    say = speaker(settings.load().log_format)
 
     def told(outcome: Any) -> None:
         if outcome.events:
@@ -146,22 +125,8 @@ def run_(
                 event="committed", from_slot=first, to_slot=last, events=outcome.events,
             )  # fmt: skip
 
-    run(work())
-    if interrupted:
-        raise KeyboardInterrupt
+    async def work(stop: asyncio.Event) -> None:
+        await follow(urls, where, mints, stop, from_slot=from_slot, say=say, progress=told, limits=limits())
+
+    run_until_stopped(work, terminated)
     say("stopped", event="stopped")
-
-
-def _speaker(log_format: str) -> Callable[..., None]:
-    """Who tells what the daemon does: sentences for people, or one JSON object a line for programs, both on stderr."""
-    if log_format == "text":
-        return lambda text, **_: OUTPUT.note(text)
-    import structlog
-
-    processors: list[Any] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.JSONRenderer(),
-    ]
-    log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr), processors=processors)
-    return lambda text, event="note", **values: log.info(event, message=text, **values)

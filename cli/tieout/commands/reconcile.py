@@ -201,18 +201,30 @@ def headroom(
     ladder: Annotated[
         bool, typer.Option("--ladder", help="Also at each coming settlement day, should all pending trades settle.")
     ] = False,
+    margin: Annotated[
+        str | None, typer.Option("--margin", help="Kept back: shares (100), or a part of settled custody (2.5%).")
+    ] = None,
     dsn: Dsn = None,
     as_json: Json = False,
 ) -> None:
-    """How many more shares may be released before custody falls short; unknown where anything is."""
+    """How many more shares may be released before custody falls short; unknown where anything is, or is too old."""
+    from tieout_reconcile import AgeLimits, Margin
     from tieout_reconcile import headroom as ask
 
-    found = run(ask(settings.database_dsn(dsn), symbol))
+    try:
+        kept = Margin() if margin is None else Margin.parse(margin)
+    except ValueError as bad:
+        raise exits.UsageProblem(f"--margin {margin!r} {bad}: give shares (100) or a percentage (2.5%)") from None
+    config, where = settings.load(), settings.database_dsn(dsn)
+    limits = AgeLimits(config.chain_age_max_s, config.statement_age_max_s, config.order_age_max_s)
+    found = run(ask(where, symbol, margin=kept, ages=limits))
     text = (
         "unknown: " + "; ".join(found.reasons)
         if found.shares is None
         else f"{shares(found.shares)} shares, {found.raw:,} raw"
     )
+    if found.margin:
+        text += f" (a margin of {shares(found.margin)} shares kept back)"
     rungs = [
         f"  should all pending trades settle, after {day}: {shares(level)} shares"
         for day, level in (found.ladder if ladder else ())

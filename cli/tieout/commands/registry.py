@@ -7,6 +7,7 @@ import typer
 
 from tieout import settings
 from tieout.commands.options import Dsn, Json, group, run
+from tieout.commands.statement import PersonalKey, signing_key
 from tieout.output import OUTPUT, table
 
 APP = group("The registry: instruments, issuer wallets and their roles, custodians.")
@@ -22,11 +23,11 @@ def plan(path: File, dsn: Dsn = None, as_json: Json = False) -> None:
 
 
 @APP.command()
-def apply(path: File, dsn: Dsn = None, as_json: Json = False) -> None:
+def apply(path: File, key: PersonalKey = None, dsn: Dsn = None, as_json: Json = False) -> None:
     """Apply a registry file; the same file again does nothing."""
     from tieout_reconcile import apply_registry
 
-    _show(run(apply_registry(settings.database_dsn(dsn), path)), "did")
+    _show(run(apply_registry(settings.database_dsn(dsn), path, key=signing_key(key))), "did")
 
 
 def _show(made: Any, verb: str) -> None:

@@ -1,0 +1,199 @@
+"""What of an instrument was outside, and what of that was owed, at every instant of its past. Pure.
+
+A run walks the whole chain of an instrument and matches all its orders. Where that leaves nothing open to
+doubt, what it found for an earlier slot is the same as a run as of that slot would find: the history is then
+*closed*, and its running totals are kept, so that the figures of any slot are a look-up and not a walk.
+``closed_history`` says what keeps a history from being closed; such an instrument is walked anew each time.
+
+A step holds from its place on: its instant (the block's time in microseconds since 1970, or that of a
+settlement or a change of role) and its slot, 0 where no block made it. The chain's clock never goes back, so a
+step counts at a slot exactly if its place is at or before (the slot's time, the slot).
+"""
+
+import struct
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+from typing import NamedTuple
+
+from tieout_reconcile.crossings import Crossing, Crossings, Kind
+from tieout_reconcile.matching import Match, Matching, is_owed_when_unsettled
+from tieout_reconcile.orders import Order
+
+CHUNK_STEPS = 256
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_BY_KEY = frozenset({"memo", "signature"})
+# what no quantity is matched with, and what nobody owes: unmatched, it stays as it is at every slot
+_ALWAYS_ALONE = frozenset({
+    Kind.SEIZURE, Kind.FORCED_BURN, Kind.HOLDER_BURN, Kind.HIDDEN, Kind.OUTSIDE_MINT, Kind.ROLE_CHANGE, Kind.OPENING
+})  # fmt: skip
+_FORCED = frozenset({Kind.SEIZURE, Kind.FORCED_BURN})
+_PACKED = struct.Struct("<qqQQQQ")
+
+
+class Step(NamedTuple):
+    """From this place on (``at``: microseconds since 1970): supply, the raw outside, returned and taken by force.
+
+    ``returned`` and ``forced`` are what came in and is still owed. All raw.
+    """
+
+    at: int
+    slot: int
+    supply: int
+    outside: int
+    returned: int
+    forced: int
+
+
+NOTHING = Step(0, 0, 0, 0, 0, 0)
+"""Before the first step."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The steps in order, packed. It holds for slots whose time is before ``until``; None: until something is new."""
+
+    packed: bytes
+    until: datetime | None
+
+    @classmethod
+    def of(cls, steps: Iterable[Step], until: datetime | None) -> "History":
+        """Return the history of some steps."""
+        return cls(b"".join(_PACKED.pack(*step) for step in steps), until)
+
+    @property
+    def steps(self) -> list[Step]:
+        """The steps."""
+        return unpack(self.packed)
+
+    def chunks(self) -> Iterator[tuple[int, int, bytes]]:
+        """Yield the steps in chunks as they are kept, each with the place of its first."""
+        length = CHUNK_STEPS * _PACKED.size
+        for start in range(0, len(self.packed), length):
+            at, slot, *_ = _PACKED.unpack_from(self.packed, start)
+            yield at, slot, self.packed[start : start + length]
+
+
+def micros(at: datetime) -> int:
+    """Return an instant in microseconds since 1970."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def unpack(packed: bytes) -> list[Step]:
+    """Return the steps of a chunk."""
+    return [Step(*values) for values in _PACKED.iter_unpack(packed)]
+
+
+def step_at(steps: Sequence[Step], slot: int, at: datetime) -> Step:
+    """Return the step in force at a slot of an instant."""
+    place = bisect_right(steps, (micros(at), slot), key=lambda step: (step.at, step.slot))
+    return steps[place - 1] if place else NOTHING
+
+
+def closed_history(
+    walked: Crossings,
+    matching: Matching,
+    orders: Sequence[Order],
+    role_changes: Iterable[datetime],
+    at: datetime,
+) -> History | None:
+    """Return the history up to ``at``; None where a run as of an earlier slot might match otherwise."""
+    if not _is_closed(walked.found, matching, orders):
+        return None
+    steps = list(_summed(walked, _owed_changes(walked.found, matching)))
+    if any(value < 0 for step in steps for value in step[2:]):
+        return None
+    return History.of(steps, min((change for change in role_changes if change > at), default=None))
+
+
+def _is_closed(crossings: Sequence[Crossing], matching: Matching, orders: Sequence[Order]) -> bool:
+    """Whether each crossing that an order could be behind has its order, by a key or by the only one that fits."""
+    # how much of an order in shares is filled depends on all its parts
+    if matching.duplicates or any(m.order.raw is None for m in matching.mismatches):
+        return False
+    by_key = {m.crossing.key for m in matching.matches if m.order is not None}
+    if any(c.key not in by_key and c.kind not in _ALWAYS_ALONE for c in crossings):
+        return False
+    alike = Counter((o.side, o.token_raw, o.wallet) for o in orders)
+    return all(_stands_at_any_slot(m, alike) for m in matching.matches)
+
+
+def _stands_at_any_slot(match: Match, alike: Mapping[tuple[str, int | None, str | None], int]) -> bool:
+    """Whether a match is the same whatever comes later: named, or the only order of its wallet and quantity."""
+    order, crossing = match.order, match.crossing
+    if order is None or match.refunds is not None:
+        return False
+    if match.rule in _BY_KEY:
+        return order.signature is None or order.signature == crossing.signature
+    if match.rule != "quantity" or order.token_raw is None or order.created_at > crossing.at:
+        return False
+    shelves = {(order.side, order.token_raw, wallet) for wallet in (crossing.counterparty, None)}
+    return sum(alike[shelf] for shelf in shelves) == 1
+
+
+def _owed_changes(crossings: Sequence[Crossing], matching: Matching) -> Iterator[Step]:
+    """Yield what each return adds to what is owed, and what its order's settlement takes off."""
+    short = {m.order.request_id: m.order for m in matching.mismatches}
+    rest = {request_id: order.raw for request_id, order in short.items()}
+    behind = {m.crossing.key: m for m in matching.matches}
+    for crossing in crossings:
+        if not is_owed_when_unsettled(crossing):
+            continue
+        forced = crossing.kind in _FORCED
+        came = _place(crossing)
+        yield _change(came, crossing.raw, forced=forced)
+        match = behind.get(crossing.key)
+        settled = None if match is None else _settled_at(match.order)
+        if match is None or match.order is None or settled is None:
+            continue
+        left = rest.get(match.order.request_id)
+        done = match.raw if left is None else min(match.raw, left)
+        if left is not None:
+            rest[match.order.request_id] = left - done
+        yield _change(max(came, (micros(settled), 0)), -done, forced=forced)
+
+
+def _settled_at(order: Order | None) -> datetime | None:
+    """Since when an order ends what is owed (``matching.order_settles``); None: never, as known."""
+    if order is None or order.side != "redeem" or order.status != "completed":
+        return None
+    return max(order.created_at, order.settled_at or order.created_at)
+
+
+def _place(crossing: Crossing) -> tuple[int, int]:
+    return micros(crossing.at), crossing.position.slot if crossing.position is not None else 0
+
+
+def _change(place: tuple[int, int], raw: int, *, forced: bool) -> Step:
+    return Step(*place, 0, 0, 0 if forced else raw, raw if forced else 0)
+
+
+def _summed(walked: Crossings, owed: Iterable[Step]) -> Iterator[Step]:
+    """Yield the running totals, the last of each place alone."""
+    moved = _differences(walked.marks)
+    changes = sorted([*moved, *owed], key=lambda step: (step.at, step.slot))
+    last: Step | None = None
+    for step in accumulate(changes, _added):
+        if last is not None and (last.at, last.slot) != (step.at, step.slot):
+            yield last
+        last = step
+    if last is not None:
+        yield last
+
+
+def _added(total: Step, change: Step) -> Step:
+    return Step(
+        change.at, change.slot, total.supply + change.supply, total.outside + change.outside,
+        total.returned + change.returned, total.forced + change.forced,
+    )  # fmt: skip
+
+
+def _differences(marks: Iterable[tuple[datetime, int, int, int]]) -> Iterator[Step]:
+    supply = outside = 0
+    for at, slot, supply_now, outside_now in marks:
+        yield Step(micros(at), slot, supply_now - supply, outside_now - outside, 0, 0)
+        supply, outside = supply_now, outside_now

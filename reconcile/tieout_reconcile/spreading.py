@@ -80,9 +80,12 @@ async def walk_spread(
     async with AsyncExitStack() as stack:
         count = max(1, min(spread.workers, len(shares)))
         workers = [await stack.enter_async_context(_worker(start)) for _ in range(count)]
-        async with asyncio.TaskGroup() as group:
-            for worker in workers:
-                group.create_task(serve(worker))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for worker in workers:
+                    group.create_task(serve(worker))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
     return [part for number in range(len(shares)) for part in found[number]]
 
 

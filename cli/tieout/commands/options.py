@@ -62,6 +62,15 @@ def rows_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda more: bar.advance(task, more)
 
 
+@contextmanager
+def share_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how much of some work is done, to a person at a terminal; give what is told (done, all)."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=OUTPUT.err, transient=True, disable=not exits.is_terminal()) as bar:
+        task = bar.add_task(what, total=None, visible=False)
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+
+
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write what became of a file's rows as CSV. Raises UsageProblem: the work itself is done by then."""
     try:

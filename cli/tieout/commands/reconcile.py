@@ -9,7 +9,7 @@ from rich.text import Text
 
 from tieout import exits, settings
 from tieout.commands.breaks import breaks_table
-from tieout.commands.options import BIGINT_MAX, Dsn, Json, group, run
+from tieout.commands.options import BIGINT_MAX, Dsn, Json, group, run, share_bar
 from tieout.output import OUTPUT, shares, table
 
 APP = group("Reconciliation: liability against custody, movements against orders.")
@@ -30,13 +30,18 @@ def run_(
     known_batch: Annotated[
         int | None, typer.Option("--known-batch", min=0, max=BIGINT_MAX, help="The ledger as known at a batch.")
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, max=256, help="Processes that share a large run; one a core.")
+    ] = None,
     dsn: Dsn = None,
     as_json: Json = False,
 ) -> None:
     """Reconcile every registered instrument and store the run. Exit 0 only when all tie out without a break."""
     from tieout_reconcile import run as reconcile
 
-    done = run(reconcile(settings.database_dsn(dsn), slot_or_instant(as_of), known_batch=known_batch))
+    where, slot = settings.database_dsn(dsn), slot_or_instant(as_of)
+    with share_bar("orders") as told:
+        done = run(reconcile(where, slot, known_batch=known_batch, workers=workers, on_progress=told))
     show_run(done)
     if not done.clean:
         raise exits.Found

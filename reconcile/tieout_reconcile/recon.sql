@@ -149,7 +149,8 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 select mint, count(*)::integer as orders from recon.order_row where load <= $1 group by mint
 
 -- name: export_snapshot
-select pg_export_snapshot()
+-- A standby cannot share its snapshot.
+select case when pg_is_in_recovery() then null else pg_export_snapshot() end
 
 -- name: orders_of
 select distinct on (request_id)

@@ -65,7 +65,10 @@ async def walk_spread(
     db: asyncpg.Connection, spread: Spread, common: Common, standing: Snapshot, shares: Sequence[Share]
 ) -> list[Part]:
     """Return all shares' parts in their order. ``db`` is in the transaction whose snapshot the workers take."""
-    start = _Start(spread.dsn, await db.fetchval(SQL["export_snapshot"]), common, standing)
+    snapshot: str | None = await db.fetchval(SQL["export_snapshot"])
+    if snapshot is None:
+        return [part for share in shares for part in await walk(db, common, standing, share)]
+    start = _Start(spread.dsn, snapshot, common, standing)
     found: dict[int, list[Part]] = {}
     waiting = list(enumerate(shares))[::-1]
     total = sum(share.orders for share in shares)
@@ -92,7 +95,7 @@ async def walk_spread(
 @asynccontextmanager
 async def _worker(start: _Start) -> AsyncIterator[asyncio.subprocess.Process]:
     worker = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", "from tieout_reconcile.spreading import main; main()",
+        sys.executable, "-P", "-c", "from tieout_reconcile.spreading import main; main()",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=None, start_new_session=True,
     )  # fmt: skip
     try:

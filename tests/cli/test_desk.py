@@ -130,3 +130,16 @@ async def test_unsettled_trades_are_imported_and_listed(cli: Cli, book: Book, mo
         monkeypatch.setenv(f"TIEOUT_{name}_AGE_MAX_S", str(10**9))
     ladder = await cli("headroom", "AAPLx", "--ladder", "--dsn", book.dsn)
     assert (ladder.code, "after 2026-11-03: 0 shares" in ladder.out) == (1, True)
+
+
+async def test_coverage_of_a_slot_is_shown_with_what_was_walked_anew(cli: Cli, book: Book) -> None:
+    walked = await cli("reconcile", "coverage", "--dsn", book.dsn)
+    assert "walked anew" in walked.out
+    assert (await cli("reconcile", "run", "--workers", "1", "--dsn", book.dsn)).code == walked.code
+    found = await cli("reconcile", "coverage", "AAPLx", "--dsn", book.dsn, "--json")
+    assert (found.code, found.json["schema"], found.json["walked"]) == (walked.code, "tieout/reconcile-coverage/1", [])
+    assert [i["symbol"] for i in found.json["instruments"]] == ["AAPLx"]
+    refused = await cli("reconcile", "coverage", "MSFTx", "--dsn", book.dsn)
+    assert (refused.code, "'MSFTx' is no registered instrument: there are AAPLx" in refused.err) == (2, True)
+    early = await cli("reconcile", "coverage", "--as-of", "2026-11-02T14:00", "--dsn", book.dsn)
+    assert (early.code, "has no time zone" in early.err) == (2, True)

@@ -18,6 +18,7 @@ from tieout_reconcile.registry import Instrument
 from tieout_reconcile.results import RULES, InstrumentResult, worst
 from tieout_reconcile.rolling import rolled
 from tieout_reconcile.runner import AsOf, inputs_of, known_now, reconcile_some
+from tieout_reconcile.spreading import Spread, cores
 from tieout_reconcile.store import SQL, Database
 from tieout_reconcile.walking import KnownInputs
 from tieout_reconcile.whole import valid_at
@@ -42,7 +43,8 @@ async def coverage(
         db.transaction(isolation="repeatable_read", readonly=True),
     ):
         known = await known_now(db, as_of, known_batch, known_load)
-        return await _coverage(db, known, _chosen(known.registry.instruments, symbols))
+        spread = Spread(database, cores()) if isinstance(database, str) else None
+        return await _coverage(db, known, _chosen(known.registry.instruments, symbols), spread)
 
 
 def _chosen(registered: Sequence[Instrument], symbols: Collection[str] | None) -> list[Instrument]:
@@ -53,14 +55,16 @@ def _chosen(registered: Sequence[Instrument], symbols: Collection[str] | None) -
     return [i for i in registered if symbols is None or i.symbol in symbols]
 
 
-async def _coverage(db: asyncpg.Connection, known: KnownInputs, chosen: Sequence[Instrument]) -> Coverage:
+async def _coverage(
+    db: asyncpg.Connection, known: KnownInputs, chosen: Sequence[Instrument], spread: Spread | None
+) -> Coverage:
     registry = replace(known.registry, instruments=tuple(chosen))
     snapshot = await read_standing(db, registry, known.slot, known.batch)
     standing = await _standing(db, known, chosen, snapshot)
     found = await _looked_up(db, known, chosen, snapshot, standing)
     anew = [i for i in valid_at(chosen, snapshot.at) if i.symbol not in found]
     if anew:
-        run = await reconcile_some(db, known, anew)
+        run = await reconcile_some(db, known, anew, spread)
         found |= {result.symbol: result for result in run.instruments}
     results = in_order(chosen, found)
     verdict = worst([result.verdict for result in results])
@@ -103,12 +107,8 @@ class _Head:
 
     symbol: str
     mint: str
-    run: int
-    registry_load: int
     known_load: int
     known_batch: int
-    as_of_slot: int
-    as_of_time: datetime
     until_at: datetime | None
 
     def holds(self, at: datetime) -> bool:

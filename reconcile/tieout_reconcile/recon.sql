@@ -119,7 +119,7 @@ select distinct mint from recon.bridge_message_row where load <= $1
 select mint from ledger.touched_since($1, $2, $3, $4, $5, $6)
 
 -- name: history_heads
-select symbol, mint, run, registry_load, known_load, known_batch, as_of_slot, as_of_time, until_at
+select symbol, mint, known_load, known_batch, until_at
 from recon.history_head where rules = $1 and registry_load = $2
 
 -- name: history_steps
@@ -145,8 +145,8 @@ insert into recon.history_head
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 
 -- name: order_counts
--- How many versions of orders each mint has: how much work it is.
-select mint, count(*)::integer as orders from recon.order_row where load <= $1 group by mint
+-- How many versions of orders some mints have: how much work they are.
+select mint, count(*)::integer as orders from recon.order_row where load <= $1 and mint = any($2::text[]) group by mint
 
 -- name: export_snapshot
 -- A standby cannot share its snapshot.

@@ -86,7 +86,7 @@ async def reconcile_some(
     registry = replace(known.registry, instruments=tuple(chosen))
     standing = await read_standing(db, registry, known.slot, known.batch)
     common = await read_common(db, known, standing)
-    shares = in_shares(chosen, await store.order_counts(db, known.load))
+    shares = in_shares(chosen, await store.order_counts(db, known.load, [i.mint for i in chosen]))
     book = replace(common.book, registry=registry)
     if spread is None or spread.workers == 1 or sum(share.orders for share in shares) < SPREAD_ORDERS_MIN:
         parts = [part for share in shares for part in await walk(db, common, standing, share)]
@@ -164,7 +164,7 @@ async def run_history(database: Database, limit: int = 50) -> list[RunSummary]:
 async def list_breaks(database: Database, number: int | None = None, *, notices: bool = False) -> list[Finding]:
     """Return the breaks of a run (the latest when no number is given), with notices on request. Raises NotFound."""
     async with store.session(database) as db:
-        found = await store.load_run(db, number)
+        found = await store.load_run(db, number, lines=False)
     if found is None:
         raise NotFound("nothing was reconciled yet: tieout reconcile run")
     return [f for f in found.findings if notices or f.is_break]

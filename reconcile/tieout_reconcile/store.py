@@ -276,9 +276,9 @@ async def orders_known(db: asyncpg.Connection, known_load: int, mints: Sequence[
     return [_order(row) for row in await db.fetch(SQL["orders_known"], known_load, list(mints))]
 
 
-async def order_counts(db: asyncpg.Connection, known_load: int) -> dict[str, int]:
-    """Return how many order versions each mint has."""
-    return {row["mint"]: row["orders"] for row in await db.fetch(SQL["order_counts"], known_load)}
+async def order_counts(db: asyncpg.Connection, known_load: int, mints: Sequence[str]) -> dict[str, int]:
+    """Return how many order versions each of some mints has."""
+    return {row["mint"]: row["orders"] for row in await db.fetch(SQL["order_counts"], known_load, list(mints))}
 
 
 async def statements_known(
@@ -402,8 +402,11 @@ def _result_values(number: int, i: InstrumentResult) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-async def load_run(db: asyncpg.Connection, number: int | None) -> Run | None:
-    """Return a stored run, the latest when no number is given; None when nothing was ever run."""
+async def load_run(db: asyncpg.Connection, number: int | None, *, lines: bool = True) -> Run | None:
+    """Return a stored run, the latest when no number is given; None when nothing was ever run.
+
+    Without ``lines`` its instruments lack their crossings: enough for verdicts and findings, and small.
+    """
     row = await db.fetchrow(SQL["run_body"], number)
     if row is None:
         if number is None:
@@ -411,7 +414,7 @@ async def load_run(db: asyncpg.Connection, number: int | None) -> Run | None:
         raise NotFound(f"there is no run {number}: tieout reconcile history lists them")
     found = from_plain(Run, json.loads(row["body"]))
     chunks: dict[str, list[Chunk]] = {}
-    for part in await db.fetch(SQL["run_lines"], row["run"]):
+    for part in await db.fetch(SQL["run_lines"], row["run"]) if lines else ():
         chunks.setdefault(part["symbol"], []).append(Chunk(part["lines"].encode(), part["count"]))
     # a run from before has its lines in its body
     instruments = [

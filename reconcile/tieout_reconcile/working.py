@@ -224,7 +224,7 @@ async def verify_signatures(database: Database) -> list[str]:
 
 
 async def _run(db: asyncpg.Connection, number: int | None) -> Run:
-    run = await store.load_run(db, number)
+    run = await store.load_run(db, number, lines=False)
     if run is None:
         raise NotFound("nothing was reconciled yet: tieout reconcile run")
     return run

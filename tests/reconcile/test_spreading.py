@@ -53,6 +53,9 @@ async def test_however_many_processes_share_it_a_run_has_the_same_bytes(market: 
         assert [i.history for i in shared.instruments] == [i.history for i in alone.instruments]
     assert told == [(3, 9), (6, 9), (9, 9)] * 2
     assert (await tieout_reconcile.run(market.db, 90, keep=False)).digest == alone.digest
+    walked = await tieout_reconcile.coverage(market.dsn, 90)
+    assert walked.walked == tuple(SYMBOLS)
+    assert [i.difference for i in walked.instruments] == [i.difference for i in alone.instruments]
 
 
 async def test_workers_see_the_runs_own_snapshot(market: Book, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,7 @@ class Ripcord:
     async def _last_run(self, db: asyncpg.Connection) -> Run | None:
         number = await db.fetchval(SQL["last_run"])
         if number is not None and (self._run is None or self._run.run != number):
-            self._run = await store.load_run(db, number)
+            self._run = await store.load_run(db, number, lines=False)
         return self._run
 
     def _of_run(self, run: Run | None, instrument: Instrument, now: datetime) -> list[str]:

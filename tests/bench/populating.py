@@ -76,7 +76,7 @@ async def measure(dsn: str, folder: Path, population: Population) -> None:
     last = await fill(book, population)
     filled = time.perf_counter() - started
     print(
-        f"\n{population.events:,} events, {MINTS:,} instruments, {population.orders:,} orders; filled in {filled:.0f} s",
+        f"\n{population.events:,} events, {MINTS:,} instruments, {population.orders:,} orders, {filled:.0f} s to fill",
         flush=True,
     )
 

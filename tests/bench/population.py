@@ -196,6 +196,8 @@ async def fill(book: Book, population: Population) -> int:
             await db.execute(index, timeout=3600)
     await db.execute("drop table planned, made, steps")
     await db.execute("vacuum analyze", timeout=3600)
+    # what the fill left to be written is not the runs'
+    await db.execute("checkpoint", timeout=3600)
     return population.last
 
 

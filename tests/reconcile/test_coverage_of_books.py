@@ -24,14 +24,12 @@ def figures(found: Run | Coverage) -> list[Any]:
 
 
 @pytest.mark.parametrize("seed", [2, 3, 5])
-async def test_coverage_says_of_any_slot_of_a_book_what_a_run_of_it_says(books_dsn: str, seed: int) -> None:
+async def test_coverage_says_of_any_slot_of_a_book_what_a_run_of_it_says(dsn: str, seed: int) -> None:
     book = make(seed)
     if seed % 2:
         add_windows(book)
         spoil(book)
-    db = await connect(books_dsn)
-    whole = db.transaction(isolation="repeatable_read")
-    await whole.start()
+    db = await connect(dsn)
     try:
         written = await chain.write(db, book)
         with tempfile.TemporaryDirectory() as folder:
@@ -47,5 +45,4 @@ async def test_coverage_says_of_any_slot_of_a_book_what_a_run_of_it_says(books_d
         closed = await db.fetchval("select count(*) from recon.history_head")
         assert bool(looked_up) == bool(closed)
     finally:
-        await whole.rollback()
         await db.close()

@@ -22,7 +22,7 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def server_dsn() -> Iterator[str]:
-    with running_server() as dsn:
+    with running_server(durable=False) as dsn:
         yield dsn
 
 

@@ -6,6 +6,7 @@ the embedded one.
 
 import asyncio
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -17,16 +18,36 @@ from urllib.parse import urlsplit, urlunsplit
 
 from tieout_database import EmbeddedPostgres, connect, migrate
 
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108  a folder of its own is made in it
+_ROOM_BYTES = 4 << 30
+
 
 @contextmanager
-def running_server() -> Iterator[str]:
-    """The DSN of the session's server."""
+def running_server(*, durable: bool = True) -> Iterator[str]:
+    """The DSN of the session's server. Not ``durable``: it survives its processes' end, not the machine's."""
     given = os.environ.get("TIEOUT_TEST_DSN")
     if given:
         yield given
         return
-    with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder) / "data", ephemeral=True) as server:
+    home = None if durable else _memory()
+    with (
+        tempfile.TemporaryDirectory(dir=home) as folder,
+        EmbeddedPostgres(Path(folder) / "data", ephemeral=True) as server,
+    ):
+        if not durable:
+            asyncio.run(_never_sync(server.dsn))
         yield server.dsn
+
+
+def _memory() -> str | None:
+    # a fresh database is hundreds of files: on some disks, most of a small test's time
+    has_room = os.access(_SHARED_MEMORY, os.W_OK) and shutil.disk_usage(_SHARED_MEMORY).free >= _ROOM_BYTES
+    return _SHARED_MEMORY if has_room else None
+
+
+async def _never_sync(dsn: str) -> None:
+    await _administer(dsn, "alter system set fsync = off")
+    await _administer(dsn, "select pg_reload_conf()")
 
 
 class RestartableServer:

@@ -123,7 +123,9 @@ class Journal:
         self._lock = threading.RLock()
         _make_private(self.path)
         with self._named():
-            self._db = sqlite3.connect(self.path, _BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(
+                self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
             self._db.row_factory = sqlite3.Row
             self._prepare()
 

@@ -59,11 +59,22 @@ async def check_mints(rpc: RpcClient, mints: Sequence[str], known: Sequence[str]
             continue
         account = answer["value"]
         if account is None:
+            if await _was_named(rpc, mint):
+                continue  # a mint that was closed: its history stays
             raise NotAMint(
                 f"there is no account {mint} on this chain: check the mint's address, and the node's cluster"
             )
         if account.get("owner") not in TOKEN_PROGRAMS:
             raise NotAMint(f"{mint} is no mint: its account belongs to the program {account.get('owner')}")
+
+
+async def _was_named(rpc: RpcClient, address: str) -> bool:
+    """Whether some final transaction names the address, as far as the node remembers."""
+    config = {"limit": 1, "commitment": "finalized"}
+    try:
+        return bool(await rpc.call("getSignaturesForAddress", [address, config], list[Any]))
+    except (NodeRefused, MalformedAnswer):
+        return False
 
 
 async def backfill(

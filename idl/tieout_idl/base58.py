@@ -2,25 +2,30 @@
 
 _ALPHABET = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _DIGITS = {letter: value for value, letter in enumerate(_ALPHABET)}
-# Ten digits of base 58 fit a machine word: the long division runs over chunks, not letters.
-_CHUNK = 10
+# Long texts go by chunks of letters, so that the long integer is not multiplied for each of them.
+_CHUNK = 64
 _CHUNK_BASE = 58**_CHUNK
 
 
 def decode(text: str) -> bytes:
     """Return the bytes that ``text`` stands for. Raises ValueError naming the first letter that is none of base 58."""
-    number = 0
+    letters = text.encode()
     try:
-        for start in range(0, len(text), _CHUNK):
-            chunk = text[start : start + _CHUNK]
-            value = 0
-            for letter in chunk.encode():
-                value = value * 58 + _DIGITS[letter]
-            number = number * (_CHUNK_BASE if len(chunk) == _CHUNK else 58 ** len(chunk)) + value
+        number = _number(letters[:_CHUNK])
+        for start in range(_CHUNK, len(letters), _CHUNK):
+            chunk = letters[start : start + _CHUNK]
+            number = number * 58 ** len(chunk) + _number(chunk)
     except KeyError as bad:
         raise ValueError(f"{chr(bad.args[0])!r} is no base-58 letter in {text[:60]!r}") from None
     leading_zeros = len(text) - len(text.lstrip("1"))
     return bytes(leading_zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+def _number(letters: bytes) -> int:
+    value = 0
+    for letter in letters:
+        value = value * 58 + _DIGITS[letter]
+    return value
 
 
 def encode(raw: bytes) -> str:

@@ -150,10 +150,13 @@ def _take(data: bytes, offset: int, length: int) -> bytes:
 
 def _number(kind: str) -> tuple[Decoder, Encoder]:
     packer = struct.Struct(_NUMBERS[kind])
+    unpack_from, size = packer.unpack_from, packer.size
 
     def read(data: bytes, offset: int) -> tuple[Any, int]:
-        value = packer.unpack_from(data, offset)[0]
-        return (bool(value) if kind == "bool" else value), offset + packer.size
+        return unpack_from(data, offset)[0], offset + size
+
+    def read_bool(data: bytes, offset: int) -> tuple[Any, int]:
+        return bool(unpack_from(data, offset)[0]), offset + size
 
     def write(value: Any) -> bytes:
         if kind not in {"f64", "bool"} and (isinstance(value, bool) or not isinstance(value, int)):
@@ -161,7 +164,7 @@ def _number(kind: str) -> tuple[Decoder, Encoder]:
         packed: bytes = packer.pack(value)
         return packed
 
-    return read, write
+    return (read_bool if kind == "bool" else read), write
 
 
 def _key() -> tuple[Decoder, Encoder]:

@@ -22,6 +22,8 @@ from tieout_indexer.wire import WireTransaction, parse_transaction
 DECODER_VERSION = "2"
 """Recorded with each batch: rows of different versions may differ, evidence lets the newer one replace the older."""
 _PROGRAMS = TOKEN_PROGRAMS | MEMO_PROGRAMS
+_UNKNOWN = MintState()
+_BATCH = b"\xff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class _Reading:
     memos: list[bytes] = field(default_factory=list)
 
     def state(self, mint: str) -> MintState:
-        return self.states.get(mint) or self.scope.states.get(mint) or MintState()
+        return self.states.get(mint) or self.scope.states.get(mint) or _UNKNOWN
 
 
 def decode_transaction(scope: Scope, slot: int, tx_index: int, body: bytes) -> TransactionResult | None:
@@ -73,7 +75,7 @@ def decode_transaction(scope: Scope, slot: int, tx_index: int, body: bytes) -> T
             _read_step(reading, step)
     except IndexError:
         raise ValueError("it refers to an account key that it lacks") from None
-    proof.prove(result, transaction, keys, scope.tracks, reading.unsolved)
+    proof.prove(result, transaction, keys, scope.tracked, reading.unsolved)
     if not (result.status or result.doubts):
         return None
     result.memo = _memo(reading)
@@ -93,16 +95,16 @@ def _known_accounts(reading: _Reading, transaction: WireTransaction, keys: list[
 def _read_step(reading: _Reading, step: Step) -> None:
     if step.program in MEMO_PROGRAMS:
         reading.memos.append(step.raw_data())
-    elif step.program in TOKEN_PROGRAMS:
-        for place, accounts, data in _opened(reading, step):
-            _read_instruction(reading, step.program, place, accounts, data)
-
-
-def _opened(reading: _Reading, step: Step) -> Iterator[tuple[Place, tuple[str, ...], bytes]]:
-    data = step.raw_data()
-    if data[:1] != b"\xff":
-        yield step.place, step.accounts, data
         return
+    data = step.raw_data()
+    if data[:1] != _BATCH:
+        _read_instruction(reading, step.program, step.place, step.accounts, data)
+        return
+    for place, accounts, child in _opened(reading, step, data):
+        _read_instruction(reading, step.program, place, accounts, child)
+
+
+def _opened(reading: _Reading, step: Step, data: bytes) -> Iterator[tuple[Place, tuple[str, ...], bytes]]:
     try:
         batch = decode(data)
         assert not isinstance(batch, UnknownInstruction)
@@ -189,9 +191,9 @@ def _role(reading: _Reading, move: rules.Move, mint: str, holder: str, authority
     if move.role != "holder":
         return move.role
     owner = reading.owner_of.get(holder)
-    state = reading.state(mint)
     if authority == owner:
         return "owner"
+    state = reading.state(mint)
     if authority == state.permanent_delegate:
         return "permanent_delegate"
     if move.kind == "burn" and owner in {SYSTEM_PROGRAM, INCINERATOR}:

@@ -332,7 +332,7 @@ def decode_block(scope: Scope, found: Fetched) -> DecodedBlock | Parked:
     results = []
     for index, raw in found.transactions:
         try:
-            result = decode_transaction(scope, found.header.slot, index, bytes(raw))
+            result = decode_transaction(scope, found.header.slot, index, raw)
         except UNREADABLE as bad:
             return Parked(found.header.slot, f"transaction {index} cannot be read: {bad}")
         if result is not None:

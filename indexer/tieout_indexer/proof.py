@@ -6,7 +6,7 @@ An amount that only the balances tell is solved from the residual, once an accou
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -22,17 +22,20 @@ def prove(
     result: TransactionResult,
     transaction: WireTransaction,
     keys: Sequence[str],
-    tracks: Callable[[str], bool],
+    tracked: Container[str] | None,
     unsolved: Sequence[int],
 ) -> None:
-    """Fill ``touches``, ``status`` and ``doubts``; drop the rows of mints that do not add up."""
-    pre = _by_account(transaction.meta.pre_token_balances, keys, tracks)
-    post = _by_account(transaction.meta.post_token_balances, keys, tracks)
+    """Fill ``touches``, ``status`` and ``doubts``; drop the rows of mints that do not add up.
+
+    ``tracked`` None: every mint is. Raises ValueError where the node says an amount that no account can hold.
+    """
+    pre = _by_account(transaction.meta.pre_token_balances, keys, tracked)
+    post = _by_account(transaction.meta.post_token_balances, keys, tracked)
     opened = {(c.mint, c.account) for c in result.controls if c.kind == "open" and c.account}
     solved = _solve(result.events, unsolved, pre, post) if unsolved else set()
-    effects = sum_effects(result.events)
-    for key in sorted(pre.keys() | post.keys() | effects.keys() | opened):
-        _check(result, key, pre.get(key), post.get(key), effects.get(key, 0))
+    _compare(result, {*pre, *post, *opened}, pre, post, sum_effects(result.events))
+    for touch in result.touches:
+        result.status.setdefault(touch.mint, "exact")
     for mint in solved:
         if result.status.get(mint) == "exact":
             result.status[mint] = "derived"
@@ -52,9 +55,9 @@ def sum_effects(events: Iterable[Event]) -> dict[Key, int]:
 
 
 def _by_account(
-    rows: Iterable[TokenBalance], keys: Sequence[str], tracks: Callable[[str], bool]
+    rows: Iterable[TokenBalance], keys: Sequence[str], tracked: Container[str] | None
 ) -> dict[Key, TokenBalance]:
-    return {(row.mint, keys[row.account_index]): row for row in rows if tracks(row.mint)}
+    return {(row.mint, keys[row.account_index]): row for row in rows if tracked is None or row.mint in tracked}
 
 
 def _solve(
@@ -76,32 +79,40 @@ def _solve(
 
 
 def _amount(row: TokenBalance | None) -> int:
-    return int(row.ui_token_amount.amount) if row else 0  # digits only: the wire type holds it
+    return int(row.ui_token_amount.amount) if row else 0  # digits only: parsing held it to that
 
 
-def _check(
-    result: TransactionResult, key: Key, pre: TokenBalance | None, post: TokenBalance | None, effect: int
+def _compare(
+    result: TransactionResult,
+    named: set[Key],
+    pre: dict[Key, TokenBalance],
+    post: dict[Key, TokenBalance],
+    effects: dict[Key, int],
 ) -> None:
-    mint, account = key
-    some = post or pre
-    decimals = some.ui_token_amount.decimals if some else None
-    before = int(pre.ui_token_amount.amount) if pre else None
-    after = int(post.ui_token_amount.amount) if post else None
-    result.touches.append(
-        Touch(mint, account, decimals, before, after, pre.owner if pre else None, post.owner if post else None)
-    )
-    result.status.setdefault(mint, "exact")
-    change = (after or 0) - (before or 0)
-    if change != effect:
-        native = " (wrapped SOL moves lamports, which are outside the proof)" if mint in NATIVE_MINTS else ""
-        result.doubts.append(
-            Doubt(
-                WHOLE,
-                mint,
-                f"does not add up: the node says {account} changed by {change}, its instructions by {effect}{native}",
-                "",
+    """Note what the node says of each account, and where it is not what the instructions did."""
+    for key in sorted(named.union(effects)):
+        mint, account = key
+        first, last = pre.get(key), post.get(key)
+        before = int(first.ui_token_amount.amount) if first else None
+        after = int(last.ui_token_amount.amount) if last else None
+        some = last or first
+        result.touches.append(
+            Touch(
+                mint, account, some.ui_token_amount.decimals if some else None,
+                before, after, first.owner if first else None, last.owner if last else None,
             )
-        )
+        )  # fmt: skip
+        if max(before or 0, after or 0) > _U64_MAX:
+            raise ValueError(f"{account} is said to hold more than an account can: {before}, then {after}")
+        change, effect = (after or 0) - (before or 0), effects.get(key, 0)
+        if change != effect:
+            result.doubts.append(_unequal(mint, account, change, effect))
+
+
+def _unequal(mint: str, account: str, change: int, effect: int) -> Doubt:
+    native = " (wrapped SOL moves lamports, which are outside the proof)" if mint in NATIVE_MINTS else ""
+    told = f"does not add up: the node says {account} changed by {change}, its instructions by {effect}{native}"
+    return Doubt(WHOLE, mint, told, "")
 
 
 def _drop_doubtful(result: TransactionResult) -> None:

@@ -6,12 +6,10 @@ with a Parked value; nothing is skipped on an error's word.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
-
-import msgspec
 
 from tieout_idl.programs import TOKEN_PROGRAMS
 from tieout_indexer.chain import Anchor, MissingParent, Unlinked, link
@@ -20,9 +18,12 @@ from tieout_indexer.model import BlockHeader
 from tieout_indexer.pushed import PushedBlocks
 from tieout_indexer.wire import (
     UNREADABLE,
+    Block,
     Heads,
+    Verdict,
     is_plain,
     judge,
+    judge_bytes,
     parse_block,
     parse_heads,
 )
@@ -34,11 +35,11 @@ TRANSACTION_VERSION_MAX = 255
 
 _NEEDLES_MAX = 4
 _WIDTH_FIRST = 2
-Relevance = Callable[[bytes | msgspec.Raw], bool]
+Relevance = Callable[[bytes], bool]
 """Whether these bytes, of a block or of one transaction, may concern what is tracked."""
 
 
-def NOTHING(body: bytes | msgspec.Raw) -> bool:  # noqa: N802  a constant of the kind
+def NOTHING(body: bytes) -> bool:  # noqa: N802  a constant of the kind
     """Relevance to nothing: for a block of which only the links are wanted."""
     del body
     return False
@@ -50,7 +51,7 @@ class Fetched:
 
     header: BlockHeader
     endpoint: str
-    transactions: Sequence[tuple[int, msgspec.Raw]]
+    transactions: Sequence[tuple[int, bytes]]
     pushed: bool = False
     """It came by itself, not as the answer to a question."""
 
@@ -320,30 +321,39 @@ def verifiable(slot: int, body: bytes, endpoint: str, relevant: Relevance) -> Fe
     Every transaction must be verifiable, whether it matters or not; failed ones never matter.
     """
     try:
-        heads = parse_heads(body)
-        block = parse_block(body) if relevant(body) else None
+        block = parse_block(body) if relevant(body) else parse_heads(body)
+        if block is None:
+            return Parked(slot, f"{endpoint} answered null for a block that it listed")
+        if block.transactions is None:
+            return Parked(slot, f"{endpoint} answered without transactions")
+        if not is_plain(block.blockhash, block.previous_blockhash):
+            return Parked(slot, f"{endpoint} answered with a blockhash that is not base 58")
+        kept = []
+        for index, (verdict, raw) in enumerate(_judged(block)):
+            if verdict.problem:
+                return Parked(slot, f"transaction {index} cannot be verified at {endpoint}: {verdict.problem}")
+            if not verdict.failed and relevant(raw):
+                kept.append((index, raw))
+        return Fetched(_header(slot, block), endpoint, kept)
     except UNREADABLE as bad:
         return Parked(slot, f"{endpoint} answered with no block: {bad}")
-    if heads is None:
-        return Parked(slot, f"{endpoint} answered null for a block that it listed")
-    if heads.transactions is None:
-        return Parked(slot, f"{endpoint} answered without transactions")
-    if not is_plain(heads.blockhash, heads.previous_blockhash):
-        return Parked(slot, f"{endpoint} answered with a blockhash that is not base 58")
-    verdicts = list(map(judge, heads.transactions))
-    for index, verdict in enumerate(verdicts):
-        if verdict.problem:
-            return Parked(slot, f"transaction {index} cannot be verified at {endpoint}: {verdict.problem}")
-    whole = (block.transactions if block is not None else None) or ()
-    kept = [
-        (index, transaction)
-        for index, transaction in enumerate(whole)
-        if not verdicts[index].failed and relevant(transaction)
-    ]
-    return Fetched(_header(slot, heads), endpoint, kept)
 
 
-def _header(slot: int, block: Heads) -> BlockHeader:
+def _judged(block: Block | Heads) -> Iterator[tuple[Verdict, bytes]]:
+    """Whether each transaction can be verified, and its bytes (none, where the block cannot matter).
+
+    One at a time: copied, searched and, mostly, dropped before the next.
+    """
+    if isinstance(block, Heads):
+        for head in block.transactions or ():
+            yield judge(head), b""
+        return
+    for transaction in block.transactions or ():
+        raw = bytes(transaction)
+        yield judge_bytes(raw), raw
+
+
+def _header(slot: int, block: Block | Heads) -> BlockHeader:
     when = None if block.block_time is None else datetime.fromtimestamp(block.block_time, UTC)
     count = len(block.transactions or ())
     return BlockHeader(slot, block.parent_slot, block.blockhash, block.previous_blockhash, when, count)
@@ -358,9 +368,8 @@ def naming(mints: Collection[str]) -> Relevance:
         # Looking for many addresses costs more than decoding what moves tokens at all.
         needles = [program.encode() for program in sorted(TOKEN_PROGRAMS)]
 
-    def relevant(body: bytes | msgspec.Raw) -> bool:
-        raw = bytes(body)
-        return any(needle in raw for needle in needles)
+    def relevant(body: bytes) -> bool:
+        return any(needle in body for needle in needles)
 
     return relevant
 

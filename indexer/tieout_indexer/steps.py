@@ -45,9 +45,12 @@ def execution_steps(transaction: WireTransaction, keys: list[str], programs: Con
         if program in programs:
             yield _step(Place(step, -1, str(index)), program, outer, keys)
         step += 1
+        if index not in inner:
+            continue
         trail: list[int] = []
-        for nested in inner.get(index, ()):
-            depth = max((nested.stack_height or 2) - 1, 1)
+        for nested in inner[index]:
+            height = nested.stack_height or 2
+            depth = height - 1 if height > 2 else 1
             if len(trail) == depth:
                 trail[-1] += 1
             else:

@@ -7,16 +7,20 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from support.database import value
 from support.replay import GoldenDay, ReplayNode
+from support.transactions import ALICE, BOB, ISSUER, MINT, balances, instruction, transaction
+from tieout_idl import encode
 from tieout_indexer import IndexerLimits, backfill
-from tieout_indexer.decode import Scope
+from tieout_indexer.decode import Scope, decode_transaction
 from tieout_indexer.model import DecodedBlock
 from tieout_indexer.pipeline import decode_block
 from tieout_indexer.rows import RowSet, add_block, for_copy
 from tieout_indexer.source import Fetched, Parked, naming, verifiable
+from tieout_indexer.wire import UNREADABLE, TransactionHead, Verdict, judge, judge_bytes
 
 SEED = 31
 HOSTILE: list[Any] = [
@@ -85,6 +89,57 @@ def test_a_damaged_block_is_read_or_parked_and_what_is_read_can_be_stored(day: G
                     assert all(map(storable, row)), (table, row)
         outcomes[Fetched if isinstance(decoded, DecodedBlock) else Parked] += 1
     assert min(outcomes.values()) > 50
+
+
+def judged_whole(transaction: bytes) -> Verdict:
+    return judge(msgspec.json.decode(transaction, type=TransactionHead))
+
+
+def test_a_transaction_is_judged_by_its_bytes_as_by_its_whole(day: GoldenDay) -> None:
+    dice = random.Random(SEED)
+    whole = [t for block in day.blocks().values() if block for t in block["transactions"]]
+    seen = set()
+    for _ in range(2_000):
+        told = damaged(dice.choice(whole), dice)
+        if dice.random() < 0.5 and isinstance(told.get("meta"), dict):
+            name = dice.choice(["err", "innerInstructions", "preTokenBalances", "postTokenBalances"])
+            dice.choice([
+                lambda at, name: at.pop(name, None),
+                lambda at, name: at.update({name: None}),
+                lambda at, name: at.update({name: {"InstructionError": [0, {"Custom": 1}]}}),
+                lambda at, name: at.update({name: at.pop(name, None)}),
+            ])(told["meta"], name)  # fmt: skip
+        body = json.dumps(told, separators=dice.choice([(",", ":"), (", ", ": ")])).encode()
+        try:
+            wanted = judged_whole(body)
+        except UNREADABLE:
+            continue
+        assert judge_bytes(body) == wanted, body
+        seen.add(wanted)
+    assert {v.problem for v in seen} >= {None, "err is missing", "innerInstructions is null", "meta is null"}
+    assert {v.failed for v in seen} == {True, False}
+
+
+def test_words_in_a_log_are_no_keys() -> None:
+    logged = json.dumps('Program log: "err":null,"innerInstructions":[],"preTokenBalances":[],"postTokenBalances":[]')
+    meta = '{"logMessages":[%s],"err":%s,"preTokenBalances":%s,"postTokenBalances":[]%s}'
+    inner = ',"innerInstructions":[]'
+    for err, pre, rest in (("null", "[]", ""), ("null", "null", inner), ('{"A":1}', "[]", inner), ('"A"', "[]", inner)):
+        body = ('{"meta":' + meta % (logged, err, pre, rest) + ',"transaction":{}}').encode()
+        assert judge_bytes(body) == judged_whole(body)
+
+
+@pytest.mark.parametrize("amount", ["", "007", "+5", " 5", "5\n", "1_000", "1,2", "٣", "1.5", str(2**64), "9" * 21])
+def test_an_amount_that_no_account_can_hold_is_refused(amount: str) -> None:
+    body = transaction(
+        instruction(encode("transfer_checked", {"amount": 5, "decimals": 8}), ALICE, MINT, BOB, ISSUER),
+        pre=balances(alice=5, bob=0),
+        post=balances(alice=0, bob=5),
+    )
+    told = json.loads(body)
+    told["meta"]["postTokenBalances"][0]["uiTokenAmount"]["amount"] = amount
+    with pytest.raises(UNREADABLE):
+        decode_transaction(Scope(None, {}, lambda slot: 0, IndexerLimits()), 1, 0, json.dumps(told).encode())
 
 
 @pytest.mark.parametrize(

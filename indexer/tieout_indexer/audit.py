@@ -51,6 +51,9 @@ async def verify_chain_after(dsn: str, mark: ChainMark) -> tuple[ChainMark, list
                 findings.append(AuditFinding("chain", subject, row["hash"].hex(), linked.hex()))
             findings += await _evidence_findings(connection, batch)
             prev_hash, expected_batch = row["hash"], batch + 1
+        # Derived, so in no batch's hash: worked out again from rows that are.
+        for wrong in await connection.fetch(_SQL["wrong_marks"], mark.batch):
+            findings.append(AuditFinding("coverage", wrong["subject"], wrong["expected"], wrong["found"]))
         return ChainMark(expected_batch - 1, prev_hash), findings
     finally:
         await connection.close()

@@ -152,7 +152,7 @@ class _Daemon:
         )
         whole = [*node.audited]
         if self._mark == mark:
-            whole += [Audited(check) for check in ("gapless", "content", "chain", "evidence")]
+            whole += [Audited(check) for check in ("gapless", "content", "chain", "evidence", "coverage")]
         stored = [finding for finding in (*found, *node.findings) if finding.stored]
         self.metrics.findings(stored)
         if await store_findings(self._dsn, stored, whole, self._limits) is not None:

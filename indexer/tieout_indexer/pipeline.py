@@ -255,9 +255,9 @@ class Pipeline:
         await self._replace_listed(rows, reading.segment.mints, reading.from_slot, last)
         rows["tracked_row"].extend((mint, reading.from_slot) for mint in reading.new_mints)
         reading.new_mints = []
-        for mint in sorted(reading.segment.mints):
-            rows["coverage_row"].append((mint, reading.from_slot, last))
-            if last == reading.segment.to_slot and mint in reading.context.following:
+        rows.covered.append((reading.segment.mints, reading.from_slot, last))
+        if last == reading.segment.to_slot:
+            for mint in sorted(reading.context.following):
                 await self._check_join(rows, reading, mint, last)
 
     async def _replace_listed(self, rows: RowSet, mints: frozenset[str], first: int, last: int) -> None:

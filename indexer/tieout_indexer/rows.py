@@ -20,7 +20,10 @@ Row = tuple[Any, ...]
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "tracked_row": ("mint", "from_slot"),
+    # written by older versions, a row a mint; see cohort_coverage_row
     "coverage_row": ("mint", "from_slot", "to_slot"),
+    "cohort_row": ("cohort", "mint"),
+    "cohort_coverage_row": ("cohort", "from_slot", "to_slot"),
     "slot_row": ("slot", "parent_slot", "blockhash", "parent_blockhash", "block_time", "transactions"),
     "event_row": (
         "slot", "block_time", "tx_index", "step", "child", "path", "signature", "program", "kind", "mint", "source",
@@ -59,6 +62,8 @@ class RowSet:
     """The rows of one commit, by table."""
 
     tables: dict[str, list[Row]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
+    covered: list[tuple[frozenset[str], int, int]] = field(default_factory=list)
+    """(mints, from_slot, to_slot): what was read, inclusive; the writer knows the cohort that these mints are"""
 
     def __getitem__(self, table: str) -> list[Row]:
         return self.tables[table]
@@ -66,7 +71,7 @@ class RowSet:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to commit."""
-        return not any(self.tables.values())
+        return not self.covered and not any(self.tables.values())
 
 
 def add_block(rows: RowSet, block: DecodedBlock, slot_known: bool, evidence_known: set[tuple[int, int]]) -> None:

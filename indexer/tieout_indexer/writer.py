@@ -22,13 +22,15 @@ from tieout_indexer.decode import DECODER_VERSION
 from tieout_indexer.errors import AnotherChain, ChangedBlock, Fenced, WriterBusy
 from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.model import Touch
-from tieout_indexer.rows import COLUMNS, GENESIS_PREV_HASH, RowSet, chain_hash, content_hash, for_copy
+from tieout_indexer.rows import COLUMNS, GENESIS_PREV_HASH, Row, RowSet, chain_hash, content_hash, for_copy
 from tieout_rpc import Endpoint
 
 _SQL = Queries("tieout_indexer", "writer.sql")
 _LOCK_KEY = 7_401_685_301
 _BESIDE_LOCK_KEY = 7_401_685_302
 _LOCK_POLL_S = 0.2
+_MARK_EVERY_BATCHES = 256
+"""How often what was read is summed up: a reader of it goes through no more batches than this."""
 DATABASE_OUTAGES = (
     DatabaseUnreachable,
     asyncpg.PostgresConnectionError,
@@ -63,6 +65,7 @@ class LedgerWriter:
     def __init__(self, connection: asyncpg.Connection, reader: asyncpg.Connection, epoch: int | None) -> None:
         self._connection = connection
         self._reader = reader
+        self._cohorts: dict[frozenset[str], int] = {}
         self.epoch = epoch
         """None: beside the indexer, under whatever epoch is in force."""
 
@@ -246,7 +249,8 @@ class LedgerWriter:
             await self._partitions(rows)
             last = await self._connection.fetchrow(_SQL["last_batch"])
             batch, prev_hash = (last["batch"] + 1, last["hash"]) if last else (1, GENESIS_PREV_HASH)
-            content = content_hash(rows.tables)
+            cohorts, tables = await self._in_cohorts(rows)
+            content = content_hash(tables)
             await self._connection.execute(
                 _SQL["insert_batch"],
                 batch,
@@ -256,7 +260,7 @@ class LedgerWriter:
                 content,
                 chain_hash(prev_hash, batch, DECODER_VERSION, content),
             )
-            for table, table_rows in rows.tables.items():
+            for table, table_rows in tables.items():
                 if table_rows:
                     await self._connection.copy_records_to_table(
                         table,
@@ -264,10 +268,33 @@ class LedgerWriter:
                         columns=[*COLUMNS[table], "batch"],
                         records=for_copy(table_rows, batch),
                     )
+            if batch % _MARK_EVERY_BATCHES == 0:
+                await self._connection.execute(_SQL["mark_coverage"], batch)
             if also is not None:
                 await self._connection.execute(*also)
             await self._connection.execute(_SQL["notify"], str(batch))
+        self._cohorts.update(cohorts)
         return int(batch)
+
+    async def _in_cohorts(self, rows: RowSet) -> tuple[dict[frozenset[str], int], dict[str, list[Row]]]:
+        """All tables' rows, with what was read told of cohorts; and the cohorts' numbers, good once it is committed.
+
+        Called under the epoch's row lock: nobody else takes a number meanwhile.
+        """
+        numbers: dict[frozenset[str], int] = {}
+        members: list[Row] = []
+        for mints in dict.fromkeys(mints for mints, _, _ in rows.covered):
+            if mints in self._cohorts:
+                numbers[mints] = self._cohorts[mints]
+                continue
+            in_order = sorted(mints)
+            number = await self._connection.fetchval(_SQL["cohort_of"], in_order)
+            if number is None:
+                number = max([await self._connection.fetchval(_SQL["last_cohort"]), *numbers.values()]) + 1
+                members.extend((number, mint) for mint in in_order)
+            numbers[mints] = number
+        covered = [(numbers[mints], first, last) for mints, first, last in rows.covered]
+        return numbers, {**rows.tables, "cohort_row": members, "cohort_coverage_row": covered}
 
     async def replace_provisional(self, columns: tuple[str, ...], records: list[tuple[Any, ...]]) -> None:
         """Replace all provisional rows: they are the chain's newest word, not the ledger's."""

@@ -27,10 +27,22 @@ insert into ledger.cluster_row (genesis_hash, epoch_schedule) values ($1, $2) on
 select mint, from_slot from ledger.tracked_row order by mint
 
 -- name: read_ranges
-select mint, lower(range)::bigint as from_slot, upper(range)::bigint - 1 as to_slot
-from (select mint, unnest(range_agg(int8range(from_slot, to_slot, '[]'))) as range
-      from ledger.coverage_row where mint = any($1) group by mint) ranges
-order by mint, from_slot
+select r.mint, lower(range)::bigint as from_slot, upper(range)::bigint - 1 as to_slot
+from ledger.read_known($1, null) r cross join lateral unnest(r.ranges) as range
+order by r.mint, from_slot
+
+-- name: cohort_of
+-- $1: its mints in order
+select m.cohort from ledger.cohort_row m
+where m.cohort in (select f.cohort from ledger.cohort_row f where f.mint = ($1::text[])[1])
+group by m.cohort having array_agg(m.mint order by m.mint) = $1::text[]
+order by m.cohort limit 1
+
+-- name: last_cohort
+select coalesce(max(cohort), 0) from ledger.cohort_row
+
+-- name: mark_coverage
+select ledger.mark_coverage($1)
 
 -- name: known_slots
 select slot, blockhash from ledger.slot_row where slot between $1 and $2

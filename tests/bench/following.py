@@ -1,4 +1,6 @@
-"""What following costs: the time from a root notification to COMMIT, and memory over a hundred times the work."""
+"""What following costs: the time from a root notification to COMMIT, what is kept of what was read and how long reading
+it takes, and memory over a hundred times the work.
+"""
 
 import asyncio
 import json
@@ -18,13 +20,19 @@ from support.chains import running_chain
 from support.database import fresh_database, make_template, running_server
 from support.replay import ReplayNode
 from tieout_client import Authorities, connect
+from tieout_database import connect as connect_database
 from tieout_indexer import IndexerLimits, SegmentOutcome, backfill, follow
+from tieout_indexer.rows import RowSet
+from tieout_indexer.writer import LedgerWriter
 from tieout_rpc import subscribe, websocket_url
 
 SHARE = 10**8
 SLOT_MS = 200
 MOVES = 200
 SIZES = (50, 500, 5_000)
+FOLLOWED = (1, 100, 1_000)
+COMMITS = 1_000
+COMMITS_LATER = 100_000
 
 
 async def trade(url: str, started: Any) -> None:
@@ -153,6 +161,40 @@ def memory(dsn: str, count: int, transactions: list[Any], mints: list[str]) -> d
     return {"blocks": count, "events": events, "peak_mb": peak, "seconds": time.perf_counter() - started}
 
 
+async def covering(dsn: str, count: int, report: Any) -> None:
+    """What commits of nothing but progress cost with so many mints, and how long their coverage takes to read."""
+    mints = frozenset(f"mint{number:040}" for number in range(count))
+    connection = await connect_database(dsn)
+    size = """select sum(pg_total_relation_size(oid)) from pg_class
+        where relname in ('cohort_row', 'cohort_coverage_row', 'coverage_mark_row')"""
+    async with await LedgerWriter.open(dsn, IndexerLimits()) as writer:
+        empty, started = await connection.fetchval(size), time.perf_counter()
+        for slot in range(COMMITS):
+            rows = RowSet()
+            rows.covered.append((mints, slot, slot))
+            await writer.commit(rows)
+        rate = COMMITS / (time.perf_counter() - started)
+        kept = (await connection.fetchval(size) - empty) / COMMITS
+        # As the writer would have gone on, with its marks.
+        for batch in range(COMMITS // 256 * 256, COMMITS_LATER, 256):
+            await connection.execute(
+                """insert into ledger.cohort_coverage_row select 1, n, n, n from generate_series($1::int, $2::int) n
+                on conflict do nothing""",
+                batch + 1, min(batch + 256, COMMITS_LATER),
+            )  # fmt: skip
+            await connection.execute("select ledger.mark_coverage($1)", batch + 256)
+        taken = []
+        for _ in range(5):
+            started = time.perf_counter()
+            shown = await connection.fetch("select * from ledger.coverage")
+            taken.append((time.perf_counter() - started) * 1000)
+            assert len(shown) == count
+    await connection.close()
+    report(f"{count:,} mints: commits of progress", rate, "/s", None)
+    report(f"{count:,} mints: kept of a commit's progress", kept, "bytes", None)
+    report(f"{count:,} mints: all coverage read after {COMMITS_LATER:,} commits", statistics.median(taken), "ms", None)
+
+
 def sample(result: dict[str, Any]) -> tuple[list[Any], list[str]]:
     """A few transactions of the mainnet block that move one mint between plain accounts, and that mint."""
     wanted: list[Any] = []
@@ -170,7 +212,7 @@ def sample(result: dict[str, Any]) -> tuple[list[Any], list[str]]:
 
 
 async def run(result: dict[str, Any], report: Any) -> None:
-    """Measure both; ``report(name, value, unit, budget)`` takes each figure."""
+    """Measure all three; ``report(name, value, unit, budget)`` takes each figure."""
     with running_server() as server, tempfile.TemporaryDirectory() as folder:
         template = await asyncio.to_thread(make_template, server)
         with running_chain("embedded", Path(folder), "--slot-ms", str(SLOT_MS)) as url:
@@ -179,6 +221,10 @@ async def run(result: dict[str, Any], report: Any) -> None:
         print(f"\nroot notification → COMMIT returned, local chain of {SLOT_MS} ms slots, {found['slots']} slots")
         report("root notification to COMMIT, p50", found["p50_ms"], "ms", None)
         report("root notification to COMMIT, p99", found["p99_ms"], "ms", "at most 50")
+        print(f"\ncommits of one slot's progress each, the first {COMMITS:,} of a ledger; its coverage when it is long")
+        for count in FOLLOWED:
+            async with fresh_database(server, template) as dsn:
+                await covering(dsn, count, report)
         transactions, mints = sample(result)
         print(
             f"\npeak resident memory of a backfill, {len(transactions)} token transactions a block, {len(mints)} mints"

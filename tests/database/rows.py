@@ -23,6 +23,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "tracked_row": {"mint": MINT, "from_slot": 0, "batch": 1},
     "coverage_row": {"mint": MINT, "from_slot": 0, "to_slot": 9, "batch": 1},
+    "cohort_row": {"cohort": 1, "mint": MINT, "batch": 1},
+    "cohort_coverage_row": {"cohort": 1, "from_slot": 0, "to_slot": 9, "batch": 1},
+    "coverage_mark_row": {"cohort": 1, "batch": 1, "ranges": [asyncpg.Range(0, 10)]},
+    "coverage_before_row": {"mint": MINT, "batch": 1, "ranges": [asyncpg.Range(0, 10)]},
     "slot_row": {
         "slot": 1,
         "parent_slot": 0,

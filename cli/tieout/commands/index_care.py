@@ -169,7 +169,7 @@ def verify(rpc_url: RpcUrl = None, dsn: Dsn = None, mint: Mints = None, as_json:
         every = mints or [t["mint"] for t in (await standing(where)).tracked]
         node = await audit_against_node(urls, where, every, limits=limits())
         findings += node.findings
-        whole = [*node.audited, *(Audited(check) for check in ("gapless", "content", "chain", "evidence"))]
+        whole = [*node.audited, *(Audited(check) for check in ("gapless", "content", "chain", "evidence", "coverage"))]
         batch = await store_findings(where, findings, whole, limits())
         return findings, node.skipped, batch
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 from typing import Any
 
@@ -44,6 +45,10 @@ async def _set_up(connection: asyncpg.Connection) -> None:
 
 def _unreachable(dsn: str, reason: BaseException) -> DatabaseUnreachable:
     said = str(reason).splitlines()[0] if str(reason) else type(reason).__name__
+    if isinstance(reason, TimeoutError):
+        said = f"no answer in {CONNECT_TIMEOUT_S:g} s"
+    elif isinstance(reason, OSError) and reason.errno:
+        said = str(reason.strerror) if isinstance(reason, socket.gaierror) else os.strerror(reason.errno)
     if isinstance(reason, ValueError) and holds_password(dsn):
         # What could not be read is quoted, and may be a piece of the password.
         said = "it cannot be read; characters such as @ : / in a password are written %40 %3A %2F"
@@ -67,7 +72,14 @@ async def open_pool(dsn: str, *, size_max: int = 4) -> asyncpg.Pool:
     """Open a pool of one to ``size_max`` connections. Raises DatabaseUnreachable within CONNECT_TIMEOUT_S."""
     try:
         return await asyncpg.create_pool(
-            dsn, min_size=1, max_size=size_max, timeout=CONNECT_TIMEOUT_S, server_settings=_SETTINGS, init=_set_up
+            dsn,
+            # one to begin with, and no floor: asyncpg logs a traceback each time that it cannot restore one
+            init_size=1,
+            min_size=0,
+            max_size=size_max,
+            timeout=CONNECT_TIMEOUT_S,
+            server_settings=_SETTINGS,
+            init=_set_up,
         )
     except _UNREACHABLE as reason:
         raise _unreachable(dsn, reason) from reason

@@ -61,10 +61,6 @@ class AccountsDb:
         found = self._current.get(key)
         return found if found is not None else self._builtin.get(key)
 
-    def is_builtin(self, key: Pubkey) -> bool:
-        """Whether the account came with the engine (a program or a sysvar)."""
-        return key in self._builtin
-
     def apply(self, changes: Changes) -> None:
         """Take over new values."""
         for key, state in changes.items():

@@ -1,7 +1,9 @@
 """JSON-RPC over HTTP: one call, retried by the error table, failed over from node to node."""
 
 import asyncio
+import os
 import random
+import socket
 import time
 from collections.abc import Collection, Sequence
 from types import TracebackType
@@ -214,7 +216,16 @@ def _slot(answer: bytes | RpcError) -> int | None:
 
 
 def _reason(down: Exception) -> str:
-    # These name the whole address, key included.
-    if isinstance(down, aiohttp.ClientResponseError | aiohttp.InvalidURL):
-        return type(down).__name__
+    # aiohttp's own words for these name the whole address, key included, or speak of its insides
+    match down:
+        case aiohttp.ClientConnectorCertificateError():
+            return f"its certificate is not accepted: {down.certificate_error}"
+        case aiohttp.ClientConnectorError():
+            cause = down.os_error
+            known = isinstance(cause, socket.gaierror) or not cause.errno
+            return (cause.strerror or type(cause).__name__) if known else os.strerror(cause.errno or 0)
+        case aiohttp.ConnectionTimeoutError():
+            return "no connection within the time allowed"
+        case aiohttp.ClientResponseError() | aiohttp.InvalidURL():
+            return type(down).__name__
     return str(down) or type(down).__name__

@@ -1,7 +1,9 @@
 """Nodes that misbehave to order: one scripted over HTTP, one over bare TCP, one over WebSocket."""
 
 import asyncio
+import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -86,6 +88,20 @@ async def tcp(connected: Connected) -> AsyncIterator[str]:
 
 async def silence(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
     """Accepts, never answers."""
+
+
+@asynccontextmanager
+async def full_queue() -> AsyncIterator[str]:
+    """The URL of a host that takes no more connections, and does not say so: packets to it are dropped."""
+    with contextlib.ExitStack() as stack:
+        door = stack.enter_context(socket.socket())
+        door.bind(("127.0.0.1", 0))
+        door.listen(0)
+        for _ in range(8):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(door.getsockname())
+        yield f"http://127.0.0.1:{door.getsockname()[1]}"
 
 
 @asynccontextmanager

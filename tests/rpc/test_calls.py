@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from rpc.nodes import Call, body, closed_port, node, refusal, result, silence, tcp
+from rpc.nodes import Call, body, closed_port, full_queue, node, refusal, result, silence, tcp
 from tieout_rpc import MalformedAnswer, NodeRefused, NodeUnreachable, RpcClient, RpcLimits
 
 FAST = RpcLimits(give_up_after_s=2.0, backoff_initial_s=0.005, backoff_max_s=0.02)
@@ -171,8 +171,20 @@ async def test_a_node_that_is_down_is_given_up_and_named_without_its_key() -> No
     async with closed_port() as url:
         with pytest.raises(NodeUnreachable) as down:
             await ask(f"{url}/hidden-key", limits=GIVES_UP)
-    assert url in str(down.value)
-    assert "hidden-key" not in str(down.value)
+    assert str(down.value) == f"{url}/*** did not answer getSlot: Connection refused"
+
+
+async def test_a_host_that_lets_nobody_in_is_given_up_and_named_without_its_key() -> None:
+    limits = RpcLimits(give_up_after_s=0.5, connect_timeout_s=0.2)
+    async with full_queue() as url:
+        with pytest.raises(NodeUnreachable) as down:
+            await ask(f"{url}/hidden-key?api-key=hidden-too", limits=limits)
+    assert str(down.value) == f"{url}/*** did not answer getSlot: no connection within the time allowed"
+
+
+async def test_a_host_that_does_not_exist_is_named() -> None:
+    with pytest.raises(NodeUnreachable, match=r"did not answer getSlot: .*known"):
+        await ask("http://node.invalid/hidden-key", limits=GIVES_UP)
 
 
 async def test_the_next_node_answers_for_one_that_is_down_and_is_asked_first_from_then_on() -> None:

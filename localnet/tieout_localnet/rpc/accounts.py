@@ -12,7 +12,7 @@ from tieout_localnet import base58, encoding
 from tieout_localnet.accounts import AccountState
 from tieout_localnet.encoding import Json
 from tieout_localnet.errors import RpcError, invalid_params
-from tieout_localnet.rpc.params import Config, Params, pubkey, sequence, text, u64, wrong_type
+from tieout_localnet.rpc.params import Config, Params, pubkey, sequence, text, u64
 from tieout_localnet.rpc.table import Context, Method, Table, with_context
 from tieout_localnet.validator import StateView
 
@@ -53,13 +53,6 @@ def account_format(config: Config, default: str = "binary") -> AccountFormat:
         return AccountFormat(name, None)
     offset, length = (u64(data_slice.members.get(member)) for member in ("offset", "length"))
     return AccountFormat(name, (offset, length))
-
-
-def account_format_of(value: object, default: str) -> AccountFormat:
-    """The format that a raw configuration value asks for."""
-    if value is not None and not isinstance(value, dict):
-        raise wrong_type(value, "struct RpcAccountInfoConfig")
-    return account_format(Config(value or {}), default)
 
 
 def get_account_info(context: Context, params: Params) -> object:

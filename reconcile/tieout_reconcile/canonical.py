@@ -58,10 +58,35 @@ def _writer(hint: Any) -> Callable[[Any], Any]:
 
 def from_plain(kind: type[Record], plain: Mapping[str, Any]) -> Record:
     """Return the dataclass that ``to_plain`` wrote."""
-    hints = _hints(kind)
-    fields = [f for f in dataclasses.fields(kind) if f.metadata.get("canonical", True)]  # type: ignore[arg-type]
     # a record stored before a field was added has that field's default
-    return kind(**{f.name: _decode(plain[f.name], hints[f.name]) for f in fields if f.name in plain})
+    return kind(**{
+        name: None if (value := plain[name]) is None else read(value) for name, read in _readers(kind) if name in plain
+    })  # fmt: skip
+
+
+def _readers_of(kind: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    """Return how each canonical field of a dataclass is read: worked out once a class, not once a row."""
+    hints = _hints(kind)
+    fields = [f for f in dataclasses.fields(kind) if f.metadata.get("canonical", True)]
+    return tuple((field.name, _reader(_inner(hints[field.name]))) for field in fields)
+
+
+_readers: Callable[[Any], tuple[tuple[str, Callable[[Any], Any]], ...]] = cache(_readers_of)
+
+
+def _reader(hint: Any) -> Callable[[Any], Any]:
+    if hint in _CODECS:
+        return _CODECS[hint][1]
+    if hasattr(hint, "from_json"):
+        from_json: Callable[[Any], Any] = hint.from_json
+        return from_json
+    if get_origin(hint) is tuple:
+        read = _reader(_inner(get_args(hint)[0]))
+        return lambda values: tuple([None if value is None else read(value) for value in values])
+    if dataclasses.is_dataclass(hint):
+        kind: Any = hint
+        return lambda value: from_plain(kind, value)
+    return hint if isinstance(hint, type) and issubclass(hint, StrEnum) else lambda value: value
 
 
 def canonical_bytes(plain: Mapping[str, Any]) -> bytes:
@@ -96,20 +121,3 @@ _CODECS: dict[Any, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     date: (date.isoformat, date.fromisoformat),
     bytes: (bytes.hex, bytes.fromhex),
 }
-
-
-def _decode(value: Any, hint: Any) -> Any:
-    hint = _inner(hint)
-    if value is None:
-        return None
-    if hint in _CODECS:
-        return _CODECS[hint][1](value)
-    if hasattr(hint, "from_json"):
-        return hint.from_json(value)
-    if get_origin(hint) is tuple:
-        return tuple(_decode(item, get_args(hint)[0]) for item in value)
-    if not isinstance(hint, type):
-        return value
-    if dataclasses.is_dataclass(hint):
-        return from_plain(hint, value)
-    return hint(value) if issubclass(hint, StrEnum) else value

@@ -4,7 +4,7 @@ A reading is carried over to the cut-off by the multipliers in force at both ins
 divided by a multiplier has no finite decimals: it is rounded up at 18 places, so that nothing owed is lost.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -45,17 +45,23 @@ class Opinion:
 
 
 def networks(
-    instrument: Instrument, readings: Sequence[ChainReading], multiplier_at: MultiplierAt, at: datetime
+    instrument: Instrument,
+    readings: Sequence[ChainReading],
+    multiplier_at: MultiplierAt,
+    at: datetime,
+    ordered: Collection[str] = (),
 ) -> tuple[NetworkShares, ...]:
-    """Return one line for each network that the registry names, and for each other one that was read."""
+    """Return one line for each network that the registry names, and for each other one that was read or ordered on.
+
+    ``ordered`` are networks, in small letters, of which orders are completed: what lies there is owed.
+    """
     latest: dict[str, ChainReading] = {}
     for reading in readings:
         if reading.mint == instrument.mint and reading.as_of <= at and reading.network != EVERY_NETWORK:
             latest[reading.network] = max(latest.get(reading.network, reading), reading, key=lambda r: r.as_of)
-    return tuple(
-        _line(instrument, network, latest.get(network), multiplier_at, at)
-        for network in sorted({*instrument.chains, *latest})
-    )
+    named = {*instrument.chains, *latest}
+    named |= set(ordered) - {network.lower() for network in named}
+    return tuple(_line(instrument, network, latest.get(network), multiplier_at, at) for network in sorted(named))
 
 
 def opinion(instrument: Instrument, readings: Sequence[ChainReading], at: datetime) -> Opinion | None:

@@ -92,14 +92,20 @@ class VenueSplit:
 
 
 async def entitlement(
-    database: Database, symbol: str, as_of: AsOf = None, *, known_batch: int | None = None
+    database: Database,
+    symbol: str,
+    as_of: AsOf = None,
+    *,
+    known_batch: int | None = None,
+    registry: Registry | None = None,
 ) -> Entitlement:
     """Return all holders of an instrument as of a slot or an instant, as known at a batch (the latest by default).
 
+    ``registry`` labels them, for a login that may read published views only; the newest one by default.
     Raises NotFound, NoRegistry, NotReady.
     """
     async with store.session(database) as db, db.transaction(isolation="repeatable_read", readonly=True):
-        registry = await _registry(db)
+        registry = registry or await _registry(db)
         instrument = registry.instrument(symbol)
         if instrument is None:
             known = ", ".join(i.symbol for i in registry.instruments)

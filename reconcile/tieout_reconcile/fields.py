@@ -47,6 +47,11 @@ def signature(text: str) -> str:
     return text
 
 
+def network(text: str) -> str:
+    """Return a network's name in small letters, as custodians write it."""
+    return key(text).lower()
+
+
 def day(text: str) -> date:
     """Return an ISO 8601 day."""
     try:

@@ -157,9 +157,14 @@ class Known:
         """What evidence says that custody will still gain, and the same with what the figures may show already."""
         sure = sum((r.shares for r in self.receivables if r.sure), Fraction(0))
         unsure = sum((r.shares for r in self.receivables if not r.sure), Fraction(0))
-        waiting = sum((h.shares for h in self.held), Fraction(0))
+        waiting = sum((h.shares for h in self.held if h.sure), Fraction(0))
         certain = self.unsettled + sure - waiting
         return certain, certain + unsure
+
+    @property
+    def unread(self) -> Fraction:
+        """What custody holds for tokens elsewhere that the last reading may or may not show."""
+        return sum((h.shares for h in self.held if not h.sure), Fraction(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +198,10 @@ def figures_of(known: Known) -> Figures:
     certain, with_unsure = known.explained()
     if known.doubts:
         return Figures(Verdict.INCOMPLETE, liability, custody, difference, tolerance)
-    verdict = verdict_of(difference, (certain, with_unsure), tolerance)
-    unsure = verdict is Verdict.TIES_OUT_IN_SETTLEMENT and not (certain and tolerance.holds(difference + certain))
+    without, every = (certain, certain - known.unread), (with_unsure, with_unsure - known.unread)
+    verdict = verdict_of(difference, (*without, *every), tolerance)
+    closed = any(gap and tolerance.holds(difference + gap) for gap in without)
+    unsure = verdict is Verdict.TIES_OUT_IN_SETTLEMENT and not closed
     return Figures(verdict, liability, custody, difference, tolerance, unsure)
 
 
@@ -233,11 +240,17 @@ def _unexplained(known: Known, difference: Fraction, tolerance: Tolerance) -> st
 
 
 def _held_finding(instrument: Instrument, line: HeldLine) -> Finding:
-    text = (
-        f"{shares_text(line.shares, instrument)} came into custody for {line.reference}, its tokens are to be released"
-    )
+    code, what = "C2", f"{shares_text(abs(line.shares), instrument)} came into custody for {line.reference}"
+    rest = "its tokens are to be released" if line.network is None else f"its tokens are to be read on {line.network}"
+    if line.network is not None and not line.sure and line.shares > 0:
+        what = f"{shares_text(line.shares, instrument)} lie in custody for {line.reference}"
+        rest = f"the last reading of {line.network} and custody show different moments of it"
+    elif line.shares < 0:
+        code, what = "C4", f"{shares_text(-line.shares, instrument)} left custody for {line.reference}"
+        rest = f"the last reading of {line.network} may still have its tokens"
+    text = f"{what}, {rest}"
     return finding(
-        "C2", instrument, f"waiting/{line.reference}", f"{text} by {line.until}", severity="notice", shares=line.shares,
+        code, instrument, f"waiting/{line.reference}", f"{text} by {line.until}", severity="notice", shares=line.shares,
         at=line.settled_at, details={"reference": line.reference, "until": line.until.isoformat()},
     )  # fmt: skip
 

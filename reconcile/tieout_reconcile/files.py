@@ -79,7 +79,9 @@ def read_file(path: Path | str) -> InputFile:
         with place.open("rb") as handle:
             data = handle.read(FILE_BYTES_MAX + 1)
     except (OSError, ValueError) as failed:
-        raise BadInput(shown(str(path)), [f"it cannot be read: {failed}"]) from failed
+        raise BadInput(
+            shown(str(path)), [f"it cannot be read: {getattr(failed, 'strerror', None) or failed}"]
+        ) from failed
     if len(data) > FILE_BYTES_MAX:
         raise BadInput(str(path), [f"it is larger than {FILE_BYTES_MAX} bytes"])
     return InputFile(str(path), data)

@@ -275,7 +275,8 @@ def _memo_hint(crossing: Crossing, known: dict[str, Order]) -> str:
     named, held = shown(references[0]), known.get(references[0])
     if held is None:
         return f" (its memo names {named}, which is no order of this instrument)"
-    return f" (its memo names {named}, an order to {held.side})"
+    where = "" if held.is_here else f" on {held.network}"
+    return f" (its memo names {named}, an order to {held.side}{where})"
 
 
 def _wrong_order(match: Match, order: Order, instrument: Instrument, as_of: datetime) -> Iterator[Finding]:

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from tieout_reconcile.registry import Registry
 from tieout_reconcile.results import InstrumentResult, Run, Verdict
+from tieout_reconcile.sources import ORDERS
 
 ORDER_SOURCE = "the order source"
 
@@ -23,11 +25,15 @@ class AgeLimits:
 
 @dataclass(frozen=True, slots=True)
 class InputAge:
-    """One dated input: its name, its instant (None: there is none), and how old it may be in seconds."""
+    """One dated input: its name, its instant (None: there is none), and how old it may be in seconds.
+
+    ``expected`` says what should have come, and by when, where somebody declared it.
+    """
 
     name: str
     at: datetime | None
     age_max_s: int
+    expected: str | None = None
 
     def is_fresh(self, now: datetime) -> bool:
         """Whether it still counts."""
@@ -40,9 +46,12 @@ class InputAge:
     def problem(self, now: datetime) -> str | None:
         """Say what keeps it from counting; None when it counts."""
         if self.at is None:
-            return f"{self.name} was never read"
+            return f"{self.name} was never read" + ("" if self.expected is None else f": {self.expected}")
         if self.is_fresh(now):
             return None
+        if self.expected is not None:
+            since = _instant(self.at + timedelta(seconds=self.age_max_s))
+            return f"{self.name}, last read {_instant(self.at)}, is stale since {since}: {self.expected}"
         return f"{self.name}, of {_instant(self.at)}, is {self.age_s(now)} s old: at most {self.age_max_s} s count"
 
 
@@ -61,6 +70,20 @@ class Freshness:
     def age_s(self, now: datetime) -> int | None:
         """The age of the oldest input, in seconds; never below zero."""
         return None if self.oldest_at is None else max(0, int((now - self.oldest_at).total_seconds()))
+
+
+def order_source(registry: Registry, seen_at: datetime | None, order_age_max_s: int) -> InputAge:
+    """Return how old the order source is: by the cadence that the registry declares, else by the limit."""
+    source = registry.source(ORDERS)
+    if source is None:
+        return InputAge(ORDER_SOURCE, seen_at, order_age_max_s)
+    name = f"{ORDER_SOURCE} {source.name}"
+    if seen_at is None:
+        return InputAge(name, None, order_age_max_s, f"a file is due {source.cadence}")
+    due = source.due_after(seen_at, registry.calendar(source.calendar))
+    grace = f", with {source.grace_minutes} minutes of grace" if source.grace_minutes else ""
+    expected = f"a file was due at {_instant(due.at)}{grace} ({source.cadence})"
+    return InputAge(name, seen_at, int((due.until - seen_at).total_seconds()), expected)
 
 
 def ages_of(

@@ -4,9 +4,9 @@ It fails closed: whatever is not proven or not known becomes a reason, a reason 
 ``incomplete``, and the figure in question is None.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from fractions import Fraction
 
 from tieout_reconcile import action_findings as told_of_actions
@@ -48,6 +48,7 @@ from tieout_reconcile.liability import (
 )
 from tieout_reconcile.matching import Matching, match
 from tieout_reconcile.movements import CustodyMovement
+from tieout_reconcile.network_orders import NetworkOrders, check_networks, held_elsewhere, network_findings
 from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import Instrument, Registry, Role
 from tieout_reconcile.results import CustodyLine, Finding, HeldLine, InstrumentResult
@@ -97,13 +98,20 @@ def reconcile_instrument(
 
 
 def elsewhere_of(
-    instrument: Instrument, book: Book, multiplier_at: Callable[[datetime], Fraction | None], cut_off: CutOff
+    instrument: Instrument,
+    book: Book,
+    multiplier_at: Callable[[datetime], Fraction | None],
+    cut_off: CutOff,
+    ordered: Collection[str] = (),
 ) -> tuple[tuple[NetworkShares, ...], Opinion | None]:
-    """Return what other networks hold at a cut-off, and somebody else's figures for all of it."""
-    readings = book.business.chains
-    if cut_off.at is None or not (readings or instrument.chains):
+    """Return what other networks hold at a cut-off, and somebody else's figures for all of it.
+
+    ``ordered`` are the networks on which orders were completed.
+    """
+    readings, at = book.business.chains, cut_off.at
+    if at is None or not (readings or instrument.chains or ordered):
         return (), None
-    return networks(instrument, readings, multiplier_at, cut_off.at), opinion(instrument, readings, cut_off.at)
+    return networks(instrument, readings, multiplier_at, at, ordered), opinion(instrument, readings, at)
 
 
 def network_doubts(instrument: Instrument, found: Sequence[NetworkShares]) -> list[Doubt]:
@@ -168,7 +176,11 @@ class _Case:
         instrument, chain = self.instrument, self.chain
         self.walked: Crossings = find_crossings(chain.movements, chain.owner_changes, self.roles, self.unit_at, self.at)
         self.unit = self.unit_then(self.at)
-        self.networks, self.opinion = elsewhere_of(instrument, self.book, self._multiplier_value, self.cut_off)
+        self.orders = [o for o in self.book.orders if o.mint == instrument.mint]
+        self.elsewhere = [o for o in self.orders if not o.is_here]
+        self.here = [o for o in self.orders if o.is_here] if self.elsewhere else self.orders
+        ordered = {o.network for o in self.elsewhere if o.status_at(self.at) == "completed"}
+        self.networks, self.opinion = elsewhere_of(instrument, self.book, self._multiplier_value, self.cut_off, ordered)
         read_at = {n.network: n.reading.as_of for n in self.networks if n.reading is not None}
         messages = [m for m in self.book.business.bridge if m.mint == instrument.mint]
         escrows = [m for m in chain.movements if m.kind == "transfer" and self._touches_bridge(m)] if messages else []
@@ -189,7 +201,6 @@ class _Case:
 
     def _orders(self) -> None:
         instrument, at = self.instrument, self.at
-        self.orders = [o for o in self.book.orders if o.mint == instrument.mint]
         self.wanted = {o.request_id: w for o in self.orders if (w := self._wanted(o)) is not None} if self.moved else {}
         spans = spans_by_place(self.book.business.spans)
         self.legs: Legs = match_legs(
@@ -201,7 +212,7 @@ class _Case:
             if leg.order.side == "redeem" and leg.shares > 0 and leg.shares >= self.wanted.get(request_id, leg.shares)
         }
         free = [c for c in self.walked.found if c.key not in self.bridged.crossings]
-        self.matching: Matching = match(self.orders, free, at, self.calendar, self.settled)
+        self.matching: Matching = match(self.here, free, at, self.calendar, self.settled)
         self.owed = still_owed(self.walked.found, self.matching, at, self.settled)
         self.released: dict[str, Fraction] = {}
         for found in self.matching.matches:
@@ -210,7 +221,10 @@ class _Case:
                 shares = found.raw * (found.crossing.unit or Fraction(0))
                 key = found.order.request_id
                 self.released[key] = self.released.get(key, Fraction(0)) + shares
-        self.held = tuple(self._held())
+        self.held = (*self._held(), *self._held_elsewhere())
+        self.networks_told: NetworkOrders = check_networks(
+            instrument, self.elsewhere, self.book.business.chains, self.book.business.bridge, self._multiplier_value, at
+        )
 
     def _wanted(self, order: Order) -> Fraction | None:
         """The shares that custody moves for an order: a redemption's fee is kept back."""
@@ -228,17 +242,32 @@ class _Case:
         deposits = [
             (leg.order.request_id, leg.movements, self._still_held(leg))
             for leg in self.legs.by_order.values()
-            if leg.order.side == "issue"
+            if leg.order.side == "issue" and leg.order.is_here
         ]
         deposits += [(m.reference, (m,), m.quantity) for m in self.legs.unordered if m.quantity > 0]
         for reference, movements, shares in sorted(deposits, key=lambda d: d[0]):
             settled = max((m.settled_at for m in movements if m.settled_at is not None), default=None)
-            seen = all(m.settled_at is not None and m.settled_at <= self._seen(m) for m in movements)
+            seen = self._shows(movements)
             if settled is None or shares < (self.unit or Fraction(0)) or shares <= 0 or not seen:
                 continue
-            until = self.calendar.add(day_of(settled), self.instrument.late_days_max)
+            until = self._until(settled)
             if day_of(self.at) <= until:
                 yield HeldLine(reference, shares, settled, until)
+
+    def _held_elsewhere(self) -> Iterator[HeldLine]:
+        """The same of orders on other networks, whose tokens are known by readings alone."""
+        return held_elsewhere(
+            self.elsewhere, self.legs.by_order, self.networks, lambda leg: self._shows(leg.movements), self._until,
+            self.at,
+        )  # fmt: skip
+
+    def _until(self, since: datetime) -> date:
+        """The last day on which what came may wait for its other side."""
+        return self.calendar.add(day_of(since), self.instrument.late_days_max)
+
+    def _shows(self, movements: Sequence[CustodyMovement]) -> bool:
+        """Whether the custody figures contain these movements."""
+        return all(m.settled_at is not None and m.settled_at <= self._seen(m) for m in movements)
 
     def _still_held(self, leg: Leg) -> Fraction:
         """What is left of an issue's deposit: without the fee once custody took it, and without what was released."""
@@ -332,11 +361,11 @@ class _Case:
     def history(self, known: Known) -> History | None:
         """What led here, where only orders and crossings did and nothing of it is open to doubt."""
         named = {m.isin for m in self.book.business.movements}
-        other = self.actions or self.bridged.pairs or not named.isdisjoint(self.isins)
+        other = self.actions or self.bridged.pairs or self.elsewhere or not named.isdisjoint(self.isins)
         drifted = any(doubt.anchor == "crossings" for doubt in known.doubts)
         if other or drifted or known.totals is None or known.totals.supply != self.walked.supply:
             return None
-        return closed_history(self.walked, self.matching, self.orders, self.roles.changes(), self.at)
+        return closed_history(self.walked, self.matching, self.here, self.roles.changes(), self.at)
 
     def findings(self, known: Known, figures: Figures) -> Iterator[Finding]:
         """Yield all that is told about the instrument."""
@@ -354,9 +383,10 @@ class _Case:
         else:
             yield from moved
             if known.totals is not None:
-                yield from order_findings(instrument, self.orders, self.matching, at)
+                yield from order_findings(instrument, self.here, self.matching, at)
             yield from bridge_findings(instrument, self.bridged, self.unit, at)
             yield from self._told_of_legs()
+            yield from network_findings(instrument, self.networks_told, at)
             yield from self._told_of_actions(figures)
         yield from self._told_of_wallets()
 
@@ -367,8 +397,9 @@ class _Case:
         yield from told_of_legs.loose_findings(instrument, self.legs.unordered, self.calendar, at)
         yield from told_of_legs.unreleased_findings(instrument, self.legs, self.released, self.calendar, at)
         yield from told_of_legs.late_findings(instrument, self.matching, self.legs, self.calendar, at)
+        yield from told_of_legs.late_elsewhere(instrument, self.elsewhere, self.legs, self.calendar, at)
         if instrument.inventory_authorised:
-            found = match_inventory(self.chain.movements, self.orders, self.roles, self.unit_at, at)
+            found = match_inventory(self.chain.movements, self.here, self.roles, self.unit_at, at)
             yield from told_of_legs.inventory_findings(instrument, found.unmatched, found.repeated, found.wrong)
 
     def _told_of_actions(self, figures: Figures) -> Iterator[Finding]:
@@ -412,6 +443,9 @@ class _Case:
         yield from expired_findings(instrument, chain.holdings, self.book.registry, self.roles, self.unit, at)
         if chain.holders is not None and chain.supply is not None:
             yield from holder_findings(instrument, chain.supply, chain.holders, self.roles, self.unit, at)
+        if chain.decimals not in (None, instrument.decimals):
+            # what a venue owes in shares is in no unit that is known: the decimals are the break
+            return
         found = ledgers(self.book.business.venue, instrument.mint, at)
         holdings = {(h.venue, h.as_of): h for h in chain.venue_holdings}
         yield from venue_findings(instrument, found, holdings, {x.as_of: self.unit_then(x.as_of) for x in found})

@@ -29,6 +29,8 @@ def leg_findings(
     for order in legs.missing:
         if order.request_id in served:
             yield _missing(instrument, order, served[order.request_id])
+        elif not order.is_here:
+            yield _missing_elsewhere(instrument, order)
     for movement, order in legs.repeated:
         what = f"the custody movement {movement.reference} repeats the leg of {order_text(order, instrument)}"
         yield _about("C7", instrument, movement, f"{_moved(movement, instrument)}: {what}", order)
@@ -43,6 +45,16 @@ def _missing(instrument: Instrument, order: Order, served: Match) -> Finding:
         code, instrument, f"leg/{order.request_id}", text, shares=served.crossing.shares, raw=Raw(served.crossing.raw),
         at=order.settled_at or order.created_at, request_id=order.request_id, signature=served.crossing.signature,
         details={"leg": "missing"},
+    )  # fmt: skip
+
+
+def _missing_elsewhere(instrument: Instrument, order: Order) -> Finding:
+    """Its own word is all that is known of its tokens."""
+    text = f"{order_text(order, instrument)} is completed on {order.network}, but no custody movement is behind it"
+    return finding(
+        "C1" if order.side == "issue" else "C3", instrument, f"leg/{order.request_id}", text, shares=order.shares,
+        at=order.settled_at or order.created_at, request_id=order.request_id, signature=order.signature,
+        details={"leg": "missing", "network": order.network},
     )  # fmt: skip
 
 
@@ -96,7 +108,13 @@ def unreleased_findings(
         if settled is None or request_id in released or order.status_at(at) == "completed":
             continue
         waited = calendar.between(day_of(settled), day_of(at))
-        if order.side == "issue" and waited > instrument.late_days_max:
+        if not order.is_here and waited <= instrument.late_days_max:
+            # whether its tokens moved is not known: only that it should be ended by now
+            continue
+        if not order.is_here:
+            code, came = ("C2", "came") if order.side == "issue" else ("C4", "went")
+            text = f"shares {came} at {instant_text(settled)} and it is still pending on {order.network}"
+        elif order.side == "issue" and waited > instrument.late_days_max:
             code, text = "C2", f"shares came at {instant_text(settled)} and no tokens were released"
         elif order.side == "redeem":
             code, text = "C4", f"shares went at {instant_text(settled)} and no tokens came back"
@@ -143,6 +161,34 @@ def late_findings(
         yield finding(
             "C8", instrument, f"order/{order.request_id}", text, shares=crossing.shares, raw=Raw(crossing.raw),
             at=crossing.at, signature=crossing.signature, request_id=order.request_id, details={"business_days": days},
+        )  # fmt: skip
+
+
+def late_elsewhere(
+    instrument: Instrument, orders: Sequence[Order], legs: Legs, calendar: Calendar, at: datetime
+) -> Iterator[Finding]:
+    """Yield orders of other networks that ended, by their own word, later than the instrument allows."""
+    for order in orders:
+        status, leg = order.status_at(at), legs.by_order.get(order.request_id)
+        settled = leg.settled_at if leg is not None else None
+        if order.created_at > at or status == "rejected" or (status == "pending" and settled is not None):
+            continue
+        if order.side == "issue":
+            start, end, limit = max(settled or order.created_at, order.created_at), None, instrument.late_days_max
+        else:
+            start, end, limit = order.created_at, settled, instrument.redemption_days_max
+        end = end or (order.settled_at or order.created_at if status == "completed" else at)
+        days = calendar.between(day_of(start), day_of(end))
+        if days <= limit or (order.side == "issue" and status == "pending"):
+            continue
+        what = "it is still pending" if status == "pending" else "it was completed"
+        text = (
+            f"{order_text(order, instrument)} on {order.network}: {what} {days} business days on, {limit} are allowed"
+        )
+        yield finding(
+            "C8", instrument, f"order/{order.request_id}", text, shares=order.shares, at=end,
+            signature=order.signature, request_id=order.request_id,
+            details={"business_days": days, "network": order.network},
         )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from tieout_reconcile.errors import BadInput
 from tieout_reconcile.files import InputFile
-from tieout_reconcile.formats import parse_order_file, parse_statement
+from tieout_reconcile.formats import parse_statement, replay_order_file
 from tieout_reconcile.formats.declared import StatementMap
 from tieout_reconcile.inputs import KINDS, Business, Shelf
 from tieout_reconcile.instrument import Book
@@ -91,7 +91,7 @@ class Replay:
             case "statement":
                 self._positions.extend((load.load, p) for p in self._statement(load, file))
             case "orders":
-                _, orders, _ = parse_order_file(file, self._in_force(load.name), load.format)
+                orders = replay_order_file(file, self._in_force(load.name), load.format)
                 changed = [o for o in orders if not self._repeats(o)]
                 self._orders.update((o.request_id, o) for o in changed)
             case "trades":

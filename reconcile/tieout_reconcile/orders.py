@@ -4,6 +4,8 @@ Columns: ``request_id, side, status, created_at``, one of ``symbol`` and ``isin`
 (shares, decimal) and ``raw`` (token units), and optionally ``wallet`` (the counterparty's owner
 address), ``signature``, ``settled_at`` (when the share journal was booked, or the refusal) and ``fee``, in
 the quantity's unit: what is kept back. ``inventory`` orders authorise mints into treasury or inventory.
+``network`` is where the tokens are, ``solana`` where it is left out; on another one wallet and signature are of
+that network's kind, and quantities are in shares: raw units are those of the chain that is indexed.
 """
 
 from dataclasses import dataclass, replace
@@ -15,10 +17,10 @@ from tieout_reconcile import fields
 from tieout_reconcile.canonical import to_plain
 from tieout_reconcile.exact import parse_quantity, parse_raw
 from tieout_reconcile.files import InputFile, Problems, Row, choice, csv_rows, parse_instant, shown
-from tieout_reconcile.registry import Instrument, Registry
+from tieout_reconcile.registry import SOLANA, Instrument, Registry
 
 REQUIRED = frozenset({"request_id", "side", "status", "created_at"})
-OPTIONAL = frozenset({"symbol", "isin", "quantity", "raw", "wallet", "signature", "settled_at", "fee"})
+OPTIONAL = frozenset({"symbol", "isin", "quantity", "raw", "wallet", "signature", "settled_at", "fee", "network"})
 SIDES = ("issue", "redeem", "inventory")
 STATUSES = ("pending", "completed", "rejected")
 
@@ -39,6 +41,12 @@ class Order:
     created_at: datetime
     settled_at: datetime | None
     fee: Fraction | None = None
+    network: str = SOLANA
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its tokens are on the chain that is indexed."""
+        return self.network == SOLANA
 
     @property
     def token_raw(self) -> int | None:
@@ -91,7 +99,10 @@ def order_of_row(row: Row, symbols: dict[str, Instrument], isins: dict[str, Inst
     side, status = row.parsed("side", choice(*SIDES)), row.parsed("status", choice(*STATUSES))
     instrument = _instrument(row, symbols, isins)
     shares, raw = _quantity(row)
-    wallet, signature = row.optional("wallet", fields.address), row.optional("signature", fields.signature)
+    network = row.optional("network", fields.network) or SOLANA
+    _refuse_elsewhere(row, network, side)
+    wallet = row.optional("wallet", fields.address if network == SOLANA else fields.key)
+    signature = row.optional("signature", fields.signature if network == SOLANA else fields.key)
     fee = row.optional("fee", _raw_fee if row.get("raw") else parse_quantity)
     if fee is not None and fee >= (shares if shares is not None else raw or 0):
         row.fault(f"fee {shown(row.get('fee'))} is not below the quantity of the order")
@@ -107,8 +118,17 @@ def order_of_row(row: Row, symbols: dict[str, Instrument], isins: dict[str, Inst
         return None
     return Order(
         row.line, request_id, side, instrument.mint, shares, raw, status, wallet, signature, created_at, settled_at,
-        fee,
+        fee, network,
     )  # fmt: skip
+
+
+def _refuse_elsewhere(row: Row, network: str, side: str | None) -> None:
+    if network == SOLANA:
+        return
+    if row.get("raw"):
+        row.fault(f"is on {shown(network)} and gives raw units: give quantity, in shares")
+    if side == "inventory":
+        row.fault(f"is an inventory order on {shown(network)}: inventory is watched on {SOLANA} alone")
 
 
 def _instrument(row: Row, symbols: dict[str, Instrument], isins: dict[str, Instrument]) -> Instrument | None:

@@ -15,7 +15,7 @@ from tieout_reconcile.canonical import to_plain
 from tieout_reconcile.exact import parse_quantity, parse_raw
 from tieout_reconcile.files import InputFile, Problems, Row, choice, csv_rows, parse_instant, shown
 from tieout_reconcile.formats import public_json
-from tieout_reconcile.registry import Registry
+from tieout_reconcile.registry import SOLANA, Registry
 
 REQUIRED = frozenset({"symbol", "network", "unit", "quantity", "as_of", "source"})
 OPTIONAL = frozenset({"decimals", "multiplier", "issuer_held", "block"})
@@ -109,6 +109,6 @@ def _decimals(text: str) -> int:
 def _network(text: str) -> str:
     if text != EVERY_NETWORK:
         fields.key(text)
-    if text.lower() == "solana":
+    if text.lower() == SOLANA:
         raise ValueError("is the chain that is indexed: readings are of the others")
     return text

@@ -45,8 +45,9 @@ from tieout_reconcile.working import people_of, person_of, worked_breaks
 class ReportingPeriod:
     """A period (from_at, to_at] and how it stands.
 
-    ``content`` is what the last proposal fixes (plain values, None before one): once locked, the period's figure.
-    ``later`` is what is known now beside it, where that was asked for.
+    ``opening`` counts the periods of this name: those before it were withdrawn. ``content`` is what the last
+    proposal fixes (plain values, None before one): once locked, the period's figure. ``later`` is what is known
+    now beside it, where that was asked for.
     """
 
     period: str
@@ -56,6 +57,7 @@ class ReportingPeriod:
     actions: tuple[PeriodAction, ...]
     content: Mapping[str, Any] | None
     later: Restated | None = None
+    opening: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -65,6 +67,7 @@ class ReportingPeriod:
             "from": instant_text(self.from_at),
             "to": instant_text(self.to_at),
             "status": self.standing.status,
+            "opening": self.opening,
             "lock": None if lock is None else lock.action,
             "proposed_by": None if (made := self.proposed) is None else made.actor,
             "signed_by": None if lock is None else lock.actor,
@@ -80,13 +83,14 @@ class ReportingPeriod:
         lock, pending = self.standing.lock, self.standing.pending
         if lock is not None:
             return next(a for a in self.actions if a.action == lock.proposal)
-        return pending
+        return pending if pending is not None and pending.kind is PeriodKind.PROPOSE else None
 
 
-async def list_periods(database: Database) -> list[ReportingPeriod]:
-    """Return all periods in order of time."""
+async def list_periods(database: Database, *, withdrawn: bool = False) -> list[ReportingPeriod]:
+    """Return all periods in order of time; on request those that were withdrawn, after them."""
     async with store.session(database) as db:
-        return await _periods(db)
+        found = await _periods(db)
+        return [*found, *await _periods(db, "withdrawn_periods")] if withdrawn else found
 
 
 async def show_period(database: Database, name: str, *, later: bool = True) -> ReportingPeriod:
@@ -115,10 +119,11 @@ async def open_period(
         if any(p.period == name for p in known):
             raise NotAllowed(f"there is a period {name} already")
         refuse_period(name, begins, to_at, last)
+        opening = 1 + sum(p.period == name for p in await _periods(db, "withdrawn_periods"))
         body = canonical_bytes({
             "schema": "tieout/period-action/1", "kind": "open", "actor": person.name, "period": name,
             "from": instant_text(begins), "to": instant_text(to_at),
-            "genesis_hash": await db.fetchval(RECON_SQL["genesis_hash"]),
+            "genesis_hash": await db.fetchval(RECON_SQL["genesis_hash"]), **_again(opening),
         })  # fmt: skip
         signature = signing.sign(key, body)
         entry = await append_audit(db, person.name, "period.open", name, _logged(body, signature))
@@ -126,6 +131,11 @@ async def open_period(
             SQL["insert_period"], name, begins, to_at, person.name, signature, body.decode(), entry
         )  # fmt: skip
         return _named(await _periods(db), name)
+
+
+def _again(opening: int) -> dict[str, int]:
+    """What tells the actions on a name opened again from those on the one that was withdrawn."""
+    return {"opening": opening} if opening > 1 else {}
 
 
 def _logged(body: bytes, signature: str) -> dict[str, str]:
@@ -154,7 +164,10 @@ async def propose_period(
 async def decide_period(
     database: Database, kind: PeriodKind, name: str, key: Ed25519PrivateKey, *, note: str | None = None
 ) -> ReportingPeriod:
-    """Sign or reject a proposal, ask to reopen a locked period, or reopen it. Raises NotAllowed, NotFound."""
+    """Sign or reject a proposal, ask to reopen a locked period or reopen it, ask to withdraw one or withdraw it.
+
+    Raises NotAllowed, NotFound.
+    """
     async with store.session(database) as db:
         return await _act(db, kind, name, key, note)
 
@@ -171,11 +184,12 @@ async def _act(
         note = None if note is None else clean_text(note, NOTE_CHARACTERS_MAX + 1)[0]
         refuse_period_action(kind, person, await _case(db, found, known, key), note)
         pending = found.standing.pending
-        decides = kind in (PeriodKind.SIGN, PeriodKind.REJECT, PeriodKind.REOPEN)
+        decides = kind in (PeriodKind.SIGN, PeriodKind.REJECT, PeriodKind.REOPEN, PeriodKind.WITHDRAW)
         proposal = pending.action if decides and pending is not None else None
         signed = content if content is not None else found.content if kind is PeriodKind.SIGN else None
         await _store(db, kind, person, found, key, note, proposal, signed, run)
-        return _named(await _periods(db), name)
+        gone = kind is PeriodKind.WITHDRAW
+        return _named((await _periods(db, "withdrawn_periods"))[::-1] if gone else await _periods(db), name)
 
 
 async def _store(
@@ -185,26 +199,29 @@ async def _store(
     sha256 = None if signed is None else content_sha256(signed)
     after = found.actions[-1].action if found.actions else 0
     genesis = await db.fetchval(RECON_SQL["genesis_hash"])
-    body = canonical_bytes(action_body(kind, person.name, found.period, after, genesis, sha256, proposal, note))
+    said = action_body(kind, person.name, found.period, after, genesis, sha256, proposal, note)
+    body = canonical_bytes(said | _again(found.opening))
     signature = signing.sign(key, body)
     entry = await append_audit(db, person.name, f"period.{kind}", found.period, _logged(body, signature))
     content = canonical_bytes(signed).decode() if kind is PeriodKind.PROPOSE and signed is not None else None
     await db.execute(
         SQL["insert_action"], found.period, str(kind), person.name, note, None if run is None else run.run, content,
-        proposal, signature, body.decode(), entry,
+        proposal, signature, body.decode(), entry, found.opening,
     )  # fmt: skip
 
 
-async def _periods(db: asyncpg.Connection) -> list[ReportingPeriod]:
+async def _periods(db: asyncpg.Connection, which: str = "periods") -> list[ReportingPeriod]:
     found = []
-    for row in await db.fetch(SQL["periods"]):
+    for row in await db.fetch(SQL[which]):
         actions = tuple(
             [
                 PeriodAction(**{**a, "kind": PeriodKind(a["kind"])})
-                for a in await db.fetch(SQL["actions"], row["period"])
+                for a in await db.fetch(SQL["actions"], row["period"], row["opening"])
             ]
         )
-        bare = ReportingPeriod(row["period"], row["from_at"], row["to_at"], standing_of(actions), actions, None)
+        bare = ReportingPeriod(
+            row["period"], row["from_at"], row["to_at"], standing_of(actions), actions, None, opening=row["opening"]
+        )
         made = bare.proposed
         text = None if made is None or made.run is None else await db.fetchval(SQL["content"], made.action)
         found.append(replace(bare, content=None if text is None else json.loads(text)))
@@ -236,6 +253,8 @@ async def _case(
         after.period if after is not None and after.standing.lock is not None else None,
         run_fault,
         signing.public_text(key),
+        None if after is None else after.period,
+        any(a.kind is PeriodKind.SIGN for a in found.actions),
     )
 
 

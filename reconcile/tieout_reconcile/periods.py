@@ -41,6 +41,8 @@ class PeriodKind(StrEnum):
     REJECT = "reject"
     ASK_REOPEN = "ask_reopen"
     REOPEN = "reopen"
+    ASK_WITHDRAW = "ask_withdraw"
+    WITHDRAW = "withdraw"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,10 @@ class PeriodAction:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a period stands. ``status``: open, proposed, locked, reopening (asked for), reopened."""
+    """How a period stands.
+
+    ``status``: open, proposed, locked, reopening (asked for), reopened, withdrawing (asked for), withdrawn.
+    """
 
     status: str
     pending: PeriodAction | None
@@ -86,6 +91,10 @@ def standing_of(actions: Iterable[PeriodAction]) -> Standing:
                 status, pending = "reopening", action
             case PeriodKind.REOPEN:
                 status, pending, lock = "reopened", None, None
+            case PeriodKind.ASK_WITHDRAW:
+                status, pending = "withdrawing", action
+            case PeriodKind.WITHDRAW:
+                status, pending = "withdrawn", None
             case PeriodKind.REJECT:
                 status, pending = "locked" if lock else "open", None
     return Standing(status, pending, lock)
@@ -105,7 +114,8 @@ class PeriodCase:
     """A period as it stands when somebody wants to act on it.
 
     ``before`` is the period before it, where that is not locked; ``after`` the one after it, where that is.
-    ``run_fault`` says why the run cannot be its figure. ``key`` is the public key of who acts.
+    ``run_fault`` says why the run cannot be its figure. ``key`` is the public key of who acts. ``follower`` is the
+    period after it, locked or not; ``locked_once`` says that it was ever signed.
     """
 
     period: str
@@ -115,6 +125,8 @@ class PeriodCase:
     after: str | None = None
     run_fault: str | None = None
     key: str | None = None
+    follower: str | None = None
+    locked_once: bool = False
 
 
 def refuse_period(name: str, from_at: datetime, to_at: datetime, last: tuple[str, datetime] | None) -> None:
@@ -134,7 +146,8 @@ def refuse_period_action(kind: PeriodKind, person: Person, case: PeriodCase, not
     """Raise NotAllowed, saying why and what to do, unless this person may do this to the period now."""
     if note is not None and len(note) > NOTE_CHARACTERS_MAX:
         raise NotAllowed(f"the note has {len(note)} characters, at most {NOTE_CHARACTERS_MAX} are taken")
-    needed = "preparer" if kind in (PeriodKind.PROPOSE, PeriodKind.ASK_REOPEN) else "approver"
+    asks = (PeriodKind.PROPOSE, PeriodKind.ASK_REOPEN, PeriodKind.ASK_WITHDRAW)
+    needed = "preparer" if kind in asks else "approver"
     if needed not in person.roles:
         has = ", ".join(person.roles) or "no role"
         raise NotAllowed(f"{person.name} has {has}: to {words(kind)} needs the role {needed}")
@@ -143,13 +156,18 @@ def refuse_period_action(kind: PeriodKind, person: Person, case: PeriodCase, not
             _refuse_proposal(case)
         case PeriodKind.ASK_REOPEN:
             _refuse_asking(case, note)
+        case PeriodKind.ASK_WITHDRAW:
+            _refuse_withdrawing(case, note)
+        case PeriodKind.WITHDRAW:
+            _refuse_decision(kind, person, case)
+            _refuse_following(case)
         case PeriodKind.SIGN | PeriodKind.REJECT | PeriodKind.REOPEN:
             _refuse_decision(kind, person, case)
 
 
 def words(kind: PeriodKind) -> str:
     """Return what a person does, for a sentence."""
-    return {"ask_reopen": "ask to reopen"}.get(kind, str(kind)) + " a period"
+    return {"ask_reopen": "ask to reopen", "ask_withdraw": "ask to withdraw"}.get(kind, str(kind)) + " a period"
 
 
 def _refuse_proposal(case: PeriodCase) -> None:
@@ -170,9 +188,25 @@ def _refuse_asking(case: PeriodCase, note: str | None) -> None:
         raise NotAllowed(f"the period after, {case.after}, is locked on its closing: reopen that one first")
 
 
+def _refuse_withdrawing(case: PeriodCase, note: str | None) -> None:
+    if case.locked_once:
+        raise NotAllowed(f"the period {case.period} was locked once: it is reopened and restated, never withdrawn")
+    if case.standing.status != "open":
+        raise NotAllowed(f"the period {case.period} is {case.standing.status}: reject what waits on it first")
+    if not note or not note.strip():
+        raise NotAllowed("withdrawing a period needs a reason: --note")
+    _refuse_following(case)
+
+
+def _refuse_following(case: PeriodCase) -> None:
+    if case.follower is not None:
+        raise NotAllowed(f"the period {case.follower} begins where {case.period} ends: withdraw that one first")
+
+
 def _refuse_decision(kind: PeriodKind, person: Person, case: PeriodCase) -> None:
     pending = case.standing.pending
-    wanted = {PeriodKind.SIGN: (PeriodKind.PROPOSE,), PeriodKind.REOPEN: (PeriodKind.ASK_REOPEN,)}
+    wanted = {PeriodKind.SIGN: (PeriodKind.PROPOSE,), PeriodKind.REOPEN: (PeriodKind.ASK_REOPEN,),
+              PeriodKind.WITHDRAW: (PeriodKind.ASK_WITHDRAW,)}  # fmt: skip
     if pending is None or pending.kind not in wanted.get(kind, tuple(PeriodKind)):
         raise NotAllowed(f"nothing waits on the period {case.period} to {kind}: it is {case.standing.status}")
     if pending.actor == person.name or (case.key is not None and case.key == pending.public_key):

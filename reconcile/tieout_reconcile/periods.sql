@@ -4,7 +4,11 @@
 select pg_advisory_xact_lock(7401685247)
 
 -- name: periods
-select period, from_at, to_at, actor, at, locked, locked_at, run, content from recon.periods order by to_at
+-- Those that stand, in order of time.
+select period, from_at, to_at, opening from recon.periods where withdrawn is null order by to_at
+
+-- name: withdrawn_periods
+select period, from_at, to_at, opening from recon.periods where withdrawn is not null order by to_at, opening
 
 -- name: actions
 select a.action, a.period, a.kind, a.actor, a.at, a.note, a.run, a.proposal, a.signature, a.body, k.public_key
@@ -13,7 +17,7 @@ left join lateral (
     select k.public_key from access.person_keys k
     where k.name = a.actor and k.entry < a.entry order by k.version desc limit 1
 ) k on true
-where a.period = $1 order by a.action
+where a.period = $1 and a.opening = $2 order by a.action
 
 -- name: content
 select content from recon.period_actions where action = $1
@@ -35,12 +39,14 @@ left join lateral (
 order by what
 
 -- name: insert_period
-insert into recon.period_row (period, from_at, to_at, actor, at, signature, body, entry)
-values ($1, $2, $3, $4, clock_timestamp(), $5, $6, $7)
+insert into recon.period_row (period, opening, from_at, to_at, actor, at, signature, body, entry)
+select $1, coalesce(max(opening), 0) + 1, $2, $3, $4, clock_timestamp(), $5, $6, $7
+from recon.period_row where period = $1
 
 -- name: insert_action
-insert into recon.period_action_row (action, period, kind, actor, at, note, run, content, proposal, signature, body, entry)
-select coalesce(max(action), 0) + 1, $1, $2, $3, clock_timestamp(), $4, $5, $6, $7, $8, $9, $10
+insert into recon.period_action_row
+    (action, period, opening, kind, actor, at, note, run, content, proposal, signature, body, entry)
+select coalesce(max(action), 0) + 1, $1, $11, $2, $3, clock_timestamp(), $4, $5, $6, $7, $8, $9, $10
 from recon.period_action_row
 returning action
 

@@ -37,6 +37,10 @@ insert into recon.wallet_row
     (load, ordinal, address, kind, role, instrument, valid_from, valid_to, source, evidence, venue)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 
+-- name: insert_source
+insert into recon.source_row (load, kind, name, every_minutes, due_at, time_zone, calendar, grace_minutes)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+
 -- name: insert_custodian
 insert into recon.custodian_row (load, custodian, name, currency, quantum, max_age_hours, calendar)
 values ($1, $2, $3, $4, $5, $6, $7)
@@ -54,8 +58,8 @@ insert into recon.encumbrance_row (load, line, kind, quantity) values ($1, $2, $
 
 -- name: insert_order
 insert into recon.order_row
-    (load, line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    (load, line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 
 -- name: insert_trade
 insert into recon.trade_row
@@ -88,15 +92,18 @@ select calendar, closed, weekend from recon.calendar_row where load = $1
 -- name: registry_venues
 select venue, name from recon.venue_row where load = $1
 
+-- name: registry_sources
+select kind, name, every_minutes, due_at, time_zone, calendar, grace_minutes from recon.source_row where load = $1
+
 -- name: registry_accounts
 select custodian, account, instruments, valid_from, valid_to from recon.custody_account_row where load = $1
 
 -- name: orders_known
 -- The orders of some mints, each in its newest version: a newer one may name another mint.
-select line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, load
+select line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network, load
 from (
     select distinct on (request_id)
-           line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, load
+           line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network, load
     from recon.order_row where load <= $1 and mint = any($2::text[]) order by request_id, load desc
 ) known
 where not exists (
@@ -154,7 +161,7 @@ select case when pg_is_in_recovery() then null else pg_export_snapshot() end
 
 -- name: orders_of
 select distinct on (request_id)
-       line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, load
+       line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network, load
 from recon.order_row where request_id = any($1::text[]) order by request_id, load desc
 
 -- name: statements_known
@@ -188,7 +195,7 @@ group by l.load, p.custodian, p.account, p.basis, p.as_of
 order by l.load, p.custodian, p.account, p.basis, p.as_of
 
 -- name: list_orders
-select line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, load
+select line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network, load
 from recon.orders order by created_at, request_id
 
 -- name: max_batch

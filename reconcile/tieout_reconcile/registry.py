@@ -17,7 +17,10 @@ import rfc8785
 
 from tieout_reconcile.calendars import PLAIN, Calendar
 from tieout_reconcile.exact import decimal_text
+from tieout_reconcile.sources import Source
 
+SOLANA = "solana"
+"""The network that is indexed."""
 EVERY_INSTRUMENT = "*"
 
 
@@ -138,6 +141,7 @@ class Registry:
     custodians: tuple[Custodian, ...]
     calendars: tuple[Calendar, ...] = ()
     venues: tuple[Venue, ...] = ()
+    sources: tuple[Source, ...] = ()
 
     def instrument(self, symbol: str) -> Instrument | None:
         """Return the instrument of a symbol."""
@@ -152,14 +156,21 @@ class Registry:
         named = next((c.calendar for c in self.custodians if c.custodian == custodian), None)
         return self.calendar(named)
 
+    def source(self, kind: str) -> Source | None:
+        """Return where files of a kind come from, where that is said."""
+        return next((s for s in self.sources if s.kind == kind), None)
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values: exact decimals as text, instants as ISO 8601 in UTC."""
+        # a registry that says nothing of sources is the same as before they could be said
+        sources = {"sources": [_plain(s) for s in self.sources]} if self.sources else {}
         return {
             "instruments": [_plain(i) for i in self.instruments],
             "wallets": [_plain(w) for w in self.wallets],
             "custodians": [_plain(c) | {"accounts": [_plain(a) for a in c.accounts]} for c in self.custodians],
             "calendars": [_plain(c) for c in self.calendars],
             "venues": [_plain(v) for v in self.venues],
+            **sources,
         }
 
     @property
@@ -173,7 +184,7 @@ def instant_text(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-_Entry = Instrument | Wallet | Custodian | CustodyAccount | Calendar | Venue
+_Entry = Instrument | Wallet | Custodian | CustodyAccount | Calendar | Venue | Source
 
 
 def _plain(entry: _Entry) -> dict[str, Any]:
@@ -196,6 +207,7 @@ def sorted_registry(
     custodians: list[Custodian],
     calendars: Iterable[Calendar] = (),
     venues: Iterable[Venue] = (),
+    sources: Iterable[Source] = (),
 ) -> Registry:
     """Return the registry in its one order."""
     return Registry(
@@ -204,6 +216,7 @@ def sorted_registry(
         tuple(sorted(custodians, key=lambda c: c.custodian)),
         tuple(sorted(calendars, key=lambda c: c.calendar)),
         tuple(sorted(venues, key=lambda v: v.venue)),
+        tuple(sorted(sources, key=lambda s: s.kind)),
     )
 
 
@@ -240,6 +253,7 @@ def _entries(registry: Registry | None) -> dict[str, dict[str, Any]]:
         for account in custodian.accounts:
             found[f"custody account {custodian.custodian}/{account.account}"] = _plain(account)
     found |= {f"calendar {c.calendar}": _plain(c) for c in registry.calendars}
+    found |= {f"source of {s.kind}": _plain(s) for s in registry.sources}
     return found | {f"venue {v.venue}": _plain(v) for v in registry.venues}
 
 

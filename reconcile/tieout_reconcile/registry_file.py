@@ -35,8 +35,15 @@
     [[venues]]
     id = "kraken"
     name = "Kraken"
+
+    [[sources]]
+    kind = "orders"
+    name = "issuance desk"
+    every_minutes = 60              # or at = ["08:00", "16:00"] and time_zone = "America/New_York"
+    grace_minutes = 15              # optional, as is calendar = "nyse": whose days ``at`` is of
 """
 
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,6 +51,7 @@ from datetime import date, datetime
 from fractions import Fraction
 from itertools import combinations
 from typing import Any
+from zoneinfo import available_timezones
 
 from stdnum import isin as isin_number
 
@@ -64,6 +72,8 @@ from tieout_reconcile.registry import (
     Wallet,
     sorted_registry,
 )
+from tieout_reconcile.sources import KINDS as SOURCE_KINDS
+from tieout_reconcile.sources import MINUTES_MAX, Source
 
 AGE_HOURS_MAX = 24 * 366
 DAYS_MAX = 366
@@ -72,8 +82,9 @@ INSTRUMENT_LIMITS = {
     "late_days_max": (0, DAYS_MAX, 2), "redemption_days_max": (0, DAYS_MAX, 5),
 }  # fmt: skip
 """Lowest, highest and default of an instrument's limits."""
-SECTIONS = ("instruments", "wallets", "custodians", "calendars", "venues")
+SECTIONS = ("instruments", "wallets", "custodians", "calendars", "venues", "sources")
 _MISSING = object()
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
 def parse_registry(file: InputFile) -> Registry:
@@ -101,8 +112,10 @@ def parse_registry(file: InputFile) -> Registry:
     _check_unique("custodians", "id", [c.custodian for c in custodians], problems)
     _check_unique("calendars", "id", [c.calendar for c in calendars], problems)
     _check_unique("venues", "id", [v.venue for v in venues], problems)
+    sources = [s for t in _tables(tables, "sources", problems) if (s := _source(t, known)) is not None]
+    _check_unique("sources", "kind", [s.kind for s in sources], problems)
     problems.refuse_if_any()
-    return sorted_registry(instruments, wallets, custodians, calendars, venues)
+    return sorted_registry(instruments, wallets, custodians, calendars, venues, sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +269,31 @@ def _calendar(table: _Table) -> Calendar | None:
 def _venue(table: _Table) -> Venue | None:
     identity, name = table.text("id"), table.text("name")
     return Venue(identity, name) if table.close() and identity is not None and name is not None else None
+
+
+def _source(table: _Table, known: _Names) -> Source | None:
+    kind, name = table.text("kind"), table.text("name")
+    if kind is not None and kind not in SOURCE_KINDS:
+        table.fault("kind", f"{shown(kind)} is not one of {', '.join(SOURCE_KINDS)}")
+    # 0 stands for none
+    every = table.integer("every_minutes", 1, MINUTES_MAX, default=0) or None
+    due_at, zone = table.texts("at"), table.text("time_zone", required=False)
+    calendar, grace = (
+        table.name_of("calendar", known.calendars),
+        table.integer("grace_minutes", 0, MINUTES_MAX, default=15),
+    )
+    if (every is None) is (not due_at):
+        table.fault("", "needs either every_minutes or at")
+    if bool(due_at) is (zone is None):
+        table.fault("time_zone", "goes with at: in which zone its times are")
+    for text in due_at:
+        if not _CLOCK.fullmatch(text):
+            table.fault("at", f"{shown(text)} is no time of day like 16:00")
+    if zone is not None and zone not in available_timezones():
+        table.fault("time_zone", f"{shown(zone)} is no time zone like America/New_York")
+    if not table.close() or kind is None or name is None or grace is None:
+        return None
+    return Source(kind, name, every, due_at, zone, calendar, grace)
 
 
 def _instrument(table: _Table, known: _Names) -> Instrument | None:

@@ -17,7 +17,7 @@ from tieout_reconcile.history import History
 from tieout_reconcile.lines import CrossingLines
 
 RUN_SCHEMA = "tieout/run/1"
-RULES = "4"
+RULES = "5"
 """The version of the rules by which a run decides; it grows when the same input may say something else."""
 
 KEY_LETTERS = 12
@@ -171,12 +171,18 @@ class ReceivableLine:
 
 @dataclass(frozen=True, slots=True)
 class HeldLine:
-    """Shares that custody has booked for tokens that are not released yet."""
+    """Shares that custody has booked for tokens that are not released yet.
+
+    ``network``: another one, whose tokens are known by readings alone; below zero there, shares that went for
+    tokens which the last reading still has. ``sure`` False: the reading may show it already.
+    """
 
     reference: str
     shares: Fraction
     settled_at: datetime | None
     until: date
+    network: str | None = None
+    sure: bool = True
 
 
 @dataclass(frozen=True, slots=True)

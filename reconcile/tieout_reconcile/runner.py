@@ -13,7 +13,7 @@ from tieout_reconcile import store
 from tieout_reconcile.chain import Snapshot, default_slot, read_standing, slot_at
 from tieout_reconcile.errors import NoRegistry, NotFound, NotReady
 from tieout_reconcile.exact import decimal_text, parse_quantity
-from tieout_reconcile.freshness import ORDER_SOURCE, AgeLimits, InputAge, ages_of, problems_of
+from tieout_reconcile.freshness import AgeLimits, InputAge, ages_of, order_source, problems_of
 from tieout_reconcile.intake import show_registry
 from tieout_reconcile.liability import unit_of
 from tieout_reconcile.registry import Instrument, Registry, instant_text
@@ -140,16 +140,16 @@ async def slot_of(db: asyncpg.Connection, as_of: AsOf, registry: Registry, batch
     return slot
 
 
-async def latest_run(database: Database) -> Run | None:
-    """Return the last stored run, or None."""
+async def latest_run(database: Database, *, lines: bool = True) -> Run | None:
+    """Return the last stored run, or None; without ``lines`` its instruments lack their crossings."""
     async with store.session(database) as db:
-        return await store.load_run(db, None)
+        return await store.load_run(db, None, lines=lines)
 
 
-async def get_run(database: Database, number: int) -> Run:
-    """Return a stored run. Raises NotFound."""
+async def get_run(database: Database, number: int, *, lines: bool = True) -> Run:
+    """Return a stored run; without ``lines`` its instruments lack their crossings. Raises NotFound."""
     async with store.session(database) as db:
-        found = await store.load_run(db, number)
+        found = await store.load_run(db, number, lines=lines)
     if found is None:
         raise NotFound(f"there is no run {number}: tieout reconcile history lists them")
     return found
@@ -164,7 +164,7 @@ async def run_history(database: Database, limit: int = 50) -> list[RunSummary]:
 async def list_breaks(database: Database, number: int | None = None, *, notices: bool = False) -> list[Finding]:
     """Return the breaks of a run (the latest when no number is given), with notices on request. Raises NotFound."""
     async with store.session(database) as db:
-        found = await store.load_run(db, number, lines=False)
+        found = await store.load_run(db, number, lines=False, figures=False)
     if found is None:
         raise NotFound("nothing was reconciled yet: tieout reconcile run")
     return [f for f in found.findings if notices or f.is_break]
@@ -266,7 +266,8 @@ async def headroom(
     NotReady.
     """
     limits, margin = ages or AgeLimits(), margin or Margin()
-    registered = [i.symbol for i in (await show_registry(database)).instruments]
+    registry = await show_registry(database)
+    registered = [i.symbol for i in registry.instruments]
     if symbol not in registered:
         raise NotFound(f"{symbol!r} is no registered instrument: there are {', '.join(registered)}")
     async with (
@@ -281,7 +282,7 @@ async def headroom(
     assert found is not None, "a run has every registered instrument"
     as_of_slot, as_of_time = result.inputs.as_of_slot, result.inputs.as_of_time
     inputs = ages_of(as_of_time, found, limits.chain_age_max_s, limits.statement_age_max_s)
-    inputs.append(InputAge(ORDER_SOURCE, source, limits.order_age_max_s))
+    inputs.append(order_source(registry, source, limits.order_age_max_s))
     asked = Headroom(symbol, None, None, as_of_slot, as_of_time, (), now=now, inputs=tuple(inputs))
     reasons = [f"{symbol}: {problem}" for problem in problems_of(inputs, now)]
     unknown = found.verdict is Verdict.INCOMPLETE or found.difference is None or found.custody is None
@@ -291,6 +292,8 @@ async def headroom(
     assert found.custody is not None
     # shares booked for a step to come are spoken for
     ahead = sum((r.shares for r in found.receivables if r.shares < 0), Fraction(0))
+    # what custody holds for tokens of another network is theirs
+    ahead -= sum((h.shares for h in found.held if h.network is not None and h.shares > 0), Fraction(0))
     kept = margin.of(found.custody)
     shares = found.difference + ahead - kept
     raw = floor(shares / unit_of(found.multiplier, found.decimals))

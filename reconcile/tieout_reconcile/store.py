@@ -37,6 +37,7 @@ from tieout_reconcile.registry import (
     sorted_registry,
 )
 from tieout_reconcile.results import InstrumentResult, Run
+from tieout_reconcile.sources import Source
 from tieout_reconcile.statements import Position
 from tieout_reconcile.trades import Trade
 
@@ -111,6 +112,13 @@ async def insert_registry(db: asyncpg.Connection, load: int, registry: Registry)
     )
     await db.executemany(SQL["insert_venue"], [(load, v.venue, v.name) for v in registry.venues])
     await db.executemany(
+        SQL["insert_source"],
+        [
+            (load, s.kind, s.name, s.every_minutes, list(s.due_at) or None, s.time_zone, s.calendar, s.grace_minutes)
+            for s in registry.sources
+        ],
+    )
+    await db.executemany(
         SQL["insert_wallet"],
         [
             (
@@ -174,7 +182,10 @@ async def registry_at(db: asyncpg.Connection, known_load: int) -> tuple[int, Reg
         for row in await _dicts(db, "registry_calendars", load)
     ]
     venues = [Venue(**row) for row in await _dicts(db, "registry_venues", load)]
-    return load, sorted_registry(instruments, wallets, custodians, calendars, venues)
+    sources = [
+        Source(**{**row, "due_at": tuple(row["due_at"] or ())}) for row in await _dicts(db, "registry_sources", load)
+    ]
+    return load, sorted_registry(instruments, wallets, custodians, calendars, venues, sources)
 
 
 async def _dicts(db: asyncpg.Connection, query: str, *values: Any) -> list[dict[str, Any]]:
@@ -200,7 +211,7 @@ async def insert_orders(db: asyncpg.Connection, load: int, orders: Sequence[Orde
         [
             (
                 load, o.line, o.request_id, o.side, o.mint, _decimal(o.shares), o.raw, o.status, o.wallet, o.signature,
-                o.created_at, o.settled_at, _decimal(o.fee),
+                o.created_at, o.settled_at, _decimal(o.fee), o.network,
             )
             for o in orders
         ],
@@ -259,10 +270,10 @@ async def trades_known(db: asyncpg.Connection, known_load: int) -> list[Trade]:
 
 
 def _order(row: Any) -> Order:
-    line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, _ = row
+    line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network, _ = row
     return Order(
         line, request_id, side, mint, _fraction(shares), None if raw is None else int(raw), status, wallet, signature,
-        created_at, settled_at, _fraction(fee),
+        created_at, settled_at, _fraction(fee), network,
     )  # fmt: skip
 
 
@@ -402,19 +413,23 @@ def _result_values(number: int, i: InstrumentResult) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-async def load_run(db: asyncpg.Connection, number: int | None, *, lines: bool = True) -> Run | None:
+async def load_run(
+    db: asyncpg.Connection, number: int | None, *, lines: bool = True, figures: bool = True
+) -> Run | None:
     """Return a stored run, the latest when no number is given; None when nothing was ever run.
 
-    Without ``lines`` its instruments lack their crossings: enough for verdicts and findings, and small.
+    Without ``lines`` its instruments lack their crossings: enough for verdicts and findings, and small. Without
+    ``figures`` it has no instruments: enough for findings.
     """
     row = await db.fetchrow(SQL["run_body"], number)
     if row is None:
         if number is None:
             return None
         raise NotFound(f"there is no run {number}: tieout reconcile history lists them")
-    found = from_plain(Run, json.loads(row["body"]))
+    plain = json.loads(row["body"])
+    found = from_plain(Run, plain if figures else plain | {"instruments": []})
     chunks: dict[str, list[Chunk]] = {}
-    for part in await db.fetch(SQL["run_lines"], row["run"]) if lines else ():
+    for part in await db.fetch(SQL["run_lines"], row["run"]) if lines and figures else ():
         chunks.setdefault(part["symbol"], []).append(Chunk(part["lines"].encode(), part["count"]))
     # a run from before has its lines in its body
     instruments = [

@@ -199,16 +199,22 @@ def _load_message(sha256: bytes) -> bytes:
 
 
 async def verify_signatures(database: Database) -> list[str]:
-    """Return what does not hold among the signatures of actions, of periods and of files handed in.
+    """Return what does not hold among the signatures of actions, periods, acknowledgements and files handed in.
 
     Each is checked against the key that its maker had at the time: a later key changes nothing.
     """
     async with store.session(database) as db:
         actions, loads = await db.fetch(SQL["signed_actions"]), await db.fetch(SQL["signed_loads"])
         periods = await db.fetch(PERIODS_SQL["signed"])
+        seen = await db.fetch(SQL["signed_acknowledgements"])
     faults = [
         f"action {row['action']}: the signature is not {row['actor']}'s over what is stored"
         for row in actions
+        if not signing.is_signed_by(row["public_key"] or "", row["signature"], row["body"].encode())
+    ]
+    faults += [
+        f"acknowledgement {row['acknowledgement']}: the signature is not {row['actor']}'s over what is stored"
+        for row in seen
         if not signing.is_signed_by(row["public_key"] or "", row["signature"], row["body"].encode())
     ]
     faults += [
@@ -224,7 +230,7 @@ async def verify_signatures(database: Database) -> list[str]:
 
 
 async def _run(db: asyncpg.Connection, number: int | None) -> Run:
-    run = await store.load_run(db, number, lines=False)
+    run = await store.load_run(db, number, lines=False, figures=False)
     if run is None:
         raise NotFound("nothing was reconciled yet: tieout reconcile run")
     return run

@@ -55,6 +55,15 @@ left join lateral (
 ) k on true
 where a.key = any($1::text[]) and a.kind in ('cover', 'notify') order by a.action
 
+-- name: signed_acknowledgements
+select a.acknowledgement, a.actor, a.signature, a.body, k.public_key
+from recon.alert_acknowledgements a
+left join lateral (
+    select k.public_key from access.person_keys k
+    where k.name = a.actor and k.entry < a.entry order by k.version desc limit 1
+) k on true
+where a.signature is not null order by a.acknowledgement
+
 -- name: signed_loads
 select a.load, a.actor, e.details, l.sha256, k.public_key
 from recon.load_actors a

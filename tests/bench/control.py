@@ -1,8 +1,8 @@
-"""How soon a release without an order is told: from the chain's root notification to the alert's receipt.
+"""How soon a release or an inventory mint without an order is told: from the chain's root notification to its receipt.
 
 The local chain with slots of 200 ms, ``tieout index run`` and ``tieout control run`` as processes of their own,
-a receiver in this one. Half of the releases have their order, and must tell nothing. Two figures a release: from
-this process's own root notification of its slot, and from the COMMIT of its batch, to the receipt of its alert.
+a receiver in this one. Half of them have their order, and must tell nothing. Two figures each: from this process's
+own root notification of the slot, and from the COMMIT of its batch, to the receipt of the alert.
 """
 
 import argparse
@@ -34,12 +34,15 @@ from tieout_rpc import subscribe, websocket_url
 SHARE = 10**8
 SLOT_MS = 200
 CROSSINGS = 50
+MINTS_PER_CROSSING = 5
+"""Releases for each mint into inventory."""
 REGISTRY = """
 [[instruments]]
 symbol = "AAPLx"
 mint = "{mint}"
 isin = "US0378331005"
 decimals = 8
+inventory_authorised = true
 [[wallets]]
 owner = "{treasury}"
 role = "treasury"
@@ -63,11 +66,13 @@ def ended(process: "subprocess.Popen[bytes]") -> None:
 
 
 async def take_in(dsn: str, folder: Path, mint: str, treasury: str, count: int) -> None:
-    """The registry, and an order for every second release."""
+    """The registry, and an order for every second release, and every second mint into inventory."""
     registry, orders = folder / "registry.toml", folder / "orders.csv"
     registry.write_text(REGISTRY.format(mint=mint, treasury=treasury))
     now = datetime.now(UTC).isoformat()
     rows = [f"REQ-{n},issue,AAPLx,{SHARE},completed,{now}" for n in range(0, count, 2)]
+    rows += [f"INV-{n},inventory,AAPLx,{SHARE},completed,{now}" for n in range(0, count // MINTS_PER_CROSSING, 2)]
+    rows.append(f"PRE,inventory,AAPLx,{10 * count * SHARE},completed,{now}")
     orders.write_text("\n".join(["request_id,side,symbol,raw,status,created_at", *rows]))
     await apply_registry(dsn, registry)
     await import_orders(dsn, orders)
@@ -97,32 +102,36 @@ class Heard:
                 self.rooted.setdefault(root, time.perf_counter())
 
     async def take(self, request: Any) -> Any:
-        """Note an alert that fires for a crossing."""
+        """Note an alert that fires for a crossing or a mint."""
         from aiohttp import web
 
         now, wall = time.perf_counter(), time.time()
         (alert,) = (await request.json())["alerts"]
-        if alert["labels"]["alertname"].startswith("Crossing"):
+        if alert["labels"]["alertname"].startswith(("Crossing", "Inventory")):
             said = alert["annotations"]
             self.came.setdefault(said["signature"], (int(said["slot"]), now, wall))
         return web.Response()
 
 
-async def play(issuer: Issuer, mint: str, heard: Heard, count: int) -> list[str]:
-    """The releases, one after another; the signatures of those without an order."""
-    loose = []
+async def play(issuer: Issuer, mint: str, heard: Heard, count: int) -> dict[str, list[str]]:
+    """The releases and mints, one after another; the signatures of those without an order, by kind."""
+    loose: dict[str, list[str]] = {"release": [], "inventory mint": []}
     for number in range(count):
         receipt = await issuer.issue(mint, SHARE, Keypair().pubkey(), f"REQ-{number}")
         if number % 2:
-            loose.append(str(receipt.signature))
+            loose["release"].append(str(receipt.signature))
+    for number in range(count // MINTS_PER_CROSSING):
+        receipt = await issuer.mint_to_treasury(mint, SHARE, f"INV-{number}")
+        if number % 2:
+            loose["inventory mint"].append(str(receipt.signature))
     async with asyncio.timeout(60):
-        while not set(loose) <= heard.came.keys():
+        while not set().union(*loose.values()) <= heard.came.keys():
             await asyncio.sleep(0.02)
     return loose
 
 
-async def measure(dsn: str, url: str, folder: Path, count: int) -> tuple[list[float], list[float], int]:
-    """Milliseconds from root and from COMMIT to receipt, for each release without an order; alerts in all."""
+async def measure(dsn: str, url: str, folder: Path, count: int) -> dict[str, tuple[list[float], list[float]]]:
+    """Milliseconds from root and from COMMIT to receipt of each alert, by kind."""
     payer, key, heard = Keypair(), Keypair(), Heard()
     listener = asyncio.create_task(heard.listen(url))
     async with connect(url, payer, Authorities.of(payer)) as issuer, desk(answer=heard.take) as receiver:
@@ -145,13 +154,18 @@ async def measure(dsn: str, url: str, folder: Path, count: int) -> tuple[list[fl
         for row in await query(
             dsn,
             "select e.signature, b.committed_at from ledger.events e join ledger.batches b using (batch) "
-            "where e.kind = 'transfer'",
+            "where e.kind in ('transfer', 'mint')",
         )
     }
-    assert set(heard.came) == set(loose), "an alert for each release without an order, and for no other"
-    from_root = [(heard.came[s][1] - heard.rooted[heard.came[s][0]]) * 1000 for s in loose]
-    from_commit = [(heard.came[s][2] - committed[s]) * 1000 for s in loose]
-    return from_root, from_commit, len(heard.came)
+    told = set().union(*loose.values())
+    assert set(heard.came) == told, "an alert for each release and mint without an order, and for no other"
+    return {
+        kind: (
+            [(heard.came[s][1] - heard.rooted[heard.came[s][0]]) * 1000 for s in signatures],
+            [(heard.came[s][2] - committed[s]) * 1000 for s in signatures],
+        )
+        for kind, signatures in loose.items()
+    }
 
 
 def _settings(dsn: str, receiver: Desk) -> dict[str, str]:
@@ -169,7 +183,7 @@ def show(name: str, times: list[float]) -> None:
     ordered = sorted(times)
     p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
     p50, slowest = statistics.median(ordered), ordered[-1]
-    print(f"{name:<44} n {len(ordered)}  p50 {p50:6.1f}  p99 {p99:6.1f}  slowest {slowest:6.1f} ms")
+    print(f"{name:<52} n {len(ordered)}  p50 {p50:6.1f}  p99 {p99:6.1f}  slowest {slowest:6.1f} ms")
 
 
 async def main() -> None:
@@ -181,10 +195,12 @@ async def main() -> None:
         template = await asyncio.to_thread(make_template, server)
         with running_chain("embedded", Path(folder), "--slot-ms", str(SLOT_MS)) as url:
             async with fresh_database(server, template) as dsn:
-                from_root, from_commit, alerts = await measure(dsn, url, Path(folder), count)
-    print(f"\n{count} releases, every second one without an order; {alerts} alerts received, slots of {SLOT_MS} ms")
-    show("root notification → alert received", from_root)
-    show("COMMIT → alert received", from_commit)
+                found = await measure(dsn, url, Path(folder), count)
+    mints = count // MINTS_PER_CROSSING
+    print(f"\n{count} releases, {mints} inventory mints, every second one without an order; slots of {SLOT_MS} ms")
+    for kind, (from_root, from_commit) in found.items():
+        show(f"{kind}: root notification → alert received", from_root)
+        show(f"{kind}: COMMIT → alert received", from_commit)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 Printed: the matching core alone, named by memo and found by quantity; then over databases of 0.1, 1 and 10 times
 a million events, of which one in ten has an order: coverage as of three slots by look-up and in a process that
-knows nothing yet, a whole run on two cores, stored and not, its memory, and one instrument's headroom.
+knows nothing yet, a whole run on two cores, stored and not, its memory, one instrument's headroom, the ripcord's
+looks, the breaks and the last run.
 ``--events N`` sets the largest size (10,000,000: some 13 GB, ten minutes).
 """
 
@@ -26,6 +27,7 @@ from bench.reconciling import timed
 from reconcile.builders import MINT, ONE, Book, address, at, memo
 from support.database import fresh_database, make_template, running_server
 from tieout_reconcile import AgeLimits
+from tieout_reconcile.control import ControlLimits, Ripcord
 from tieout_reconcile.crossings import Crossing, Kind
 from tieout_reconcile.facts import Position
 from tieout_reconcile.matching import match
@@ -89,6 +91,10 @@ async def measure(dsn: str, folder: Path, population: Population) -> None:
         found = await tieout_reconcile.coverage(dsn, slot)
         assert not found.walked, found.walked[:3]
 
+    async def look(ripcord: Ripcord) -> None:
+        found = await ripcord.look(book.db)
+        assert len(found.reasons) == MINTS
+
     works: dict[str, Callable[[], Awaitable[Any]]] = {
         "a whole run, stored": lambda: run(keep=True),
         "a whole run, not stored": lambda: run(keep=False),
@@ -99,14 +105,42 @@ async def measure(dsn: str, folder: Path, population: Population) -> None:
         f"coverage of all instruments, slot {slot:,}": lambda slot=slot: cover(slot)  # type: ignore[misc]
         for slot in (2, last // 2, last)
     }
-    looks["headroom of one instrument"] = lambda: tieout_reconcile.headroom(dsn, "S7", ages=AGES)
+    looks |= {
+        "headroom of one instrument": lambda: tieout_reconcile.headroom(dsn, "S7", ages=AGES),
+        "the ripcord's first look": lambda: look(Ripcord(ControlLimits(ages=AGES))),
+        "breaks list": lambda: tieout_reconcile.worked_breaks(dsn),
+        "reconcile show": lambda: tieout_reconcile.latest_run(dsn, lines=False),
+        "reconcile history": lambda: tieout_reconcile.run_history(dsn),
+    }
+    ripcord = Ripcord(ControlLimits(ages=AGES))
+    await look(ripcord)
+    looks["the ripcord's next look"] = lambda: look(ripcord)
     for name, seconds in (await timed(looks)).items():
         print(f"{name:<44} {seconds * 1000:9.0f} ms")
     own, theirs = (
         resource.getrusage(who).ru_maxrss // 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
     print(f"{'memory at most so far, here and in a worker':<44} {own:,} and {theirs:,} MB", flush=True)
+    await measure_breaks(dsn, folder, last, look)
     await book.close()
+
+
+async def measure_breaks(dsn: str, folder: Path, last: int, look: Callable[[Ripcord], Awaitable[None]]) -> None:
+    """Print what reading costs when every mint into the treasuries is a break: no order authorises any."""
+    watched = folder / "watched.toml"
+    text = (folder / "registry.toml").read_text("utf-8")
+    watched.write_text(text.replace("decimals = 8", "decimals = 8\ninventory_authorised = true"), "utf-8")
+    await tieout_reconcile.apply_registry(dsn, watched)
+    broken = await tieout_reconcile.run(dsn, last)
+    ripcord = Ripcord(ControlLimits(ages=AGES))
+    looks: dict[str, Callable[[], Awaitable[Any]]] = {
+        "breaks list": lambda: tieout_reconcile.worked_breaks(dsn),
+        "breaks show": lambda: tieout_reconcile.worked_break(dsn, broken.breaks[0].key),
+        "reconcile show": lambda: tieout_reconcile.latest_run(dsn, lines=False),
+        "the ripcord's look": lambda: look(ripcord),
+    }
+    for name, seconds in (await timed(looks)).items():
+        print(f"{f'{name}, {len(broken.breaks):,} breaks':<44} {seconds * 1000:9.0f} ms", flush=True)
 
 
 async def main(events: int, *, only: bool) -> None:

@@ -1,10 +1,10 @@
 """All kinds of defect, and how a book gets its own: none to five, each on a stock that can have it."""
 
-from books import wrong_actions, wrong_chain, wrong_custody, wrong_orders, wrong_venues
+from books import wrong_actions, wrong_chain, wrong_custody, wrong_elsewhere, wrong_orders, wrong_venues
 from books.kinds import KINDS, Kind
 from books.model import Book, Stock
 
-MODULES = (wrong_actions, wrong_chain, wrong_custody, wrong_orders, wrong_venues)
+MODULES = (wrong_actions, wrong_chain, wrong_custody, wrong_elsewhere, wrong_orders, wrong_venues)
 MOST = 5
 
 
@@ -20,7 +20,12 @@ def spoil(book: Book, count: int | None = None) -> list[str]:
         fitting = [s for s in book.stocks if kind.suits(s) and _free(kind, [k for k, on in placed if on is s])]
         if fitting:
             placed.append((kind, book.dice.choice(fitting)))
-    return [kind.name for kind, stock in sorted(placed, key=lambda p: p[0].last) if inject(book, kind, stock)]
+    return [kind.name for kind, stock in sorted(placed, key=lambda p: _stage(p[0])) if inject(book, kind, stock)]
+
+
+def _stage(kind: Kind) -> int:
+    """What moves tokens comes first, then steps, which change what is owed for them, then what both are sized by."""
+    return 2 if kind.last else int("step" in kind.claims)
 
 
 def _free(kind: Kind, there: list[Kind]) -> bool:

@@ -145,7 +145,7 @@ class Doubt:
 
 @dataclass
 class Order:
-    """An order of the primary market; in shares or in raw units."""
+    """An order of the primary market; in shares or in raw units. ``network``: another one, else ours."""
 
     request_id: str
     stock: Stock
@@ -159,6 +159,7 @@ class Order:
     reference: str | None = None
     fee: Fraction | None = None
     by_json: bool = False
+    network: str = ""
 
 
 @dataclass
@@ -298,7 +299,7 @@ class Book:
     lots: dict[str, list[Lot]] = field(default_factory=dict)
     # the book's accounts
     owings: dict[str, list[tuple[datetime, int]]] = field(default_factory=dict)
-    elsewhere_raw: dict[str, int] = field(default_factory=dict)
+    elsewhere_raw: dict[str, Fraction] = field(default_factory=dict)
     explained: dict[str, Fraction] = field(default_factory=dict)
     told: list[Told] = field(default_factory=list)
     windows: dict[str, list[Told]] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 Each renderer follows the format's own rules; what a format cannot say is declared beside it, as a user would.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -249,34 +250,46 @@ def _label(label: Label) -> str:
 # --- everything else
 
 
+def wallet_of(order: Order) -> str | None:
+    """Whose the tokens are, as an address of the order's network."""
+    if order.wallet is None:
+        return None
+    return f"0x{hashlib.sha256(order.wallet.encode()).hexdigest()[:40]}" if order.network else address(order.wallet)
+
+
+def transaction_of(order: Order) -> str | None:
+    """The transaction that an order names, as its network writes it."""
+    if order.reference is None:
+        return None
+    return f"0x{hashlib.sha256(order.reference.encode()).hexdigest()}" if order.network else signature(order.reference)
+
+
 def orders_csv(orders: Iterable[Order]) -> str:
     """Orders in the columns of our own."""
     return table([
         {
             "request_id": o.request_id, "side": o.side, "symbol": o.stock.symbol,
             "quantity": None if o.shares is None else plain(o.shares), "raw": o.raw, "status": o.status,
-            "wallet": None if o.wallet is None else address(o.wallet),
-            "signature": None if o.reference is None else signature(o.reference), "created_at": iso(o.created_at),
-            "settled_at": iso(o.settled_at), "fee": None if o.fee is None else plain(o.fee),
+            "wallet": wallet_of(o), "signature": transaction_of(o), "created_at": iso(o.created_at),
+            "settled_at": iso(o.settled_at), "fee": None if o.fee is None else plain(o.fee), "network": o.network,
         }
         for o in orders
     ])  # fmt: skip
 
 
 def orders_json(orders: Iterable[Order]) -> str:
-    """Alpaca's tokenization requests, one of them on another network."""
+    """Alpaca's tokenization requests, one of them for a token on another network that is not ours."""
     requests = [
         {
             "issuer_request_id": o.request_id, "type": {"issue": "mint", "redeem": "redeem"}[o.side],
             "status": o.status, "token_symbol": o.stock.symbol, "underlying_symbol": o.stock.symbol[:-1],
-            "qty": plain(o.shares or 0), "network": "solana",
-            "wallet_address": None if o.wallet is None else address(o.wallet),
-            "tx_hash": None if o.reference is None else signature(o.reference), "created_at": iso(o.created_at),
+            "qty": plain(o.shares or 0), "network": o.network or "solana",
+            "wallet_address": wallet_of(o), "tx_hash": transaction_of(o), "created_at": iso(o.created_at),
             "updated_at": iso(o.settled_at or o.created_at),
         }
         for o in orders
     ]  # fmt: skip
-    requests.append({**requests[0], "issuer_request_id": "ELSEWHERE-1", "network": "ethereum", "tx_hash": "0x01"})
+    requests.append({**requests[0], "issuer_request_id": "OTHERS-1", "network": "ethereum", "token_symbol": "GOLDx"})
     return json.dumps({"requests": requests})
 
 

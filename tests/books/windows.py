@@ -69,6 +69,14 @@ def bridge_in_flight(book: Book, stock: Stock) -> bool:
     return elsewhere.in_flight(book, stock)
 
 
+def ordered_elsewhere(book: Book, stock: Stock) -> bool:
+    """An order of tokens on another network that its last reading has not, or may not have, seen."""
+    if "chains" not in stock.traits or not stock.has_movements:
+        return False
+    around = book.dice.random() < 0.5
+    return elsewhere.around_the_reading(book, stock) if around else elsewhere.after_the_reading(book, stock)
+
+
 def weekend(book: Book, stock: Stock) -> bool:
     """The last statement is of the last business day, and holders go on moving tokens."""
     at = book.cut_off - timedelta(minutes=70, seconds=book.dice.randrange(60))
@@ -147,8 +155,8 @@ def refused_and_given_back(book: Book, stock: Stock) -> bool:
 Window = Callable[[Book, Stock], bool]
 WINDOWS: tuple[Window, ...] = (
     journal_before_release, unsettled_trade, redemption_received, ex_date_before_pay_date, split_before_booking,
-    weekend, inventory_mint, bridge_in_flight, whole_share_rounding, fee_kept_back, released_in_parts,
-    refused_and_given_back,
+    weekend, inventory_mint, bridge_in_flight, ordered_elsewhere, whole_share_rounding, fee_kept_back,
+    released_in_parts, refused_and_given_back,
 )  # fmt: skip
 
 

@@ -103,6 +103,10 @@ def split_not_booked(book: Book, stock: Stock) -> Truth | None:
     booked = next(x for x in book.legs if x.action_id == action.action_id)
     if days.waited(days.on(action.effective_at), days.on(book.cut_off)) <= 3:
         return None
+    later = {x.at for x in book.legs if x.isin == stock.isin and x.at >= booked.at}
+    if min(book.held(stock, at) for at in later) < booked.shares:
+        # shares were delivered that only the split brought: without it, custody could not have
+        return None
     book.legs.remove(booked)
     return truth("split_not_booked", Told("B18", stock.symbol, booked.shares, action.action_id, within=QUANTUM))
 

@@ -63,8 +63,8 @@ def trade_overdue(book: Book, stock: Stock) -> Truth:
     """A purchase was to settle by now and is still pending: it explains nothing any more."""
     day = book.working_days()[-2]
     at = book.time(day, EVENING)
-    shares, request = down(book.size(stock) * stock.unit(book.cut_off), 6), book.name("REQ")
-    raw, released = floor(shares / stock.unit(book.cut_off)), at + 10 * MINUTE
+    shares, request = down(book.size(stock) * stock.unit(at), 6), book.name("REQ")
+    raw, released = floor(shares / stock.unit(at)), at + 10 * MINUTE
     book.move(released, stock, "transfer", "treasury", book.name("participant"), raw, memo=f"tieout/1 issue {request}")
     book.orders.append(Order(request, stock, "issue", shares, None, "completed", at, released))
     book.owe(stock, raw, released)
@@ -112,10 +112,14 @@ def network_unread(book: Book, stock: Stock) -> Truth:
 
 
 @kind("B8", needs="chains", alone=True)
-def network_read_long_ago(book: Book, stock: Stock) -> Truth:
+def network_read_long_ago(book: Book, stock: Stock) -> Truth | None:
     """Another network's figure is older than a day."""
-    for reading in (r for r in book.readings if r.stock is stock):
-        reading.as_of = book.cut_off - timedelta(hours=24, minutes=1)
+    last = [r for r in book.readings if r.stock is stock][-1]
+    before = book.cut_off - timedelta(hours=24, minutes=1)
+    if any(o.network and o.stock is stock and o.created_at > before for o in book.orders):
+        # the figure may have that order's tokens, which were not there yet
+        return None
+    last.as_of = before
     book.unknown.add(stock.symbol)
     return truth("network_read_long_ago", Told("B8", stock.symbol, None, "ethereum"))
 

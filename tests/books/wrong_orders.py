@@ -4,10 +4,10 @@ from datetime import date, datetime, timedelta
 from fractions import Fraction
 from math import floor
 
-from books import days
+from books import days, elsewhere
 from books.kinds import kind
 from books.making import MINUTE
-from books.model import Book, Label, Message, Order, Stock, Told, Truth, down, plain
+from books.model import Book, Label, Message, Order, Stock, Told, Truth, down
 
 EVENING = 19
 TURNS = "split dividend late_split late_dividend"
@@ -22,9 +22,14 @@ def evening(book: Book) -> datetime:
     return book.time(book.working_days()[-1], EVENING)
 
 
+def evening_unit(book: Book, stock: Stock) -> Fraction:
+    """Shares for one raw unit on the last evening: a step may come after it, before the cut-off."""
+    return stock.unit(days.moment(book.working_days()[-1], EVENING))
+
+
 def shares_of(book: Book, stock: Stock, raw: int) -> Fraction:
     """The shares that raw units stand for, in decimals that a custodian can book, enough of them."""
-    exact = raw * stock.unit(book.cut_off)
+    exact = raw * evening_unit(book, stock)
     return exact if (exact * 10**9).denominator == 1 else down(exact) + Fraction(1, 10**9)
 
 
@@ -61,7 +66,7 @@ def _waits(book: Book, order: Order) -> None:
     """Where the custodian's movements are known, they say for which order shares came: no surplus of their own."""
     if order.stock.has_movements:
         out = sum(m.raw for m in book.moves if m.memo == f"tieout/1 issue {order.request_id}" and m.at <= book.cut_off)
-        waiting = shares_of(book, order.stock, order.raw or 0) - out * order.stock.unit(book.cut_off)
+        waiting = shares_of(book, order.stock, order.raw or 0) - out * evening_unit(book, order.stock)
         book.explain(order.stock, -waiting)
 
 
@@ -201,7 +206,7 @@ def journal_of_another_quantity(book: Book, stock: Stock) -> Truth:
     order = ordered(book, stock, "issue", raw, shares=None)
     at, shares = order.created_at, shares_of(book, stock, raw)
     order.raw, order.shares = None, shares
-    tokens = floor(shares / stock.unit(book.cut_off))
+    tokens = floor(shares / evening_unit(book, stock))
     book.leg(stock, shares - missing, "journal", at + 10 * MINUTE, request_id=order.request_id)
     release(book, order, tokens)
     return truth("journal_of_another_quantity", Told("C5", stock.symbol, missing, order.request_id))
@@ -213,7 +218,7 @@ def fee_of_another_size(book: Book, stock: Stock) -> Truth:
     order, fee = _with_fee(book, stock)
     too_much = Fraction(1, 8)
     book.leg(stock, -fee - too_much, "fee", order.created_at + 11 * MINUTE, request_id=order.request_id)
-    release(book, order, floor(((order.shares or 0) - fee) / stock.unit(book.cut_off)))
+    release(book, order, floor(((order.shares or 0) - fee) / evening_unit(book, stock)))
     return truth("fee_of_another_size", Told("C6", stock.symbol, too_much, order.request_id))
 
 
@@ -222,14 +227,14 @@ def fee_not_kept_back(book: Book, stock: Stock) -> Truth:
     """Tokens were released for the fee too."""
     order, fee = _with_fee(book, stock)
     book.leg(stock, -fee, "fee", order.created_at + 11 * MINUTE, request_id=order.request_id)
-    raw = floor((order.shares or 0) / stock.unit(book.cut_off))
+    raw = floor((order.shares or 0) / evening_unit(book, stock))
     release(book, order, raw)
     return truth("fee_not_kept_back", Told("C6", stock.symbol, raw, order.request_id))
 
 
 def _with_fee(book: Book, stock: Stock) -> tuple[Order, Fraction]:
     order, fee = ordered(book, stock, "issue", 0), Fraction(1, 4)
-    shares = down(book.size(stock) * stock.unit(book.cut_off), 6)
+    shares = down(book.size(stock) * evening_unit(book, stock), 6)
     order.raw, order.shares, order.fee = None, shares, fee
     book.leg(stock, shares, "journal", order.created_at + 10 * MINUTE, request_id=order.request_id)
     return order, fee
@@ -266,12 +271,12 @@ def journal_twice(book: Book, stock: Stock) -> Truth:
     """The shares of an order came twice."""
     raw = book.size(stock)
     order = ordered(book, stock, "issue", raw)
-    if (raw * stock.unit(book.cut_off) * 10**9).denominator != 1:
+    if (raw * evening_unit(book, stock) * 10**9).denominator != 1:
         order.raw, order.shares = None, shares_of(book, stock, raw)
     journal(book, order, raw)
     leg = book.leg(stock, shares_of(book, stock, raw), "journal", order.created_at + 12 * MINUTE,
                    request_id=order.request_id)  # fmt: skip
-    release(book, order, floor(shares_of(book, stock, raw) / stock.unit(book.cut_off)))
+    release(book, order, floor(shares_of(book, stock, raw) / evening_unit(book, stock)))
     return truth("journal_twice", Told("C7", stock.symbol, leg.shares, leg.reference))
 
 
@@ -346,7 +351,7 @@ def message_without_movement(book: Book, stock: Stock) -> Truth:
     raw, identity = book.size(stock, 1, 50), book.name("MSG")
     delivered = at + 5 * MINUTE
     book.messages.append(Message(identity, stock, "out", "ethereum", raw, book.name("tx"), at, delivered))
-    _elsewhere(book, stock, raw)
+    elsewhere.count(book, stock, raw)
     return truth("message_without_movement", Told("C10", stock.symbol, raw, identity))
 
 
@@ -372,20 +377,8 @@ def message_of_another_quantity(book: Book, stock: Stock) -> Truth | None:
     moved = book.move(at, stock, "burn", holder, "issuance", raw)
     book.owe(stock, -raw, at)
     book.messages.append(Message(identity, stock, "out", "ethereum", raw + more, moved.reference, at, at + 5 * MINUTE))
-    _elsewhere(book, stock, raw + more)
+    elsewhere.count(book, stock, raw + more)
     return truth("message_of_another_quantity", Told("C5", stock.symbol, more, identity))
-
-
-def _elsewhere(book: Book, stock: Stock, raw: int) -> None:
-    """The network's own figure has it too."""
-    book.elsewhere_raw[stock.symbol] += raw
-    reading = next(r for r in book.readings if r.stock is stock)
-    more = (
-        raw * 10 ** int(reading.decimals or 0) // stock.one
-        if reading.unit == "raw"
-        else raw * stock.unit(reading.as_of)
-    )
-    reading.text = plain(Fraction(reading.text) + more)
 
 
 @kind("C11", bars="whole")

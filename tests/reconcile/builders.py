@@ -141,12 +141,13 @@ class Book:
         mint: str = MINT,
         account: str | None = None,
         details: dict[str, Any] | None = None,
+        authority: str | None = None,
     ) -> str:
         number = next(self._numbers)
         await self.db.execute("select ledger.ensure_partition($1)", slot)
         await self.db.execute(
-            "insert into ledger.control_row values ($1, $2, $3, 0, -1, '0', $4, $5, $6, $7, null, $8, $9)",
-            slot, at(slot), number, signature(number), kind, mint, account, details or {}, self.batch,
+            "insert into ledger.control_row values ($1, $2, $3, 0, -1, '0', $4, $5, $6, $7, $10, $8, $9)",
+            slot, at(slot), number, signature(number), kind, mint, account, details or {}, self.batch, authority,
         )  # fmt: skip
         return signature(number)
 
@@ -259,6 +260,7 @@ class Book:
             "created_at",
             "settled_at",
             "fee",
+            "network",
         )
         lines = [",".join(columns)]
         for row in rows:

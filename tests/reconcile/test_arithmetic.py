@@ -180,11 +180,14 @@ plain_values = st.recursive(
     | st.booleans()
     | st.integers(-(2**53) + 1, 2**53 - 1)
     | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(max_codepoint=126)), inner),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(max_codepoint=126)), inner, max_size=4)
+    ),
+    max_leaves=24,
 )
 
 
-@given(st.dictionaries(st.text(st.characters(max_codepoint=126)), plain_values))
+@given(st.dictionaries(st.text(st.characters(max_codepoint=126)), plain_values, max_size=6))
 def test_canonical_bytes_are_those_of_rfc_8785(record: dict[str, Any]) -> None:
     assert canonical_bytes(record) == rfc8785.dumps(record)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from reconcile.builders import MINT, ONE, REGISTRY, Book, at, iso, issue, memo, redeem, wallet
+from reconcile.builders import MINT, ONE, REGISTRY, Book, address, at, iso, issue, memo, redeem, step, wallet
 from reconcile.controlling import AGES, LIMITS, checked, commit, firing, issued, take_back
 from support.database import value
 from tieout_reconcile.control import ControlLimits, Notice, list_alerts
@@ -96,6 +96,7 @@ async def test_a_request_id_used_twice_is_a_duplicate(open_book: Book) -> None:
 
 async def test_shares_are_judged_at_the_multiplier_of_the_movement(open_book: Book) -> None:
     book = open_book
+    await book.records("actions", step("CA-1", 40, "2"))
     await commit(book, book.multiplier(30, 2.0, 40))
     await commit(book, book.transfer(35, "treasury", "ap", 50 * ONE, memo=memo("issue", "REQ-1")))
     await commit(book, book.transfer(45, "treasury", "ap", 25 * ONE, memo=memo("issue", "REQ-1")))
@@ -210,8 +211,6 @@ async def test_a_wallet_registered_later_ends_the_alarm_of_what_never_left(open_
     book = open_book
     await commit(book, book.transfer(20, "treasury", "vault", 5 * ONE), book.transfer(21, "vault", "ap", 2 * ONE))
     assert said(await checked(book)) == [UNMATCHED]
-    from reconcile.builders import address
-
     await book.registry(REGISTRY + wallet("owner", address("vault"), "treasury"))
     assert said(await checked(book)) == [("resolved", "CrossingUnmatched", "no_order"), UNMATCHED]
     assert [n.annotations["slot"] for n in await list_alerts(book.dsn)] == ["21"], "what left the vault is told now"
@@ -329,3 +328,17 @@ async def test_the_hours_of_a_book_do_not_matter_to_whose_it_is(open_book: Book)
     await commit(book, book.transfer(20, "treasury", "redemption", ONE))
     assert said(await checked(book)) == [UNMATCHED]
     assert (await list_alerts(book.dsn))[0].mint == MINT
+
+
+async def test_what_was_taken_back_before_it_was_looked_at_never_alarms(open_book: Book) -> None:
+    book = open_book
+    await book.commit()
+    sign = await book.transfer(20, "treasury", "ap", 90 * ONE)
+    await book.flush()
+    await take_back(book, 20, sign)
+    assert await checked(book) == []
+    # nor when a registry has all batches walked again
+    hot = wallet("owner", address("hot"), "treasury")
+    await book.registry(REGISTRY + hot)
+    assert await checked(book) == []
+    assert await value(book.dsn, "select count(*) from recon.checked_crossings") == 0

@@ -13,41 +13,50 @@ from tieout_database import connect, create_roles
 from tieout_reconcile.control import Checker, Ripcord, control_status, list_alerts
 from tieout_reconcile.control.reading import SQL
 
-MANY = 30_000
+FIRST, MANY = 20_000, 30_000
 FILL = f"""
 insert into ledger.batch_row (batch, epoch, decoder_version, prev_hash, content_hash, hash)
 select n, 1, 't', decode(repeat('00', 32), 'hex'), decode(repeat('00', 32), 'hex'), decode(repeat('00', 32), 'hex')
-from generate_series(1000, {MANY}) n;
+from generate_series({FIRST}, {MANY}) n;
 insert into ledger.event_row
 select n, now(), 0, 0, -1, '0', 'sig' || n, 'p', 'transfer', 'M' || n % 50, 'a' || n, 'o', 'b' || n, 'o', 'o', 'owner',
        1, 0, null, n
-from generate_series(1000, {MANY}) n;
+from generate_series({FIRST}, {MANY}) n;
 insert into ledger.control_row
 select n, now(), 0, 0, -1, '0', 'sig' || n, 'freeze', 'M1', 'a' || n, null, '{{}}', n
-from generate_series(1000, {MANY}) n;
+from generate_series({FIRST}, {MANY}) n;
 insert into ledger.touch_row
-select n, 0, 'M1', 'a' || n, 8, 0, 0, 'o', 'o', n from generate_series(1000, {MANY}) n;
+select n, 0, 'M1', 'a' || n, 8, 0, 0, 'o', 'o', n from generate_series({FIRST}, {MANY}) n;
 insert into recon.load_row (load, kind, name, sha256, content_sha256, rows, body)
 select n, case when n % 2 = 0 then 'orders' else 'trades' end, 'f', sha256(n::text::bytea), sha256(n::text::bytea),
        1, ''
-from generate_series(1000, {MANY}) n;
+from generate_series({FIRST}, {MANY}) n;
 insert into recon.order_row
 select n, 1, 'R' || n, 'issue', 'M1', 1, null, 'pending', null, 'sig' || n, now(), null
-from generate_series(1000, {MANY}) n;
+from generate_series({FIRST}, {MANY}) n;
 insert into recon.bridge_message_row
-select n, 1, 'B' || n, 'M1', 'out', 'ethereum', 1, 'sig' || n, null, now(), null from generate_series(1000, {MANY}) n;
+select n, 1, 'B' || n, 'M1', 'out', 'ethereum', 1, 'sig' || n, null, now(), null
+from generate_series({FIRST}, {MANY}) n;
 insert into recon.control_crossing_row
     (key, symbol, mint, slot, tx_index, step, child, signature, kind, outward, raw, unit, at, batch, ordinal,
      registry_load)
-select 'k' || n, 'S', 'M1', n, 0, 0, -1, 'sig' || n, 'release', true, 1, 1, now(), n, 1, 1000
-from generate_series(1000, {MANY}) n;
-insert into recon.control_reference_row select 'R' || n, true, n - 999 from generate_series(1000, {MANY}) n;
+select 'k' || n, 'S', 'M1', n, 0, 0, -1, 'sig' || n, 'release', true, 1, 1, now(), n, 1, {FIRST}
+from generate_series({FIRST}, {MANY}) n;
+insert into recon.control_reference_row select 'R' || n, true, n - {FIRST - 1} from generate_series({FIRST}, {MANY}) n;
 insert into recon.control_notice_row
     (notice, fingerprint, status, reason, mint, crossing, labels, annotations, starts_at, ends_at)
-select n - 999, 'f' || (n - n % 2), case when n % 2 = 0 then 'firing' else 'resolved' end, 'r', 'M1', n - 999, '{{}}',
-       '{{}}', now(), case when n % 2 = 0 then null else now() end
-from generate_series(1000, {MANY}) n;
-insert into recon.control_receiver (receiver, delivered_through) values ('desk', {MANY - 1200});
+select n - {FIRST - 1}, 'f' || (n - n % 2), case when n % 2 = 0 then 'firing' else 'resolved' end, 'r', 'M1',
+       n - {FIRST - 1}, '{{}}', '{{}}', now(), case when n % 2 = 0 then null else now() end
+from generate_series({FIRST}, {MANY}) n;
+insert into recon.control_act_row
+    (key, symbol, mint, kind, slot, tx_index, step, child, signature, at, raw, details, batch, registry_load)
+select 'a' || n, 'S', 'M' || n % 50, 'inventory_mint', n, 0, 0, -1, 'sig' || n, now(), 1, '{{}}', n, {FIRST}
+from generate_series({FIRST}, {MANY}) n;
+insert into recon.control_act_reference_row select 'R' || n, n - {FIRST - 1} from generate_series({FIRST}, {MANY}) n;
+insert into recon.control_notice_row
+    (notice, fingerprint, status, reason, mint, act, labels, annotations, starts_at, ends_at)
+select {MANY} + n, 'act' || n, 'firing', 'r', 'M1', n, '{{}}', '{{}}', now(), null from generate_series(1, 20) n;
+insert into recon.control_receiver (receiver, delivered_through) values ('desk', {MANY - FIRST - 1200});
 analyze;
 """
 PLANNED: dict[str, tuple[Any, ...]] = {
@@ -73,11 +82,26 @@ PLANNED: dict[str, tuple[Any, ...]] = {
     "last_notice": (),
     "pending": ("desk", [], 256),
     "frontier": (29_990,),
+    "controls_of_batch": (29_990, ["M1"], ["authority"]),
+    "taken_back": ([29_990], [0], [0], [-1], ["M1"], 29_990),
+    "acts_at": (2_000, 0, 0, -1, "M1", 30_000),
+    "acts": ([5, 6, 7],),
+    "withdrawn_acts": ([5, 6, 7],),
+    "acts_of_mints": (["M1"], "authority"),
+    "act_references": ([5, 6, 7],),
+    "acts_naming": (["R1005"], ["sig1005"], 200),
+    "acts_of_orders": (29_990, 29_999),
+    "firing_acts": (),
+    "notices_of_acts": ([5, 6],),
+    "last_act_load": (),
+    "firing_named": ("f1004",),
 }
 UNDER_FUNCTIONS = {
     "events_of_batch": "select * from ledger.event_row e where e.batch = $1 order by e.slot, e.tx_index, e.step",
     "owner_changes_of_batch": "select * from ledger.control_row c where c.batch = $1 and c.mint = any ($2)",
     "touches_of_batch": "select * from ledger.touch_row t where t.batch = $1 and t.mint = any ($2)",
+    "controls_of_batch": "select * from ledger.control_row c "
+    "where c.batch = $1 and c.mint = any ($2) and c.kind = any ($3)",
 }
 SMALL = {"control_receiver", "cluster_row", "control_state"}
 
@@ -85,7 +109,7 @@ SMALL = {"control_receiver", "cluster_row", "control_state"}
 @pytest.fixture
 async def filled(book: Book) -> Book:
     await issued(book)
-    for slot in (1000, MANY):
+    for slot in (FIRST, MANY):
         await book.db.execute("select ledger.ensure_partition($1)", slot)
     await book.db.execute(FILL)
     return book
@@ -106,6 +130,7 @@ async def test_every_query_of_a_step_keeps_to_its_index(filled: Book) -> None:
         text = await statement.fetchval(*arguments)
         plan = (json.loads(text) if isinstance(text, str) else text)[0]["Plan"]
         empty = {"retraction_row", "control_withdrawal_row", "control_delivery_row", "source_seen_row"}
+        empty |= {"control_act_withdrawal_row", "control_acknowledgement_row"}
         assert [r for r in scans(plan) if r not in SMALL | empty] == [], (name, plan)
 
 
@@ -143,24 +168,26 @@ async def writer(book: Book) -> Any:
 
 
 async def test_the_writers_role_is_enough_for_all_that_the_daemon_does(book: Book, writer: Any) -> None:
-    await commit(book, book.transfer(20, "treasury", "ap", ONE))
+    handed = book.control("authority", 21, details={"type": "pause", "new": address("x")}, authority=address("y"))
+    await commit(book, book.transfer(20, "treasury", "ap", ONE), handed)
     outcome = await Checker(LIMITS).step(writer)
-    assert len(outcome.notices) == 1
+    assert len(outcome.notices) == 2
     await Ripcord(LIMITS).look(writer)
     for query, arguments in (
         ("deliver_lock", ("desk",)), ("add_receiver", ("desk",)), ("pending", ("desk", [], 8)),
         ("insert_delivery", ("desk", 1, 1, 200)), ("advance_receiver", ("desk",)), ("note_failure", ("desk", "x")),
     ):  # fmt: skip
         await writer.fetch(SQL[query], *arguments)
-    assert (await control_status(writer)).receivers[0].depth == 0
-    assert len(await list_alerts(writer)) == 1
+    assert (await control_status(writer)).receivers[0].depth == 1
+    assert len(await list_alerts(writer)) == 2
 
 
 async def test_nobody_rewrites_an_alert_a_delivery_or_a_crossing(book: Book, writer: Any) -> None:
     await commit(book, book.transfer(20, "treasury", "ap", ONE))
     assert len(await checked(book)) == 1
     await writer.execute(SQL["insert_delivery"], "desk", 1, 1, 200)
-    for table in ("control_notice_row", "control_delivery_row", "control_crossing_row", "source_seen_row"):
+    tables = ("control_notice_row", "control_delivery_row", "control_crossing_row", "source_seen_row")
+    for table in (*tables, "control_act_row", "control_acknowledgement_row", "source_row"):
         for attempt in (f"delete from recon.{table}", f"truncate recon.{table} cascade"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await writer.execute(attempt)

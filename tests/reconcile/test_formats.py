@@ -346,12 +346,11 @@ REQUEST = {
 }  # fmt: skip
 
 
-def test_tokenization_requests_become_orders_and_other_networks_are_passed_over() -> None:
-    other = {**REQUEST, "issuer_request_id": "REQ-E", "network": "ethereum"}
+def test_tokenization_requests_become_orders() -> None:
     redeem = {**REQUEST, "issuer_request_id": None, "type": "redeem", "status": "pending", "tx_hash": None}
-    file = InputFile("o.json", _json([REQUEST, other, redeem]))
+    file = InputFile("o.json", _json([REQUEST, redeem]))
     form, orders, count = parse_order_file(file, REGISTERED)
-    assert (form, count) == ("alpaca-requests", 3)
+    assert (form, count) == ("alpaca-requests/2", 2)
     assert [(o.request_id, o.side, o.shares, o.status, o.settled_at) for o in orders] == [
         ("REQ-9", "issue", Fraction("2.5"), "completed", at(8)),
         ("T-1", "redeem", Fraction("2.5"), "pending", None),

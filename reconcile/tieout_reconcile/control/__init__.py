@@ -1,10 +1,11 @@
-"""Control in time: each boundary crossing is checked as it becomes final, and whoever must know is told.
+"""Control in time: crossings, inventory mints and changes of control are checked as they become final, and told.
 
-The cores (``judging``, ``alerts``, ``ripcord``'s standing) are pure; ``checking`` and ``outbox`` write,
+The cores (``judging``, ``acts``, ``alerts``, ``ripcord``'s standing) are pure; ``checking`` and ``outbox`` write,
 ``daemon`` runs them, ``status`` tells how they do. A finding is a stored value, each change of it a numbered
 notice, and a notice is told to each receiver until it has answered.
 """
 
+from tieout_reconcile.control.acknowledging import acknowledge
 from tieout_reconcile.control.alerts import Alert, Notice
 from tieout_reconcile.control.checking import Checker, Outcome
 from tieout_reconcile.control.daemon import control
@@ -24,6 +25,7 @@ __all__ = [
     "Receiver",
     "Ripcord",
     "Status",
+    "acknowledge",
     "control",
     "control_status",
     "list_alerts",

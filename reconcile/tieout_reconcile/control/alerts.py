@@ -34,6 +34,7 @@ class Alert:
     reason: str
     mint: str | None
     crossing: int | None = None
+    act: int | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -44,7 +45,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One change of an alert, as stored: it fires or is resolved."""
+    """One change of an alert, as stored: it fires or is resolved; and who acknowledged that it fires."""
 
     notice: int
     fingerprint: str
@@ -57,11 +58,17 @@ class Notice:
     starts_at: datetime
     ends_at: datetime | None
     made_at: datetime
+    act: int | None = None
+    acknowledged_by: str | None = None
+    acknowledged_at: datetime | None = None
+    acknowledged_note: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         plain = {name: getattr(self, name) for name in ("notice", "fingerprint", "status", "reason", "mint")}
-        times = {name: instant_text(getattr(self, name)) for name in ("starts_at", "ends_at", "made_at")}
+        names = ("starts_at", "ends_at", "made_at", "acknowledged_at")
+        times = {name: instant_text(getattr(self, name)) for name in names}
+        plain |= {"acknowledged_by": self.acknowledged_by, "acknowledged_note": self.acknowledged_note}
         return plain | {"labels": dict(self.labels), "annotations": dict(self.annotations)} | times
 
 

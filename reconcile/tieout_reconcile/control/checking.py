@@ -4,7 +4,7 @@ However often a step is broken off or two daemons race, each crossing is stored 
 alert is one notice: position, crossings and notices commit together, under one lock.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,12 +12,15 @@ from typing import Any
 import asyncpg
 
 from tieout_reconcile.control import reading
+from tieout_reconcile.control.act_work import ActWork
+from tieout_reconcile.control.acts import Act
 from tieout_reconcile.control.alerts import Alert, Notice, crossing_alert
 from tieout_reconcile.control.judging import Judgement, crowded, judge, references_of, unread
 from tieout_reconcile.control.limits import ControlLimits
+from tieout_reconcile.control.notices import changes_of, write_notices
 from tieout_reconcile.control.reading import SQL, Book, Checked, Found, Named
 from tieout_reconcile.exact import exact_decimal
-from tieout_reconcile.freshness import ORDER_SOURCE, InputAge
+from tieout_reconcile.freshness import InputAge, order_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,8 @@ class Checker:
             self._book = await reading.book_known(db, self._book)
             if self._book is None:
                 return Outcome(state["batch"], 0, (), False, "no registry is applied yet: tieout registry apply FILE")
-            work = _Work(db, self._limits, self._book, await self._source(db), await db.fetchval(SQL["now"]))
+            source = await self._source(db, self._book)
+            work = _Work(db, self._limits, self._book, source, await db.fetchval(SQL["now"]))
             if not state["batch"]:
                 await db.execute(SQL["advance_registry"], self._book.load)
             done = await self._new_batches(work, state)
@@ -83,13 +87,15 @@ class Checker:
                 done = await self._new_registry(work, state)
             return done or await self._new_files(work, state)
 
-    async def _source(self, db: asyncpg.Connection) -> InputAge:
+    async def _source(self, db: asyncpg.Connection, book: Book) -> InputAge:
         row = await db.fetchrow(SQL["source"])
-        return InputAge(ORDER_SOURCE, row["seen_at"] if row else None, self._limits.ages.order_age_max_s)
+        return order_source(book.registry, row["seen_at"] if row else None, self._limits.ages.order_age_max_s)
 
     async def _new_batches(self, work: "_Work", state: Any) -> Outcome | None:
         withdrawn: set[int] = set()
+        gone: set[int] = set()
         found: list[Found] = []
+        acts: list[tuple[Act, int]] = []
         batch, ordinal, read = state["batch"], 0, 0
         rows = await work.db.fetch(SQL["batches_after"], batch, self._limits.batches_at_once_max)
         for row in rows:
@@ -97,11 +103,13 @@ class Checker:
                 break
             batch = row["batch"]
             withdrawn |= await work.withdrawn(batch)
-            crossings, ordinal = await reading.crossings_of_batch(work.db, batch, work.book)
-            found, read = found + crossings, read + ordinal
+            gone |= await work.acts.withdrawn(batch)
+            crossings, done, ordinal = await reading.found_in_batch(work.db, batch, work.book)
+            found, acts, read = found + crossings, acts + [(a, batch) for a in done], read + ordinal
         if batch == state["batch"]:
             return None
         notices = await work.tell(await work.store(found), withdrawn)
+        notices += await work.acts.tell(await work.acts.store(acts), gone)
         await work.db.execute(SQL["advance"], batch, ordinal)
         more = batch < rows[-1]["batch"] or len(rows) == self._limits.batches_at_once_max
         return Outcome(batch, len(found), notices, more)
@@ -113,33 +121,41 @@ class Checker:
             firing = await work.db.fetch(SQL["firing_crossings"])
             plan = _Rewalk(work.book.load, tuple(row["crossing"] for row in firing), 0, state["batch"])
         found: list[Found] = []
+        acts: list[tuple[Act, int]] = []
         part, rest = self._split(plan.numbers)
         gone = await work.no_longer(part)
+        # few: an alert about an act is one a person looks at
+        lost = await work.acts.no_longer() if not rest else set[int]()
         after = plan.after
         if not part:
-            after, found = await self._walk(work, plan)
+            after, found, acts = await self._walk(work, plan)
         stored = await work.store(found)
         notices = await work.tell(stored, gone)
+        notices += await work.acts.tell(await work.acts.store(acts), lost)
         self._rewalk = _Rewalk(plan.load, rest, after, plan.to)
         if not rest and after >= plan.to:
             self._rewalk = None
             await work.db.execute(SQL["advance_registry"], plan.load)
         return Outcome(state["batch"], len(stored), notices, True)
 
-    async def _walk(self, work: "_Work", plan: _Rewalk) -> tuple[int, list[Found]]:
+    async def _walk(self, work: "_Work", plan: _Rewalk) -> tuple[int, list[Found], list[tuple[Act, int]]]:
         found: list[Found] = []
+        acts: list[tuple[Act, int]] = []
         after, read = plan.after, 0
         rows = await work.db.fetch(SQL["batches_after"], plan.after, self._limits.batches_at_once_max)
         for row in rows:
             if row["batch"] > plan.to or read >= self._limits.rows_at_once_max:
                 break
-            crossings, count = await reading.crossings_of_batch(work.db, row["batch"], work.book)
+            crossings, done, count = await reading.found_in_batch(work.db, row["batch"], work.book)
             found, after, read = found + crossings, row["batch"], read + count
-        return (after if found or after > plan.after else plan.to), found
+            acts += [(act, row["batch"]) for act in done]
+        return (after if after > plan.after else plan.to), found, acts
 
     async def _new_files(self, work: "_Work", state: Any) -> Outcome:
         """Judge again what the files that came since speak of, a part at a time; not by a stale source."""
         nothing = Outcome(state["batch"], 0, (), False)
+        if (told := await work.acts.recheck_controls(state["acts_load"])) is not None:
+            return Outcome(state["batch"], 0, told, True)
         if work.source.problem(work.now) is not None:
             return nothing
         plan = self._recheck
@@ -151,6 +167,7 @@ class Checker:
         notices = await work.tell((), (), part)
         self._recheck = _Recheck(plan.load, plan.seen_at, rest) if rest else None
         if not rest:
+            notices += await work.acts.recheck_mints(state["load"], plan.load)
             await work.db.execute(SQL["advance_load"], plan.load, plan.seen_at)
         return Outcome(state["batch"], 0, notices, True)
 
@@ -174,6 +191,7 @@ class _Work:
         self, db: asyncpg.Connection, limits: ControlLimits, book: Book, source: InputAge, now: datetime
     ) -> None:
         self.db, self.limits, self.book, self.source, self.now = db, limits, book, source, now
+        self.acts = ActWork(db, limits, book, source, now)
 
     async def withdrawn(self, batch: int) -> set[int]:
         """Withdraw the crossings of the rows that a batch took back; return their numbers."""
@@ -273,54 +291,4 @@ class _Work:
     async def _write(self, wanted: dict[int, Alert | None]) -> tuple[Notice, ...]:
         """Write a notice for each change: an alert that begins, and one that ends."""
         rows = await self.db.fetch(SQL["notices_of_crossings"], sorted(wanted)) if wanted else []
-        firing: dict[int, list[Any]] = {}
-        for row in rows:
-            if row["status"] == "firing":
-                firing.setdefault(row["crossing"], []).append(row)
-        changes: list[tuple[Alert, datetime | None]] = []
-        for number, alert in sorted(wanted.items()):
-            open_ = firing.get(number, [])
-            kept = None if alert is None else alert.fingerprint
-            changes += [(ended(row), row["starts_at"]) for row in open_ if row["fingerprint"] != kept]
-            if alert is not None and all(row["fingerprint"] != alert.fingerprint for row in open_):
-                changes.append((alert, None))
-        return await write_notices(self.db, changes, self.now)
-
-
-def ended(row: Any) -> Alert:
-    """Return the alert of a stored notice, as it is told again when it ends."""
-    return Alert(row["labels"], row["annotations"], row["reason"], row["mint"], row["crossing"])
-
-
-async def write_notices(
-    db: asyncpg.Connection, changes: Iterable[tuple[Alert, datetime | None]], now: datetime
-) -> tuple[Notice, ...]:
-    """Write notices under the next numbers; each change is an alert that fires, or (with its start) that ends.
-
-    Hold ``lock`` already.
-    """
-    changes = list(changes)
-    if not changes:
-        return ()
-    last: int = await db.fetchval(SQL["last_notice"])
-    notices = []
-    for number, (alert, started) in enumerate(changes, last + 1):
-        status, ends = ("firing", None) if started is None else ("resolved", now)
-        notices.append(
-            Notice(
-                number, alert.fingerprint, status, alert.reason, alert.mint, alert.crossing, alert.labels,
-                alert.annotations, started or now, ends, now,
-            )
-        )  # fmt: skip
-    await db.executemany(
-        SQL["insert_notice"],
-        [
-            (
-                n.notice, n.fingerprint, n.status, n.reason, n.mint, n.crossing, dict(n.labels), dict(n.annotations),
-                n.starts_at, n.ends_at,
-            )
-            for n in notices
-        ],
-    )  # fmt: skip
-    await db.execute(SQL["tell"], str(notices[-1].notice))
-    return tuple(notices)
+        return await write_notices(self.db, changes_of(rows, wanted, "crossing"), self.now)

@@ -5,7 +5,7 @@
 select pg_advisory_xact_lock(7401685244)
 
 -- name: state
-select batch, ordinal, load, source_seen_at, registry_load from recon.control_state for update
+select batch, ordinal, load, source_seen_at, registry_load, acts_load from recon.control_state for update
 
 -- name: advance
 update recon.control_state set batch = $1, ordinal = $2, advanced_at = clock_timestamp()
@@ -28,6 +28,13 @@ select * from ledger.touches_of_batch($1, $2)
 -- name: retractions_of_batch
 select slot, tx_index, step, child, mint from ledger.retractions
 where batch = $1 and relation in ('event', 'control') order by slot, tx_index, step, child
+
+-- name: taken_back
+-- Which rows of a batch some later batch took back: what is read of both at once never stood.
+select r.slot, r.tx_index, r.step, r.child, r.mint
+from unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[], $5::text[]) as p(slot, tx_index, step, child, mint)
+join ledger.retractions r using (slot, tx_index, step, child, mint)
+where r.relation in ('event', 'control') and r.row_batch = $6
 
 -- name: crossings_at
 -- The crossings told of a row that a correction took back.
@@ -133,6 +140,99 @@ order by n.crossing
 select distinct on (n.fingerprint) n.* from recon.control_notice_row n
 where n.crossing = any ($1::bigint[]) order by n.fingerprint, n.notice desc
 
+-- name: controls_of_batch
+select * from ledger.controls_of_batch($1, $2, $3)
+
+-- name: insert_act
+insert into recon.control_act_row
+    (key, symbol, mint, kind, slot, tx_index, step, child, signature, at, raw, unit, account, owner, memo, authority,
+     details, batch, registry_load)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+on conflict (mint, key, batch) do nothing
+returning act
+
+-- name: insert_act_reference
+insert into recon.control_act_reference_row (reference, act) values ($1, $2)
+
+-- name: withdraw_act
+insert into recon.control_act_withdrawal_row (act, reason) values ($1, $2) on conflict do nothing
+
+-- name: acts_at
+-- The acts told of a row that a correction took back.
+select a.act from recon.control_act_row a
+where a.slot = $1 and a.tx_index = $2 and a.step = $3 and a.child = $4 and a.mint = $5 and a.batch < $6
+  and not exists (select from recon.control_act_withdrawal_row w where w.act = a.act)
+
+-- name: acts
+select a.* from recon.control_act_row a
+where a.act = any ($1::bigint[])
+  and not exists (select from recon.control_act_withdrawal_row w where w.act = a.act)
+
+-- name: withdrawn_acts
+select mint, kind from recon.control_act_row where act = any ($1::bigint[])
+
+-- name: acts_of_mints
+select a.* from recon.control_act_row a
+where a.mint = any ($1::text[]) and a.kind = $2
+  and not exists (select from recon.control_act_withdrawal_row w where w.act = a.act)
+
+-- name: act_references
+select reference, act from recon.control_act_reference_row where act = any ($1::bigint[])
+
+-- name: acts_naming
+-- The first mints that name each request, or that an order names by its transaction.
+select distinct r.act from unnest($1::text[]) as o(reference)
+cross join lateral (
+    select n.act from recon.control_act_reference_row n where n.reference = o.reference order by n.act limit $3) r
+union
+select a.act from recon.control_act_row a where a.signature = any ($2::text[]) and a.kind = 'inventory_mint'
+
+-- name: acts_of_orders
+-- The mints that the orders of some loads speak of.
+select r.act from recon.order_row o join recon.control_act_reference_row r on r.reference = o.request_id
+where o.load > $1 and o.load <= $2
+union
+select a.act from recon.order_row o join recon.control_act_row a on a.signature = o.signature
+where o.load > $1 and o.load <= $2 and a.kind = 'inventory_mint'
+
+-- name: firing_acts
+select n.act from recon.control_notice_row n
+where n.status = 'firing' and n.act is not null
+  and not exists (select from recon.control_notice_row l where l.fingerprint = n.fingerprint and l.notice > n.notice)
+order by n.act
+
+-- name: notices_of_acts
+-- How each alert about some acts stands.
+select distinct on (n.fingerprint) n.* from recon.control_notice_row n
+where n.act = any ($1::bigint[]) order by n.fingerprint, n.notice desc
+
+-- name: last_act_load
+-- The newest file that may say something else of a control.
+select greatest(
+    (select load from recon.load_row where kind = 'actions' order by load desc limit 1),
+    (select load from recon.load_row where kind = 'registry' order by load desc limit 1))
+
+-- name: advance_acts
+update recon.control_state set acts_load = $1, advanced_at = clock_timestamp()
+
+-- name: action_isins
+-- The ISINs of which the files of some loads declared an action.
+select isin from recon.action_row where load > $1 and load <= $2
+union select new_isin from recon.action_row where load > $1 and load <= $2 and new_isin is not null
+
+-- name: actions
+-- The newest version of each action of some ISINs.
+select distinct on (a.action_id)
+       a.line, a.action_id, a.isin, a.kind, a.status, a.announced_at, a.ex_date, a.record_date, a.pay_date,
+       a.effective_at, a.factor, a.cash_rate, a.currency, a.withholding, a.new_isin
+from recon.action_row a
+where a.action_id in (select i.action_id from recon.action_row i where i.isin = any ($1::text[]) or i.new_isin = any ($1::text[]))
+order by a.action_id, a.load desc
+
+-- name: renaming_actions
+-- Those by which an instrument's shares come under another ISIN.
+select isin, new_isin from recon.action_row where new_isin is not null
+
 -- name: notice_of_fingerprint
 select * from recon.control_notice_row where fingerprint = $1 order by notice desc limit 1
 
@@ -141,8 +241,8 @@ select coalesce(max(notice), 0) from recon.control_notice_row
 
 -- name: insert_notice
 insert into recon.control_notice_row
-    (notice, fingerprint, status, reason, mint, crossing, labels, annotations, starts_at, ends_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    (notice, fingerprint, status, reason, mint, crossing, labels, annotations, starts_at, ends_at, act)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 
 -- name: tell
 select pg_notify('tieout_control', $1)
@@ -214,6 +314,14 @@ order by r.receiver
 
 -- name: firing
 select * from recon.alerts where status = 'firing' order by notice desc limit $1
+
+-- name: firing_named
+-- The alerts that fire whose fingerprint begins so; two are enough to know that it is not one.
+select * from recon.alerts where status = 'firing' and $1 <> '' and starts_with(fingerprint, $1) limit 2
+
+-- name: insert_acknowledgement
+insert into recon.control_acknowledgement_row (acknowledgement, notice, actor, at, note, signature, body, entry)
+select coalesce(max(acknowledgement), 0) + 1, $1, $2, $3, $4, $5, $6, $7 from recon.control_acknowledgement_row
 
 -- name: listed
 select * from recon.alerts where $1::boolean or status = 'firing' order by notice desc limit $2

@@ -33,6 +33,9 @@ class Alarm(StrEnum):
     DUPLICATE = "CrossingDuplicate"
     WRONG_PARTY = "CrossingWrongParty"
     FORCED = "CrossingForced"
+    INVENTORY = "InventoryUnauthorised"
+    AUTHORITY = "AuthorityChanged"
+    MULTIPLIER = "MultiplierUnannounced"
     RIPCORD = "Ripcord"
 
 
@@ -87,7 +90,7 @@ def judge(
     bridged = bridge_instrument(papers.messages, ordered, [], {}, instrument.bridge_hours_max, now)
     messages = {c.key: m for c in ordered if (m := bridged.crossings.get(c.key)) is not None and _names(c, m)}
     free = [c for c in ordered if c.key not in messages]
-    orders = [o for o in papers.orders if o.mint == instrument.mint]
+    orders = [o for o in papers.orders if o.mint == instrument.mint and o.is_here]
     case = _Case(instrument, match(orders, free, now), messages, {o.request_id: o for o in orders}, now)
     return {c.key: case.judge(c) for c in ordered if c.key in ours}
 

@@ -1,6 +1,6 @@
 """What control reads of ledger and files: the new rows and the papers that they name, by indexed queries."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
@@ -13,9 +13,11 @@ from tieout_reconcile import store
 from tieout_reconcile.bridge import BridgeMessage
 from tieout_reconcile.canonical import Raw
 from tieout_reconcile.chain import movements_by_mint, multipliers_by_mint, owner_changes_by_mint
+from tieout_reconcile.control.acts import CONTROLS, INVENTORY_MINT, Act
 from tieout_reconcile.control.judging import Papers
 from tieout_reconcile.crossings import Crossing, Kind, RoleBook, UnitAt, crossings_of_transaction
 from tieout_reconcile.facts import Movement, MultiplierStep, OwnerChange, Position, multiplier_in_force
+from tieout_reconcile.inventory import INVENTORY_ROLES
 from tieout_reconcile.liability import unit_of
 from tieout_reconcile.matching import memo_references
 from tieout_reconcile.registry import Instrument, Registry, Role
@@ -34,6 +36,13 @@ class Book:
     registry: Registry
     instruments: Mapping[str, Instrument]
     roles: Mapping[str, RoleBook]
+
+    def is_inventory(self, mint: str, account: str | None, owner: str | None, at: datetime) -> bool:
+        """Whether a mint into an account wants an inventory authorisation."""
+        instrument = self.instruments.get(mint)
+        if instrument is None or not instrument.inventory_authorised:
+            return False
+        return self.roles[mint].role(account, owner, at) in INVENTORY_ROLES
 
     @classmethod
     def of(cls, load: int, registry: Registry) -> "Book":
@@ -89,8 +98,8 @@ async def book_known(db: asyncpg.Connection, known: Book | None) -> Book | None:
     return None if found is None else Book.of(*found)
 
 
-async def crossings_of_batch(db: asyncpg.Connection, batch: int, book: Book) -> tuple[list[Found], int]:
-    """Return the crossings of a batch in ledger order, and how many events it has."""
+async def found_in_batch(db: asyncpg.Connection, batch: int, book: Book) -> tuple[list[Found], list[Act], int]:
+    """Return the crossings of a batch and the issuer's other acts, in ledger order, and how many events it has."""
     rows = await db.fetch(SQL["events_of_batch"], batch)
     mints = sorted(book.instruments)
     changes = await db.fetch(SQL["owner_changes_of_batch"], batch, mints)
@@ -98,7 +107,7 @@ async def crossings_of_batch(db: asyncpg.Connection, batch: int, book: Book) -> 
     held, owners = await _held(db, batch, changes)
     moved = movements_by_mint(row for _, row in ours)
     handed = owner_changes_by_mint([_with_owner(row, owners) for row in changes])
-    ordinals: dict[Any, int] = {(row["mint"], _place(row)): n for n, row in ours}
+    ordinals: dict[Any, int] = {(row["mint"], place_of(row)): n for n, row in ours}
     busy = [m for m in mints if m in moved or m in handed]
     units = await _units(db, batch, [book.instruments[m] for m in busy])
     found = [
@@ -107,10 +116,60 @@ async def crossings_of_batch(db: asyncpg.Connection, batch: int, book: Book) -> 
         for crossing in _crossings(mint, moved.get(mint, ()), handed.get(mint, ()), held, book, units[mint])
     ]
     found.sort(key=lambda f: (f.crossing.position or Position(0, 0, 0, 0), f.mint))
-    return found, len(rows)
+    acts = [a for m in busy for a in inventory_mints(m, moved.get(m, ()), book, units[m])]
+    controls = await db.fetch(SQL["controls_of_batch"], batch, mints, list(CONTROLS))
+    acts += [control_act(row) for row in controls if row["account"] is None]
+    acts.sort(key=lambda a: (a.position, a.mint))
+    gone = await _taken_back(db, batch, [*((f.crossing.position, f.mint) for f in found), *places_of(acts)])
+    return (
+        [f for f in found if (f.crossing.position, f.mint) not in gone],
+        [a for a, place in zip(acts, places_of(acts), strict=True) if place not in gone],
+        len(rows),
+    )
 
 
-def _place(row: Any) -> Position:
+def places_of(acts: Iterable[Act]) -> list[tuple[Position, str]]:
+    """Return where acts stand, each with its mint."""
+    return [(a.position, a.mint) for a in acts]
+
+
+async def _taken_back(
+    db: asyncpg.Connection, batch: int, places: Iterable[tuple[Position | None, str]]
+) -> set[tuple[Position | None, str]]:
+    """Return the rows of a batch that a later one took back, read here or not yet."""
+    asked = [(*position, mint) for position, mint in places if position is not None]
+    if not asked:
+        return set()
+    rows = await db.fetch(SQL["taken_back"], *map(list, zip(*asked, strict=True)), batch)
+    return {(place_of(row), row["mint"]) for row in rows}
+
+
+def inventory_mints(mint: str, movements: Iterable[Movement], book: Book, unit_at: UnitAt) -> Iterator[Act]:
+    """Yield the mints into treasury and inventory, where the registry wants them authorised."""
+    for m in movements:
+        if m.kind == "mint" and book.is_inventory(mint, m.destination, m.destination_owner, m.at):
+            yield Act(
+                act_key(INVENTORY_MINT, m.position), mint, INVENTORY_MINT, m.position, m.signature, m.at, m.amount,
+                unit_at(m.position.slot, m.at), m.destination, m.destination_owner, m.memo,
+            )  # fmt: skip
+
+
+def control_act(row: Any) -> Act:
+    """Return the act that a row of the ledger's controls is."""
+    place = place_of(row)
+    return Act(
+        act_key(row["kind"], place), row["mint"], row["kind"], place, row["signature"], row["block_time"],
+        authority=row["authority"], details=row["details"],
+    )  # fmt: skip
+
+
+def act_key(kind: str, place: Position) -> str:
+    """Return what names an act, the same in every run."""
+    return f"{kind}/{'.'.join(map(str, place))}"
+
+
+def place_of(row: Any) -> Position:
+    """Return where a row of the ledger stands."""
     return Position(row["slot"], row["tx_index"], row["step"], row["child"])
 
 
@@ -289,7 +348,7 @@ def _crossing(row: Any) -> Crossing:
         raw=int(row["raw"]),
         unit=None if row["unit"] is None else Fraction(row["unit"]),
         at=row["at"],
-        position=_place(row),
+        position=place_of(row),
         signature=row["signature"],
         account=row["account"],
         issuer_role=None if row["issuer_role"] is None else Role(row["issuer_role"]),

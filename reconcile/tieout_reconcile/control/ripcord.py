@@ -14,11 +14,11 @@ import asyncpg
 
 from tieout_reconcile import store
 from tieout_reconcile.control.alerts import RUNBOOK, TEXT_CHARACTERS_MAX, Alert, Notice
-from tieout_reconcile.control.checking import ended, write_notices
 from tieout_reconcile.control.judging import Alarm
 from tieout_reconcile.control.limits import ControlLimits
+from tieout_reconcile.control.notices import ended, write_notices
 from tieout_reconcile.control.reading import SQL, Book, book_known
-from tieout_reconcile.freshness import ORDER_SOURCE, InputAge, freshness_of, problems_of, ripcord_reasons
+from tieout_reconcile.freshness import InputAge, freshness_of, order_source, problems_of, ripcord_reasons
 from tieout_reconcile.registry import Instrument
 from tieout_reconcile.results import Run
 
@@ -83,7 +83,7 @@ class Ripcord:
         tips = {row["mint"]: row for row in await db.fetch(SQL["tips"], mints)}
         stands = await _obstacles(db, mints)
         source = await db.fetchrow(SQL["source"])
-        orders = InputAge(ORDER_SOURCE, source["seen_at"] if source else None, ages.order_age_max_s)
+        orders = order_source(book.registry, source["seen_at"] if source else None, ages.order_age_max_s)
         statements = {
             (row["custodian"], row["account"]): row["as_of"] for row in await db.fetch(SQL["statement_times"])
         }

@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import asyncpg
+
 from tieout_reconcile import store
 from tieout_reconcile.control.alerts import Notice
 from tieout_reconcile.control.reading import SQL
+from tieout_reconcile.freshness import AgeLimits, order_source
 from tieout_reconcile.registry import instant_text
+from tieout_reconcile.store import SQL as RECON_SQL
 from tieout_reconcile.store import Database
 
 
@@ -47,7 +51,10 @@ class Firing:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Position, lag (age of the oldest batch not checked, 0 where all are), outbox and what fires."""
+    """Position, lag (age of the oldest batch not checked, 0 where all are), outbox and what fires.
+
+    ``stale`` says why the order source speaks for nothing, where that was asked for; None: it does speak.
+    """
 
     batch: int
     ordinal: int
@@ -57,6 +64,7 @@ class Status:
     advanced_at: datetime
     receivers: tuple[ReceiverStatus, ...]
     firing: tuple[Firing, ...]
+    stale: str | None = None
 
     def late(self, undelivered_max_s: float) -> list[str]:
         """Say what waits for too long, and who was never told anything; empty: nothing does."""
@@ -72,23 +80,31 @@ class Status:
         ]
         if self.lag_s > undelivered_max_s:
             said.append(f"batch {self.batch + 1} waits to be checked for {self.lag_s:.0f} s: tieout control run")
+        if self.stale is not None:
+            said.append(f"{self.stale}; until it is read again every crossing is unmatched: tieout order import FILE")
         return said
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         plain = {name: getattr(self, name) for name in ("batch", "ordinal", "load", "last_batch", "lag_s")}
         return plain | {"advanced_at": instant_text(self.advanced_at), "receivers": list(self.receivers),
-                        "firing": list(self.firing)}  # fmt: skip
+                        "stale": self.stale, "firing": list(self.firing)}  # fmt: skip
 
 
-async def control_status(database: Database, receivers: Sequence[str] | None = None) -> Status:
-    """Return how control does, for the receivers of these names (None: all ever told). Raises DatabaseUnreachable."""
+async def control_status(
+    database: Database, receivers: Sequence[str] | None = None, ages: AgeLimits | None = None
+) -> Status:
+    """Return how control does, for the receivers of these names (None: all ever told).
+
+    With ``ages`` it is said whether the order source is stale. Raises DatabaseUnreachable.
+    """
     async with store.session(database) as db:
         position: Any = await db.fetchrow(SQL["position"])
         frontier: Any = await db.fetchrow(SQL["frontier"], position["batch"])
         now = await db.fetchval(SQL["now"])
         rows = {row["receiver"]: row for row in await db.fetch(SQL["outbox"])}
         firing = tuple(Firing(**dict(row)) for row in await db.fetch(SQL["counts"]))
+        stale = None if ages is None else await _stale(db, ages, now)
     names = sorted(rows) if receivers is None else sorted(receivers)
     since = frontier["waiting_since"]
     return Status(
@@ -100,7 +116,16 @@ async def control_status(database: Database, receivers: Sequence[str] | None = N
         position["advanced_at"],
         tuple(_receiver(name, rows.get(name), now) for name in names),
         firing,
+        stale,
     )
+
+
+async def _stale(db: asyncpg.Connection, ages: AgeLimits, now: datetime) -> str | None:
+    known = await store.registry_at(db, await db.fetchval(RECON_SQL["max_load"]))
+    if known is None:
+        return None
+    row = await db.fetchrow(SQL["source"])
+    return order_source(known[1], row["seen_at"] if row else None, ages.order_age_max_s).problem(now)
 
 
 def _receiver(name: str, row: Any, now: datetime) -> ReceiverStatus:

@@ -18,6 +18,8 @@ from tieout_reconcile.statements import Position, parse_positions
 
 STATEMENT_FORMATS = ("csv", "alpaca-positions", "ibkr-flex", "mt535", "semt002")
 ORDER_FORMATS = ("csv", "alpaca-requests")
+REQUESTS = "alpaca-requests/2"
+"""How a file of tokenization requests is stored since those of every network are orders."""
 _HEAD_BYTES = 4096
 
 
@@ -65,17 +67,29 @@ def parse_statement(
 
 
 def parse_order_file(file: InputFile, registry: Registry, named: str | None = None) -> tuple[str, list[Order], int]:
-    """Return the format, the orders, and the count of entries in the file. Raises BadInput."""
+    """Return the format as it is stored, the orders, and the count of entries in the file. Raises BadInput."""
     form = _known(file, named, ORDER_FORMATS) or detect(file, "alpaca-requests")
     if form == "csv":
         orders = parse_orders(file, registry)
         return form, orders, len(orders)
     if form != "alpaca-requests":
         raise BadInput(file.name, [f"line 1: it is a statement ({form}), not orders: tieout statement import"])
+    orders, count = _requests(file, registry, solana_only=False)
+    return REQUESTS, orders, count
+
+
+def replay_order_file(file: InputFile, registry: Registry, stored: str | None) -> list[Order]:
+    """Return the orders of a file by the rule under which it was taken. Raises BadInput."""
+    if stored in ("alpaca-requests", REQUESTS):
+        return _requests(file, registry, solana_only=stored != REQUESTS)[0]
+    return parse_order_file(file, registry, stored)[1]
+
+
+def _requests(file: InputFile, registry: Registry, *, solana_only: bool) -> tuple[list[Order], int]:
     problems = Problems(file.name)
-    orders, count = alpaca.parse_requests(file, registry, problems)
+    orders, count = alpaca.parse_requests(file, registry, problems, solana_only=solana_only)
     problems.refuse_if_any()
-    return form, [replace(order, line=number) for number, order in enumerate(orders, 1)], count
+    return [replace(order, line=number) for number, order in enumerate(orders, 1)], count
 
 
 def _known(file: InputFile, named: str | None, formats: tuple[str, ...]) -> str | None:

@@ -3,7 +3,8 @@
 Positions carry neither account nor time: both are declared at import. They are as of trade date, and
 ``qty_available`` leaves out what open sell orders hold. Quantities are strings, up to nine decimals.
 Requests (Instant Tokenization Network): ``mint`` and ``redeem`` become issue and redeem orders under the
-issuer's request id; those on other networks than Solana concern other chains and are passed over.
+issuer's request id, on every network; one of a token that the registry lacks is passed over on another
+network than Solana. Files taken by the first rule, which knew Solana alone, are replayed by it (``solana_only``).
 """
 
 import json
@@ -16,7 +17,7 @@ from tieout_reconcile.exact import parse_quantity
 from tieout_reconcile.files import InputFile, Problems, Row, decode_text, shown
 from tieout_reconcile.formats.records import Empty, Record
 from tieout_reconcile.orders import Order, order_of_row
-from tieout_reconcile.registry import Registry
+from tieout_reconcile.registry import SOLANA, Instrument, Registry
 
 BASIS = "trade_date"
 _SIDES = {"mint": "issue", "redeem": "redeem"}
@@ -64,8 +65,10 @@ def parse_positions(file: InputFile, isins: dict[str, str], problems: Problems) 
     return records, []
 
 
-def parse_requests(file: InputFile, registry: Registry, problems: Problems) -> tuple[list[Order], int]:
-    """Return the orders on Solana, and how many requests the file holds on all networks."""
+def parse_requests(
+    file: InputFile, registry: Registry, problems: Problems, *, solana_only: bool = False
+) -> tuple[list[Order], int]:
+    """Return the orders, and how many requests the file holds."""
     symbols = {i.symbol: i for i in registry.instruments}
     orders: list[Order] = []
     seen: dict[str, str] = {}
@@ -73,8 +76,10 @@ def parse_requests(file: InputFile, registry: Registry, problems: Problems) -> t
     for number, entry in enumerate(_objects(read_json(file), problems), 1):
         count = number
         place = f"[{number - 1}]"
-        if str(entry.get("network", "")).lower() != "solana":
+        if _is_passed_over(entry, symbols, solana_only):
             continue
+        if not entry.get("network"):
+            problems.add(place, "has no network: on which chain its tokens are is not guessed")
         order = order_of_row(_row(entry, place, number, problems), symbols, {})
         if order is None:
             continue
@@ -83,6 +88,13 @@ def parse_requests(file: InputFile, registry: Registry, problems: Problems) -> t
         seen[order.request_id] = place
         orders.append(order)
     return orders, count
+
+
+def _is_passed_over(entry: dict[str, Any], symbols: dict[str, Instrument], solana_only: bool) -> bool:
+    network = str(entry.get("network") or "").lower()
+    if solana_only:
+        return network != SOLANA
+    return network not in ("", SOLANA) and entry.get("token_symbol") not in symbols
 
 
 def _row(entry: dict[str, Any], place: str, number: int, problems: Problems) -> Row:
@@ -98,6 +110,7 @@ def _row(entry: dict[str, Any], place: str, number: int, problems: Problems) -> 
         "quantity": entry.get("qty"),
         "wallet": entry.get("wallet_address"),
         "signature": entry.get("tx_hash"),
+        "network": entry.get("network"),
         "created_at": entry.get("created_at"),
         "settled_at": entry.get("updated_at") if status in ("completed", "rejected") else None,
     }

@@ -25,7 +25,7 @@ def read_key(path: Path | str) -> Ed25519PrivateKey:
                 raise BadInput(str(path), ["everybody on this machine may read it: chmod 600 it, and replace the key"])
             data = handle.read(_FILE_BYTES_MAX + 1)
     except (OSError, ValueError) as failed:
-        raise BadInput(str(path), [f"it cannot be read: {failed}"]) from failed
+        raise BadInput(str(path), [f"it cannot be read: {getattr(failed, 'strerror', None) or failed}"]) from failed
     try:
         numbers = json.loads(data)
         secret = bytes(numbers) if isinstance(numbers, list) else b""

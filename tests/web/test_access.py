@@ -8,13 +8,16 @@ from typing import Any
 
 import httpx
 import pytest
+from argon2 import Type, extract_parameters
 
 from reconcile.builders import ISIN, Book, iso
 from tieout_database import create_roles, list_audit, verify_audit
 from tieout_reconcile import NotAllowed, import_statement, worked_breaks
+from tieout_web import access
 from tieout_web.access import create_token, end_tokens, set_password
 from tieout_web.desk import COOKIE
 from tieout_web.people import set_person
+from web.conftest import REAL_HASHER
 from web.service import PASSWORD, browser, fill, key_of, logged_in, people, served
 
 ROLES = {"nobody": None, "viewer": "val", "auditor": "otto", "admin": "ada", "preparer": "pat", "approver": "anna"}
@@ -30,6 +33,15 @@ async def desk(book: Book) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+def test_passwords_are_hashed_at_the_cost_that_rfc_9106_recommends_and_nobodys_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(access, "_HASHER", REAL_HASHER)
+    for made in (access._HASHER.hash(PASSWORD), access._nobodys_hash.__wrapped__()):
+        found = extract_parameters(made)
+        assert (found.type, found.memory_cost, found.time_cost) == (Type.ID, 65536, 3)
+
+
 async def only_break(book: Book) -> str:
     (found,) = await worked_breaks(book.dsn)
     return found.finding.id
@@ -41,8 +53,8 @@ async def form_of(browser: httpx.AsyncClient, identity: str) -> dict[str, str]:
     return {name: re.findall(f'name="{name}" value="([^"]*)"', page)[0] for name in ("form_token", "after")}
 
 
-PUBLIC = ("/", "/instruments/AAPLx", "/health", "/login", "/v1/reserves", "/v1/events", "/v1/breaks", "/v1/reports",
-          "/v1/statements", "/healthz", "/version")  # fmt: skip
+PUBLIC = ("/", "/instruments/AAPLx", "/instruments/AAPLx/holders", "/health", "/login", "/v1/reserves", "/v1/events",
+          "/v1/breaks", "/v1/reports", "/v1/statements", "/healthz", "/version")  # fmt: skip
 GUARDED = {"/v1/desk/breaks": "breaks:read", "/v1/reports/1": "reports:read", "/v1/reports/1/bundle": "reports:read"}
 
 
@@ -235,6 +247,7 @@ async def test_with_a_readers_role_all_that_is_public_is_served_and_nothing_else
     async with served(f"{book.dsn}{joined}options=-c%20role%3Dtieout_reader") as client:
         for path in (*PUBLIC, "/v1/reserves/AAPLx", "/v1/multipliers/AAPLx", "/v1/headroom/AAPLx", "/v1/supply/AAPLx"):
             assert (await client.get(path)).status_code == 200, path
+        assert "The lines add up to the supply" in (await client.get("/instruments/AAPLx/holders")).text
         assert (await client.get("/readyz")).json()["checks"]["audit chain"] == "ok"
         for path in ("/v1/desk/breaks", "/v1/reports/1/bundle"):
             refused = await client.get(path, headers={"Authorization": f"Bearer {token}"})

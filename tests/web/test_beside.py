@@ -84,7 +84,7 @@ def rows_of(page: str, title: str) -> list[list[str]]:
 
 
 def _text(cell: str) -> str:
-    return unescape(re.sub(r"<[^>]*>", " ", cell)).strip()
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", cell)).split())
 
 
 async def test_each_line_beside_the_figures_is_the_reports(full: httpx.AsyncClient, book: Book) -> None:

@@ -17,6 +17,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from reconcile.builders import ISIN, ONE, Book, address, at, iso
 from tieout_reconcile import import_statement, worked_breaks
 from web.service import PASSWORD, fill, key_of, people, served
+from web.test_beside import elsewhere, sign_period
 
 CHROMIUM = os.environ.get("TIEOUT_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is here: apt-get install chromium")
@@ -42,6 +43,12 @@ async def desk(book: Book) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+async def scrolled(page: Page) -> list[str]:
+    """Return the tables that are cut off at this width."""
+    cut = "found => found.filter(e => e.scrollWidth > e.clientWidth).map(e => e.ariaLabel)"
+    return list(await page.locator(".wide").evaluate_all(cut))
+
+
 class Watched:
     """A page that tells what went wrong in it, and what it asked of whom."""
 
@@ -58,6 +65,16 @@ async def opened(browser: Browser, client: httpx.AsyncClient, **options: Any) ->
     return Watched(await context.new_page(), client.base_url.netloc.decode())
 
 
+@pytest.fixture
+async def house(book: Book) -> AsyncIterator[httpx.AsyncClient]:
+    """Everything that a page may have to show: networks, bridges, venues, a locked period, a break to work on."""
+    await elsewhere(book)
+    await people(book)
+    await sign_period(book)
+    async with served(book.dsn) as client:
+        yield client
+
+
 async def log_in(watched: Watched, name: str) -> None:
     await watched.page.goto("/login")
     await watched.page.fill("#name", name)
@@ -68,18 +85,19 @@ async def log_in(watched: Watched, name: str) -> None:
 
 async def paths(client: httpx.AsyncClient, book: Book) -> list[str]:
     signature = (await client.get("/v1/events")).json()["items"][-1]["signature"]
-    (found,) = await worked_breaks(book.dsn)
-    public = ["/", "/instruments/AAPLx", f"/transactions/{signature}", f"/accounts/{address('treasury')}", "/health"]
-    return [*public, "/login", "/nothing", "/desk", f"/desk/breaks/{found.finding.id}"]
+    found = (await worked_breaks(book.dsn))[0]
+    public = ["/", "/instruments/AAPLx", "/instruments/AAPLx/holders", f"/transactions/{signature}",
+              f"/accounts/{address('treasury')}", "/health", "/login", "/nothing"]  # fmt: skip
+    return [*public, "/desk", f"/desk/breaks/{found.finding.id}", "/desk/instruments/AAPLx", "/desk/periods/2026-11"]
 
 
 @pytest.mark.parametrize("javascript", [True, False], ids=["with JavaScript", "without JavaScript"])
 async def test_every_page_is_complete_has_no_error_and_asks_nobody_else(
-    chromium: Browser, desk: httpx.AsyncClient, book: Book, javascript: bool
+    chromium: Browser, house: httpx.AsyncClient, book: Book, javascript: bool
 ) -> None:
-    watched = await opened(chromium, desk, java_script_enabled=javascript)
+    watched = await opened(chromium, house, java_script_enabled=javascript, viewport={"width": 1280, "height": 900})
     await log_in(watched, "both")
-    for path in await paths(desk, book):
+    for path in await paths(house, book):
         watched.faults.clear()
         answer = await watched.page.goto(path)
         assert answer is not None
@@ -87,19 +105,22 @@ async def test_every_page_is_complete_has_no_error_and_asks_nobody_else(
         assert await watched.page.locator("main h1").count() == 1, path
         expected = ["404"] if path == "/nothing" else []
         assert [f for f in watched.faults if not any(e in f for e in expected)] == [], path
+        assert await scrolled(watched.page) == [], f"{path} has tables that an office screen cuts off"
     await watched.page.goto("/instruments/AAPLx")
-    assert (await watched.page.locator("#liability").inner_text()).strip() == "40.5"
-    assert await watched.page.locator("#events tbody tr").count() == 6
+    assert (await watched.page.locator("#liability").inner_text()).strip() == "300.5"
+    assert await watched.page.locator("#events tbody tr").count() == 5
     assert await watched.page.locator("figure.chart svg").count() == 1
+    assert "anna" in await watched.page.locator("#period-2026-11 ~ td").last.inner_text()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_no_page_has_a_serious_finding_for_people_who_cannot_see_or_point(
-    chromium: Browser, desk: httpx.AsyncClient, book: Book, scheme: Any
+    chromium: Browser, house: httpx.AsyncClient, book: Book, scheme: Any
 ) -> None:
-    watched = await opened(chromium, desk, color_scheme=scheme, viewport={"width": 360, "height": 800}, bypass_csp=True)
+    phone = {"width": 360, "height": 800}
+    watched = await opened(chromium, house, color_scheme=scheme, viewport=phone, bypass_csp=True)
     await log_in(watched, "both")
-    for path in await paths(desk, book):
+    for path in await paths(house, book):
         await watched.page.goto(path)
         found = await Axe().run(watched.page)
         serious = [
@@ -108,6 +129,7 @@ async def test_no_page_has_a_serious_finding_for_people_who_cannot_see_or_point(
         assert serious == [], path
         wide = await watched.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wide <= 0, f"{path} is {wide} px wider than a phone"
+        assert path != "/" or await scrolled(watched.page) == [], "the reserves have to be scrolled for on a phone"
 
 
 async def test_the_keyboard_reaches_everything(chromium: Browser, desk: httpx.AsyncClient) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 
 import asyncpg
 import httpx
+import pytest
 
 from reconcile.builders import MINT, ONE, Book, address, at
 from tieout_reconcile import export_report
 from tieout_reconcile.reports import bundle
-from tieout_web.formatting import age, quantity
+from tieout_web.formatting import age, percent, quantity
+from tieout_web.freshness import coverage_ratio
 from web.service import fill, served
 
 
@@ -56,7 +58,7 @@ async def test_every_figure_of_page_and_api_equals_the_reports(
         assert quantity(value, places) in cells, name
     overview = (await client.get("/")).text
     for value in (said["liability"], said["custody"]):
-        assert f'<td class="n">{quantity(value)}</td>' in overview
+        assert f'class="n">{quantity(value)}</td>' in overview
     supply = await json_of(client, "/v1/supply/AAPLx")
     assert sum(int(line["raw"]["value"]) for line in supply["items"]) == int(said["supply"])
     headroom = await json_of(client, "/v1/headroom/AAPLx")
@@ -128,7 +130,9 @@ async def test_a_verdict_that_does_not_tie_out_pulls_the_ripcord(book: Book) -> 
         assert "Do not rely on these figures" in (await client.get("/instruments/AAPLx")).text
 
 
-async def test_with_the_database_gone_the_last_figures_stay_and_everything_says_so(book: Book) -> None:
+async def test_with_the_database_gone_the_last_figures_stay_and_everything_says_so(
+    book: Book, caplog: pytest.LogCaptureFixture
+) -> None:
     await fill(book)
     async with served(book.dsn) as client:
         before = await json_of(client, "/v1/reserves/AAPLx")
@@ -162,6 +166,7 @@ async def test_with_the_database_gone_the_last_figures_stay_and_everything_says_
                 break
             await asyncio.sleep(0.1)
         assert (await client.get("/v1/events")).status_code == 200
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
 
 
 async def test_an_empty_database_says_that_nothing_was_reconciled(dsn: str) -> None:
@@ -253,7 +258,16 @@ async def test_who_asks_too_often_waits(book: Book) -> None:
         assert int(answers[-1].headers["retry-after"]) >= 1
 
 
+async def test_a_coverage_that_falls_short_by_one_unit_never_reads_as_whole(book: Book) -> None:
+    run = await fill(book, custody="40.49999999")
+    (result,) = run.instruments
+    assert (coverage_ratio(result), percent(coverage_ratio(result))) == ("0.999999", "99.9999 %")
+
+
 def test_ages_and_quantities_are_written_for_people() -> None:
+    assert [percent(text) for text in ("1", "1.002", "0.519967", "0", None)] == [
+        "100 %", "100.2 %", "51.9967 %", "0 %", "unknown",
+    ]  # fmt: skip
     assert [age(s) for s in (None, 5, 65, 3700, 90_000)] == [
         "of unknown age",
         "5 s",

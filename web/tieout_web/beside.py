@@ -9,7 +9,7 @@ from datetime import date, datetime
 from fractions import Fraction
 from typing import Any, TypeVar
 
-from tieout_reconcile import Entitlement, HolderLine, InstrumentResult, VenueSplit
+from tieout_reconcile import Entitlement, HolderLine, Instrument, InstrumentResult, Registry, Role, VenueSplit, Wallet
 from tieout_web.models import Figure
 from tieout_web.showing import figure
 
@@ -139,7 +139,13 @@ def beside(result: InstrumentResult, fresh: bool, *, each: bool = False) -> Besi
 def _held(result: InstrumentResult, fresh: bool, each: bool) -> tuple[LegRow, ...]:
     if each:
         return tuple(
-            LegRow(h.reference, "", h.until.isoformat(), figure(h.shares, "shares", fresh)) for h in result.held
+            LegRow(
+                h.reference if h.network is None else f"{h.reference} on {h.network}",
+                "",
+                h.until.isoformat(),
+                figure(h.shares, "shares", fresh),
+            )
+            for h in result.held
         )
     return tuple(
         LegRow(_count(found), "", until.isoformat(), figure(_sum(h.shares for h in found), "shares", fresh))
@@ -195,6 +201,12 @@ class Holdings:
     def more(self) -> int:
         """How many holders are not shown."""
         return len(self.entitlement.holders) - len(self.largest)
+
+
+def published_registry(result: InstrumentResult, wallets: Iterable[Mapping[str, Any]]) -> Registry:
+    """Return what the published views tell of an instrument's wallets: all that a public page labels holders by."""
+    instrument = Instrument(result.symbol, result.mint, result.isin, result.decimals)
+    return Registry((instrument,), tuple(Wallet(**{**row, "role": Role(row["role"])}) for row in wallets), ())
 
 
 def holdings(found: Entitlement, split: VenueSplit) -> Holdings:

@@ -18,6 +18,11 @@ def quantity(text: str | None, places: int = _PLACES) -> str:
     return f"−{shown}" if scaled < 0 else shown
 
 
+def percent(ratio: str | None) -> str:
+    """Return an exact ratio as a percentage, to the four places that a ratio of six has."""
+    return "unknown" if ratio is None else f"{quantity(str(Fraction(ratio) * 100), 4)} %"
+
+
 def instant(at: datetime | None) -> str:
     """Return an instant in UTC to the second."""
     return "unknown" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,8 +1,9 @@
 """How the shown figures' freshness is told; the rules are those of ``tieout_reconcile.freshness``. Pure."""
 
 from fractions import Fraction
+from math import floor
 
-from tieout_reconcile import InstrumentResult, rounded_text
+from tieout_reconcile import InstrumentResult, decimal_text
 from tieout_reconcile.freshness import Freshness, freshness_of, ripcord_reasons, verdict_now
 
 RATIO_PLACES = 6
@@ -11,8 +12,7 @@ __all__ = ["Freshness", "coverage_ratio", "freshness_of", "ripcord_reasons", "ve
 
 
 def coverage_ratio(result: InstrumentResult) -> str | None:
-    """Return custody ÷ liability, rounded half to even for people; None when unknown or nothing is owed."""
+    """Return custody ÷ liability, rounded down: what falls short of 1 never reads as 1. None: unknown, nothing owed."""
     if result.custody is None or not result.liability:
         return None
-    ratio = Fraction(round(result.custody / result.liability * 10**RATIO_PLACES), 10**RATIO_PLACES)
-    return rounded_text(ratio, RATIO_PLACES)
+    return decimal_text(Fraction(floor(result.custody / result.liability * 10**RATIO_PLACES), 10**RATIO_PLACES))

@@ -68,7 +68,7 @@ class Reserve(Model):
     custody_total: Figure = Field(description="Their sum.")
     unsettled: Figure = Field(description="Net shares in unsettled trades; never counted as settled.")
     difference: Figure = Field(description="Settled custody less liability, in shares.")
-    coverage: Figure = Field(description="Settled custody ÷ liability, rounded at six decimals.")
+    coverage: Figure = Field(description="Settled custody ÷ liability, rounded down at six decimals.")
     tolerance: str = Field(description="How far the two may differ and still tie out, derived.")
     breaks: int = Field(description="Open breaks of this instrument in the run.")
 

@@ -17,7 +17,7 @@ from tieout_idl import base58
 from tieout_reconcile import InstrumentResult, Run, entitlement, split_of
 from tieout_web import formatting, showing
 from tieout_web.api import event_of, multiplier_steps
-from tieout_web.beside import PeriodRow, beside, holdings, period_rows
+from tieout_web.beside import PeriodRow, beside, holdings, period_rows, published_registry
 from tieout_web.board import utc_now
 from tieout_web.charts import coverage_chart
 from tieout_web.problems import Refused
@@ -45,6 +45,7 @@ def _environment() -> Environment:
     )
     made.filters.update(
         quantity=formatting.quantity,
+        percent=formatting.percent,
         instant=formatting.instant,
         machine=formatting.machine_instant,
         age=formatting.age,
@@ -143,8 +144,10 @@ async def holders(parts: Parts, symbol: Symbol) -> Response:
     key = ("holders", run.run, symbol)
     found = parts.holdings.get(key)
     if found is None:
+        at, batch = run.inputs.as_of_slot, run.inputs.known_batch
+        registry = published_registry(result, await parts.reader.rows("wallets", symbol))
         async with parts.reader.session() as db:
-            held = await entitlement(db, symbol, run.inputs.as_of_slot, known_batch=run.inputs.known_batch)
+            held = await entitlement(db, symbol, at, known_batch=batch, registry=registry)
         found = parts.holdings[key] = holdings(held, split_of(held))
         while len(parts.holdings) > _HOLDINGS_KEPT:
             del parts.holdings[next(iter(parts.holdings))]

@@ -75,6 +75,10 @@ from ledger.balances where account = $1 or owner = $1 order by mint, account lim
 select address, role, instrument, valid_from, valid_to, source from recon.wallets where address = any($1::text[])
 order by valid_from
 
+-- name: wallets
+select address, kind, role, instrument, valid_from, valid_to, source, evidence, venue from recon.wallets
+where instrument in ('*', $1) order by address, kind, role, valid_from
+
 -- name: statements
 select l.load, l.name, l.sha256, l.recorded_at, l.kind, l.format from recon.loads l
 where ($1::bigint is null or l.load < $1) order by l.load desc limit $2

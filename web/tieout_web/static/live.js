@@ -26,7 +26,15 @@ const account = (address) => (address ? link(`/accounts/${address}`, address) : 
 function when(text) {
   const made = document.createElement("time");
   made.dateTime = text ?? "";
-  made.textContent = text ? text.replace("T", " ").replace(/(\.\d+)?(\+00:00|Z)$/, " UTC") : "unknown";
+  if (!text) {
+    made.textContent = "unknown";
+    return made;
+  }
+  // as the server writes it: a narrow column breaks it after the day alone
+  const [day, time] = text.replace(/(\.\d+)?(\+00:00|Z)$/, " UTC").split("T");
+  const kept = document.createElement("span");
+  kept.textContent = time;
+  made.append(`${day} `, kept);
   return made;
 }
 

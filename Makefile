@@ -79,7 +79,8 @@ bench: setup ## measure indexer, reconciliation, books, payouts, serving, contro
 	$(LOCALNET_BIN)/python localnet/bench.py
 	$(BIN)/python tests/bench/books.py
 
-docs: setup ## check that the docs' commands and links hold
+docs: setup ## renew docs/commands.md from --help, and check that the docs' commands, names and links hold
+	$(BIN)/python tests/docs/commands.py
 	$(BIN)/python -m pytest tests/docs
 
 lock: ## renew the hash-pinned requirements from pyproject.toml (needs uv)

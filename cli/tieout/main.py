@@ -1,14 +1,13 @@
-"""The command's entry: runs the Typer application, turns every outcome into its exit code."""
+"""The command line: runs the Typer application, turns every outcome into its exit code."""
 
 import os
-import signal
 import sys
 import tempfile
 import traceback
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.exceptions import TyperException
@@ -52,21 +51,18 @@ _TYPER_INTERRUPTED = 130
 """What Typer makes of Ctrl-C."""
 
 
-def run(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit; SIGTERM ends it as tidily as Ctrl-C."""
-    # not whatever SIGINT does: a script that starts us in the background has it ignored, and SIGTERM must still end us
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+def run_to_code(arguments: list[str], *, interrupted: bool = False) -> int:
+    """Run the command line; return the exit code. ``interrupted``: before it could begin."""
+    # whoever starts us may have closed them: then nobody reads, and that is no reason to fail either
+    sys.stdout, sys.stderr = (stream or _nowhere() for stream in (sys.stdout, sys.stderr))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # A name that the terminal's encoding lacks is shown escaped; it is no reason to fail.
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(run_to_code(sys.argv[1:] if arguments is None else arguments))
-
-
-def run_to_code(arguments: list[str]) -> int:
-    """Run the command line; return the exit code."""
-    OUTPUT.start(_command_name(arguments), "--json" in arguments)
     try:
+        OUTPUT.start(_command_name(arguments), "--json" in arguments)
+        if interrupted:
+            return _interrupted()
         code = APP(args=arguments, prog_name="tieout", standalone_mode=False)
     except TyperException as wrong:
         return _misused(wrong)
@@ -88,8 +84,12 @@ def run_to_code(arguments: list[str]) -> int:
 
 def _unread() -> int:
     # Who reads us stopped reading: nothing more can be said, and nothing is wrong.
-    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  until the process ends
+    sys.stdout = _nowhere()
     return exits.DONE
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")  # until the process ends
 
 
 def _interrupted() -> int:

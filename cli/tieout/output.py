@@ -18,6 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 _REPLACEMENT = "\ufffd"
+_UNFOLDED = 10_000
+"""How wide a table may be that no terminal shows: a key that is folded is found by no search."""
 
 
 class Output:
@@ -34,8 +36,10 @@ class Output:
 
     @property
     def out(self) -> Console:
-        """The console for results."""
-        return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+        """The console for results: as wide as the terminal or COLUMNS; a pipe or a file gets whole lines."""
+        piped = not sys.stdout.isatty()
+        width = _UNFOLDED if piped and "COLUMNS" not in os.environ else None
+        return Console(file=sys.stdout, highlight=False, soft_wrap=piped, width=width)
 
     @property
     def err(self) -> Console:
@@ -48,7 +52,22 @@ class Output:
             self._object(data)
             return
         for part in shown:
-            self.out.print(printable(part) if isinstance(part, str) else part, markup=False)
+            self._show(printable(part) if isinstance(part, str) else part)
+
+    def _show(self, part: Any) -> None:
+        console = self.out
+        if sys.stdout.isatty():
+            console.print(part, markup=False)
+            return
+        with console.capture() as held:
+            console.print(part, markup=False)
+        # a table fills its last column up with blanks: whoever reads lines has no use for them
+        print(*(line.rstrip() for line in held.get().splitlines()), sep="\n", flush=True)
+
+    def heading(self, text: str) -> None:
+        """Begin a part of a long account, for people alone."""
+        if not self.json:
+            self.out.print(Text.assemble("\n", ("── " + printable(text), "bold")))
 
     def note(self, text: str) -> None:
         """Tell a person, on stderr, what is going on."""
@@ -118,9 +137,23 @@ def printable(text: str) -> str:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     """A plain table; a column whose name ends in ``>`` is set to the right."""
-    made = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    # facts in two columns without names need no line for them
+    head = any(columns)
+    made = Table(
+        title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False, show_header=head
+    )
     for column in columns:
         made.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(cell if isinstance(cell, Text) else Text(printable(str(cell))) for cell in row))
+        made.add_row(*(cell if isinstance(cell, Text) else Text(_cell(cell)) for cell in row))
     return made
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return "—"
+        case bool():
+            return "yes" if value else "no"
+        case _:
+            return printable(str(value))

@@ -5,8 +5,6 @@ leaves alone what is as wanted; one that was killed is simply run again.
 """
 
 import asyncio
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -19,11 +17,11 @@ from tieout_client.checks import look
 from tieout_client.errors import BadInput, ClientError, ProgramRefused
 from tieout_client.keys import Address, address
 from tieout_client.reading import parse_balance, read_accounts
+from tieout_client.rows import read_rows
 from tieout_client.session import Session
 
 ACCOUNTS_PER_TRANSACTION: Final = 16
 OPENED_PER_TRANSACTION: Final = 7
-BULK_ROWS_MAX: Final = 100_000
 _READ_AT_ONCE: Final = 100
 _AT_ONCE: Final = 16
 
@@ -61,29 +59,17 @@ def parse_accounts(text: str, mint: Address) -> list[BulkRow]:
     The whole file is refused, naming the lines, when any is wrong: BadInput.
     """
     at = address(mint, "mint")
-    reader = csv.DictReader(io.StringIO(text), strict=True)
-    column = next((c for c in ("account", "owner") if c in (reader.fieldnames or ())), None)
-    if column is None:
-        raise BadInput("a file of accounts has the column owner, or account, in its first line")
+
+    def row(cells: dict[str, str], line: int) -> BulkRow:
+        column = "account" if "account" in cells else "owner"
+        key = address(cells[column].strip(), column)
+        if column == "account":
+            return BulkRow(line, str(key), None)
+        return BulkRow(line, str(ix.token_account(at, key)), str(key))
+
     rows: dict[str, BulkRow] = {}
-    wrong: list[str] = []
-    try:
-        for record in reader:
-            try:
-                key = address((record[column] or "").strip(), column)
-            except BadInput as bad:
-                wrong.append(f"line {reader.line_num}: {bad}")
-                continue
-            account = key if column == "account" else ix.token_account(at, key)
-            row = BulkRow(reader.line_num, str(account), None if column == "account" else str(key))
-            rows.setdefault(row.account, row)
-    except csv.Error as bad:
-        wrong.append(f"line {reader.line_num}: {bad}")
-    if wrong:
-        more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        raise BadInput("; ".join(wrong[:5]) + more)
-    if not 0 < len(rows) <= BULK_ROWS_MAX:
-        raise BadInput(f"a file of accounts has 1 to {BULK_ROWS_MAX} rows, not {len(rows)}")
+    for found in read_rows(text, "a file of accounts", [("account",), ("owner",)], row):
+        rows.setdefault(found.account, found)
     return list(rows.values())
 
 

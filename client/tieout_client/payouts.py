@@ -5,9 +5,7 @@ same requests ``<payout id>/<number>``. The journal knows each; running again pa
 """
 
 import asyncio
-import csv
 import hashlib
-import io
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,12 +23,12 @@ from tieout_client.keys import Address, Signer, address
 from tieout_client.memo import memo_instruction, request_memo
 from tieout_client.multisig import MultisigSigner
 from tieout_client.reading import parse_balance, read_accounts
+from tieout_client.rows import read_rows
 from tieout_client.session import Session
 
 ROWS_PER_TRANSACTION: Final = 7
 """What fits 1,232 bytes with the opening of each account, whether or not it is needed."""
 
-PAYOUT_ROWS_MAX: Final = 100_000
 _AT_ONCE: Final = 48
 _READ_AT_ONCE: Final = 100
 
@@ -65,27 +63,13 @@ def parse_payout(text: str, *, decimals: int, bits: bytes | None = None) -> list
     Amounts are shares at the multiplier of ``bits``, rounded down to whole units, or raw units
     where that is None. The whole file is refused, naming the lines, when any is wrong: BadInput.
     """
-    reader = csv.DictReader(io.StringIO(text), strict=True)
-    if reader.fieldnames is None or not {"owner", "amount"} <= set(reader.fieldnames):
-        raise BadInput("a payout file has the columns owner and amount in its first line")
-    rows: list[PayoutRow] = []
-    wrong: list[str] = []
-    try:
-        for record in reader:
-            try:
-                owner, amount = address(record["owner"] or "", "owner"), (record["amount"] or "").strip()
-                raw = parse_raw(amount) if bits is None else shares_to_raw(amount, decimals, bits).raw
-                rows.append(PayoutRow(reader.line_num, str(owner), check_raw(raw, zero=False)))
-            except BadInput as bad:
-                wrong.append(f"line {reader.line_num}: {bad}")
-    except csv.Error as bad:
-        wrong.append(f"line {reader.line_num}: {bad}")
-    if wrong:
-        more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        raise BadInput("; ".join(wrong[:5]) + more)
-    if not 0 < len(rows) <= PAYOUT_ROWS_MAX:
-        raise BadInput(f"a payout has 1 to {PAYOUT_ROWS_MAX} rows, not {len(rows)}")
-    return rows
+
+    def row(cells: dict[str, str], line: int) -> PayoutRow:
+        owner, amount = address(cells["owner"], "owner"), cells["amount"].strip()
+        raw = parse_raw(amount) if bits is None else shares_to_raw(amount, decimals, bits).raw
+        return PayoutRow(line, str(owner), check_raw(raw, zero=False))
+
+    return read_rows(text, "a payout file", [("owner", "amount")], row)
 
 
 def _rows_per_transaction(holder: Signer) -> int:

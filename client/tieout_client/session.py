@@ -97,13 +97,6 @@ class Session:
             self._decimals[mint] = (await self.show(mint)).decimals
         return self._decimals[mint]
 
-    async def _account_of(self, mint: Pubkey, account: Address) -> tuple[Pubkey, Balance]:
-        at = address(account, "token account")
-        balance = await self.balance(at)
-        if balance.mint != str(mint):
-            raise BadInput(f"the token account {at} is of the mint {balance.mint}, not of {mint}")
-        return at, balance
-
     async def _scene(
         self, mint: Pubkey, accounts: Sequence[Pubkey], raw: int | None = None, decimals: int | None = None
     ) -> Scene:

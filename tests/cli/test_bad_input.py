@@ -46,7 +46,7 @@ STORED = (
     "recon.run_row",
     "ledger.batch_row",
     "ledger.tracked_row",
-    "ledger.coverage_row",
+    "ledger.cohort_coverage_row",
     "ledger.slot_row",
     "ledger.event_row",
     "ledger.evidence_row",
@@ -362,6 +362,29 @@ async def test_a_key_file_that_is_none_is_refused_without_its_content(
     refused(done, "key.json")
 
 
+@pytest.mark.parametrize(("keys", "word"), [("x" * 5000, "too long"), ("a\0b", "--keys")])
+async def test_a_folder_of_keys_that_cannot_be_one_is_named(cli: Cli, tmp_path: Path, keys: str, word: str) -> None:
+    key = tmp_path / "key.json"
+    assert (await cli("key", "new", str(key))).code == 0
+    done = await cli("instrument", "pause", MINT, "--keypair", str(key), "--keys", keys, "--rpc-url", NOWHERE)
+    refused(done, word)
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-11-02", "soon"])
+async def test_an_instant_that_is_none_is_refused_wherever_one_is_asked_for(cli: Cli, at: str) -> None:
+    for command in (
+        ("portfolio", OWNER, "--at", at, "--rpc-url", NOWHERE),
+        ("entitlement", "AAPLx", "--at", at),
+        ("instrument", "split", MINT, "2:1", "--at", at, "--rpc-url", NOWHERE),
+    ):
+        refused(await cli(*command), "--at", at)
+
+
+async def test_a_result_that_cannot_be_written_names_the_path_and_the_reason(cli: Cli, tmp_path: Path) -> None:
+    refused(await cli("report", "export", "--to", "x" * 5000, "--unsigned"), "xxx", "too long")
+    refused(await cli("tx", "prepare", "x" * 5000, "instrument", "pause", MINT), "xxx", "too long")
+
+
 HOSTILE = "\x1b[31mred\x1b[0m\x07\x9b2J\u202e"
 
 
@@ -381,6 +404,8 @@ HOSTILE = "\x1b[31mred\x1b[0m\x07\x9b2J\u202e"
         ["reconcile", "run", "--as-of", "\udc80"],
         ["headroom", "a\x00b"],
         ["statement", "import", "a\x00b"],
+        ["statement", "import", "/dev/null", "--custodian", "\udc80"],
+        ["movement", "import", "/dev/null", "--time-zone", "\udc80"],
     ],
 )
 @pytest.mark.parametrize("as_json", [[], ["--json"]])

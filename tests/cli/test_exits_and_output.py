@@ -1,10 +1,14 @@
 """Every error of every package has its exit code; figures are shown exactly, or rounded once."""
 
+import errno
 import json
+import re
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
+from importlib.metadata import packages_distributions, requires
 
 import pytest
 from hypothesis import given
@@ -41,6 +45,21 @@ EVERY = sorted({kind for root in ROOTS for kind in tree(root)}, key=lambda k: (k
 
 def code_of(kind: type[BaseException]) -> int | None:
     return exits.exit_code(kind.__new__(kind))
+
+
+def test_every_library_of_every_part_is_told_by_its_part_where_it_is_missing() -> None:
+    modules: dict[str, list[str]] = {}
+    for module, names in packages_distributions().items():
+        for name in names:
+            modules.setdefault(name.lower().replace("_", "-"), []).append(module)
+    wanted = {re.split(r"[^\w.-]", line)[0].lower() for line in requires("tieout") or [] if "extra ==" in line} - {
+        "tieout"
+    }
+    assert len(wanted) > 20
+    for name in wanted:
+        # one module of it at least: the one that is imported
+        told = [exits.missing_extra(ImportError(name=module)) for module in modules[name]]
+        assert any(told), name
 
 
 def test_each_package_has_more_than_its_root() -> None:
@@ -88,13 +107,24 @@ def test_of_several_errors_the_gravest_counts_and_each_is_told_once() -> None:
         "x", [exits.UsageProblem("bad"), tieout_rpc.NodeUnreachable("gone"), exits.UsageProblem("bad")]
     )
     assert exits.exit_code(both) == 3
-    assert exits.sentence(both) == "bad; gone"
+    assert (
+        exits.sentence(both)
+        == "bad; gone; check that it runs and that its address is right (--rpc-url, TIEOUT_RPC_URL)"
+    )
     assert exits.exit_code(ExceptionGroup("x", [exits.UsageProblem("bad"), ValueError("x")])) is None
     assert exits.exit_code(ExceptionGroup("x", [ExceptionGroup("y", [exits.UsageProblem("bad")])])) == 2
 
 
 def test_an_error_without_words_is_named() -> None:
-    assert exits.sentence(tieout_rpc.NodeUnreachable()) == "NodeUnreachable"
+    assert exits.sentence(exits.UsageProblem()) == "UsageProblem"
+
+
+def test_a_path_that_somebody_gave_is_bad_usage_and_a_file_of_ours_that_is_gone_a_defect() -> None:
+    given_by_a_user = PermissionError(errno.EACCES, "Permission denied", "/root/keys/payer.json")
+    assert exits.exit_code(given_by_a_user) == 2
+    assert exits.sentence(given_by_a_user) == "cannot use /root/keys/payer.json: Permission denied"
+    assert exits.exit_code(FileNotFoundError(errno.ENOENT, "gone", f"{sys.prefix}/lib/web.sql")) is None
+    assert exits.exit_code(ConnectionResetError(errno.ECONNRESET, "reset")) is None
 
 
 DECIMALS = st.builds(lambda n, p: Fraction(n, 10**p), st.integers(-(10**30), 10**30), st.integers(0, 40))

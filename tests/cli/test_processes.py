@@ -1,6 +1,7 @@
 """The command as a process: what it does when nobody answers, and when it is told to stop."""
 
 import asyncio
+import json
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -8,9 +9,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from cli.conftest import Cli
 from rpc.nodes import closed_port, silence, tcp
+from support.chains import free_ports
 from support.command import start_tieout, tieout
 from support.replay import GoldenDay, ReplayNode
+from tieout.commands import index
 from tieout_database import pool
 from tieout_rpc import RpcLimits
 
@@ -25,21 +29,43 @@ def test_the_limits_leave_room_below_the_ten_seconds_promised() -> None:
     assert pool.CONNECT_TIMEOUT_S <= 8
 
 
-async def test_a_node_that_is_down_or_silent_is_3(dsn: str) -> None:
-    async with closed_port() as down, tcp(silence) as silent, asyncio.timeout(BOUND_S):
-        ended = await asyncio.gather(*(tieout(*BACKFILL, "--dsn", dsn, "--rpc-url", url) for url in (down, silent)))
-    for url, done in zip((down, silent), ended, strict=True):
-        assert done.code == 3, done
-        assert done.err.startswith(f"error: {url} did not answer getGenesisHash")
-
-
-async def test_a_database_that_is_down_or_silent_is_3() -> None:
+async def test_a_node_or_a_database_that_is_down_or_silent_is_3(dsn: str) -> None:
+    # all four at once: each of the silent ones is waited for as long as promised
     async with closed_port() as down, tcp(silence) as silent, asyncio.timeout(BOUND_S):
         dsns = [f"postgresql://u@127.0.0.1:{url.rpartition(':')[2]}/d" for url in (down, silent)]
-        ended = await asyncio.gather(*(tieout("index", "status", TIEOUT_DSN=dsn) for dsn in dsns))
-    for dsn, done in zip(dsns, ended, strict=True):
+        nodes, databases = await asyncio.gather(
+            asyncio.gather(*(tieout(*BACKFILL, "--dsn", dsn, "--rpc-url", url) for url in (down, silent))),
+            asyncio.gather(*(tieout("index", "status", TIEOUT_DSN=dsn) for dsn in dsns)),
+        )
+    for url, done in zip((down, silent), nodes, strict=True):
         assert done.code == 3, done
-        assert f"the database '{dsn}' cannot be reached" in done.err
+        assert done.err.startswith(f"error: {url} did not answer getGenesisHash: ")
+        assert "check that it runs" in done.err
+    for named, done in zip(dsns, databases, strict=True):
+        assert done.code == 3, done
+        assert f"the database '{named}' cannot be reached" in done.err
+
+
+async def test_a_port_that_is_taken_or_a_host_that_is_not_here_is_2(cli: Cli) -> None:
+    database = ("--dsn", "postgresql:///x?host=/nowhere")
+    async with tcp(silence) as url:
+        taken = url.rpartition(":")[2]
+        following = ("index", "run", "--mint", MINT, "--rpc-url", url, *database)
+        (index, control), *serving = await asyncio.gather(
+            asyncio.gather(
+                tieout(*following, TIEOUT_METRICS_PORT=taken),
+                tieout("control", "run", *database, TIEOUT_CONTROL__METRICS_PORT=taken),
+            ),
+            cli("serve", "--port", taken, *database),
+        )
+        serving.append(await cli("serve", "--port", str(free_ports()), "--metrics-port", taken, *database))
+    named = ("TIEOUT_METRICS_PORT", "TIEOUT_CONTROL__METRICS_PORT", "--port", "--metrics-port")
+    for done, name in zip((index, control, *serving), named, strict=True):
+        assert (done.code, done.err.count("\n")) == (2, 1), done
+        assert f"cannot listen on 127.0.0.1:{taken}: Address already in use" in done.err
+        assert name in done.err
+    done = await cli("serve", "--host", "node.invalid", *database)
+    assert (done.code, "cannot listen on node.invalid:8080" in done.err) == (2, True), done
 
 
 @asynccontextmanager
@@ -59,6 +85,43 @@ async def started(words: str, *arguments: str) -> AsyncIterator[asyncio.subproce
         if process.returncode is None:
             process.kill()
         await process.communicate()
+
+
+EARLY = """
+import os, sys
+from importlib.abc import MetaPathFinder
+
+class Interrupting(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "tieout.commands":
+            os.kill(os.getpid(), {sent})
+
+sys.meta_path.insert(0, Interrupting())
+from tieout.entry import run
+run()
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+async def test_an_interrupt_that_comes_while_the_command_loads_is_told_as_any_other(sent: signal.Signals) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", EARLY.format(sent=int(sent)), "registry", "show", "--json",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await asyncio.wait_for(process.communicate(), BOUND_S)
+    assert (process.returncode, err.decode()) == (4, "error: interrupted\n")
+    assert json.loads(out) == {"schema": "tieout/registry-show/1", "error": {"message": "interrupted", "exit_code": 4}}
+
+
+async def test_a_long_backfill_without_a_terminal_says_now_and_then_how_far_it_is(
+    day: GoldenDay, dsn: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "_TOLD_EVERY_S", 0.0)
+    async with ReplayNode(day.blocks()) as node:
+        slots = ("--from-slot", str(day.first), "--to-slot", str(day.last - 1))
+        done = await cli("index", "backfill", *slots, "--mint", day.mints["AAPLx"], "--rpc-url", node.url, "--dsn", dsn)
+    assert done.code == 0, done
+    assert done.err.splitlines()[-1] == f"proven to slot {day.last - 1:,} of {day.last - 1:,}"
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
@@ -107,6 +170,16 @@ async def test_following_ends_with_0_on_sigterm_and_4_on_ctrl_c(
                 _, err = await process.communicate()
     assert process.returncode == code, err.decode()
     assert "Traceback" not in err.decode()
+
+
+@pytest.mark.parametrize(
+    ("out", "code", "says"), [(">&-", 0, b""), ("2>&- >&-", 0, b""), ("> /dev/full", 2, b"No space left on device")]
+)
+async def test_an_output_that_is_closed_or_full_is_no_defect(out: str, code: int, says: bytes) -> None:
+    script = f"{sys.executable} -m tieout breaks lines {out}"
+    process = await asyncio.create_subprocess_exec("bash", "-c", script, stderr=asyncio.subprocess.PIPE)
+    _, err = await asyncio.wait_for(process.communicate(), BOUND_S)
+    assert (process.returncode, says in err, b"defect" in err) == (code, True, False), err
 
 
 @pytest.mark.parametrize(

@@ -59,18 +59,23 @@ async def test_help_names_the_command_and_its_options(cli: Cli, words: tuple[str
     assert done.err == ""
 
 
-def reading_commands() -> Iterator[tuple[str, ...]]:
-    for group, names in GROUPS.items():
-        for name in names.split():
-            if (group, name) != ("index", "run"):
-                yield group, name
-    for name in ALONE.split():
-        yield (name,)
+DAEMONS = {("index", "run"), ("control", "run"), ("serve",)}
+LEAVES = [words for words in ALL if not any(other[: len(words)] == words != other for other in ALL)]
 
 
-@pytest.mark.parametrize("words", sorted(reading_commands()), ids=" ".join)
-async def test_every_command_but_the_daemon_speaks_json(cli: Cli, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("words", sorted(set(LEAVES) - DAEMONS), ids=" ".join)
+async def test_every_command_but_the_daemons_speaks_json(cli: Cli, words: tuple[str, ...]) -> None:
     assert "--json" in (await cli(*words, "--help")).out
+
+
+async def test_what_is_piped_is_not_folded(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    whole = (await cli("breaks", "lines")).out
+    meanings = json.loads((await cli("breaks", "lines", "--json")).out)["lines"].values()
+    assert max(map(len, meanings)) > 80 - len("corporate_action_receivable")
+    assert all(any(line.endswith(meaning) for line in whole.splitlines()) for meaning in meanings)
+    monkeypatch.setenv("COLUMNS", "60")
+    assert max(map(len, (await cli("breaks", "lines")).out.splitlines())) <= 60
 
 
 def test_no_command_loads_a_heavy_library_before_it_runs() -> None:

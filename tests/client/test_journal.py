@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 import os
 import sqlite3
+from contextlib import closing
 from functools import partial
 
 import pytest
@@ -93,7 +94,7 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path):
         Journal(bad)
     newer = tmp_path / "newer"
     Journal(newer).close()
-    with sqlite3.connect(newer) as db:
+    with closing(sqlite3.connect(newer)) as db:
         db.execute("pragma user_version = 9")
     with pytest.raises(BadInput, match="version 9"):
         Journal(newer)
@@ -107,7 +108,7 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path):
 def test_a_lock_that_is_never_given_up_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("tieout_client.journal._BUSY_TIMEOUT_S", 0.05)
     journal = Journal(tmp_path / "j")
-    with sqlite3.connect(tmp_path / "j", isolation_level=None) as other:
+    with closing(sqlite3.connect(tmp_path / "j", isolation_level=None)) as other:
         other.execute("begin immediate")
         with pytest.raises(JournalUnavailable, match="locked; what it does not hold was not sent"):
             record(journal, request(), "s1")

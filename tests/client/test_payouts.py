@@ -38,12 +38,13 @@ def test_a_file_is_read_in_shares_or_raw():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "columns owner and amount"),
-        ("owner;amount\n", "columns owner and amount"),
+        ("", "first line: owner and amount"),
+        ("owner;amount\n", "first line: owner and amount"),
         ("owner,amount\n", "1 to 100000 rows, not 0"),
         (f"owner,amount\n{A},1\nnobody,1\n{A},0\n{A},-3\n", r"line 3: 'nobody' is no owner.*line 4: .*line 5: '-3'"),
         (f"owner,amount\n{A}\n", "line 2: '' is no raw amount"),
         (f'owner,amount\n{A},"1\n', "unexpected end"),
+        ("x" * 140_000, "line 1: field larger than field limit"),
     ],
 )
 def test_a_bad_file_is_refused_whole_with_its_lines(text, words):

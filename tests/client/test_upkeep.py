@@ -145,8 +145,8 @@ def test_a_file_of_accounts_is_read_whole_or_refused():
     (row,) = parse_accounts(f"owner,note\n{a},x\n", mint)
     assert (row.owner, row.account != a) == (a, True)
     for text, words in (
-        ("", "column owner, or account"),
-        ("name\nx\n", "column owner, or account"),
+        ("", "first line: account, or owner"),
+        ("name\nx\n", "first line: account, or owner"),
         ("owner\n", "1 to 100000 rows, not 0"),
         (f"owner\nx\n{a}\ny\n", "line 2: 'x' is no owner.*; line 4: 'y'"),
     ):

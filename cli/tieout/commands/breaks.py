@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tieout import exits, settings
-from tieout.commands.options import BIGINT_MAX, Dsn, Json, group, run
+from tieout.commands.options import BIGINT_MAX, Dsn, Json, group, instant, run
 from tieout.output import OUTPUT, shares, table
 
 APP = group("Breaks: what does not tie out, one by one, and the work on it.")
@@ -174,18 +174,6 @@ def _quantity(text: str) -> Fraction:
         return parse_quantity(text)
     except ValueError as bad:
         raise exits.UsageProblem(f"--shares {text!r} {bad}") from None
-
-
-def instant(option: str, text: str) -> datetime:
-    """Return the instant that an option names. Raises UsageProblem."""
-    try:
-        found = datetime.fromisoformat(text)
-        found.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise exits.UsageProblem(f"{option} {text!r} is no instant like 2026-11-23T16:00:00-05:00") from None
-    if found.tzinfo is None:
-        raise exits.UsageProblem(f"{option} {text!r} has no time zone: write 2026-11-23T16:00:00-05:00 or …Z")
-    return found
 
 
 def _show(worked: Any) -> None:

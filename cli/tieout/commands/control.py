@@ -2,20 +2,23 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from tieout import exits, settings
+from tieout.commands.breaks import Key, Note
 from tieout.commands.options import Dsn, Json, group, run
 from tieout.output import OUTPUT, table
-from tieout.running import run_until_stopped, speaker, told_to_stop
+from tieout.running import check_metrics_port, run_until_stopped, speaker, told_to_stop
 from tieout.settings import ReceiverSettings, Settings
 
-APP = group("Control in time: alerts on crossings without an order, told to receivers until they answer.")
+APP = group("Control in time: alerts on what nobody ordered or announced, told to receivers until they answer.")
 _SECRET_BYTES_MAX = 4096
 _ALERTS_MAX = 10_000
+_FINGERPRINT_SHOWN = 12
 
 
 @APP.command("run")
@@ -26,6 +29,7 @@ def run_(dsn: Dsn = None) -> None:
 
     config, where = settings.load(), settings.database_dsn(dsn)
     receivers, limits, say = _receivers(config), _limits(config), speaker(config.log_format)
+    check_metrics_port(limits.metrics_host, limits.metrics_port, "metrics_port (TIEOUT_CONTROL__METRICS_PORT)")
 
     async def work(stop: asyncio.Event) -> None:
         await control(where, receivers, stop, limits=limits, say=say)
@@ -36,11 +40,12 @@ def run_(dsn: Dsn = None) -> None:
 
 @APP.command()
 def status(dsn: Dsn = None, as_json: Json = False) -> None:
-    """How far the ledger is checked, and what waits to be told. Exit 1 where something waits for too long."""
+    """How far the ledger is checked, what waits to be told, and whether orders are read. Exit 1 where one is late."""
     from tieout_reconcile.control import control_status
 
     config, where = settings.load(), settings.database_dsn(dsn)
-    found = run(control_status(where, [r.name for r in config.control.receivers] or None))
+    ages = _limits(config).ages
+    found = run(control_status(where, [r.name for r in config.control.receivers] or None, ages))
     late = found.late(config.control.undelivered_max_s)
     rows = (
         (r.receiver, r.depth, "" if r.oldest_s is None else f"{r.oldest_s:.0f}", r.failures, r.last_error or "")
@@ -65,14 +70,35 @@ def list_(
     from tieout_reconcile.control import list_alerts
 
     found = run(list_alerts(settings.database_dsn(dsn), resolved=every, limit=limit))
-    rows = (
-        (a.notice, a.status, f"{a.starts_at:%Y-%m-%d %H:%M:%S}", a.labels.get("alertname", ""),
-         a.annotations.get("summary", ""))
-        for a in found
-    )  # fmt: skip
-    OUTPUT.result({"alerts": found}, table("", ("notice>", "status", "since", "alert", "what"), rows))
+    OUTPUT.result({"alerts": found}, _alerts(found))
     if any(a.status == "firing" for a in found):
         raise exits.Found
+
+
+@APP.command()
+def acknowledge(
+    alert: Annotated[str, typer.Argument(help="The alert's fingerprint, or its beginning, as list shows it.")],
+    key: Key,
+    note: Note = None,
+    dsn: Dsn = None,
+    as_json: Json = False,
+) -> None:
+    """Say under your key that you have seen an alert. It goes on firing, and its break on ageing."""
+    from tieout_reconcile import read_signing_key
+    from tieout_reconcile.control import acknowledge as acknowledge_alert
+
+    signer = read_signing_key(key)
+    found = run(acknowledge_alert(settings.database_dsn(dsn), alert, signer, note=note))
+    OUTPUT.result({"alert": found}, _alerts([found]))
+
+
+def _alerts(found: Sequence[Any]) -> Any:
+    rows = (
+        (a.fingerprint[:_FINGERPRINT_SHOWN], a.status, f"{a.starts_at:%Y-%m-%d %H:%M:%S}",
+         a.labels.get("alertname", ""), a.acknowledged_by or "", a.annotations.get("summary", ""))
+        for a in found
+    )  # fmt: skip
+    return table("", ("alert id", "status", "since", "alert", "seen by", "what"), rows)
 
 
 def _limits(config: Settings) -> Any:

@@ -108,7 +108,10 @@ def status(dsn: Dsn = None, as_json: Json = False) -> None:
             await connection.close()
 
     facts = run(work())
-    OUTPUT.result(facts, table("", ("", ""), facts.items()))
+    told = facts | {"pending": ", ".join(facts["pending"]) or "nothing"}
+    if told.get("genesis_hash", "") is None:
+        told["genesis_hash"] = "none yet: nothing is indexed"
+    OUTPUT.result(facts, table("", ("", ""), ((name.replace("_", " "), value) for name, value in told.items())))
     if facts["pending"]:
         raise exits.Found
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.rule import Rule
 from rich.text import Text
 
 from tieout import exits
@@ -148,8 +147,7 @@ def _say(text: str) -> None:
 def _show(title: str, done: Any) -> None:
     if OUTPUT.json:
         return
-    OUTPUT.out.print()
-    OUTPUT.out.print(Rule(title, align="left"))
+    OUTPUT.heading(title)
     show_run(done)
     OUTPUT.out.print()
 

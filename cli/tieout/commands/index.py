@@ -1,6 +1,7 @@
 """``tieout index``: backfill a range, follow the chain. Looking and caring: ``index_status``, ``index_care``."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -13,9 +14,10 @@ from tieout.commands import index_care, index_sources, index_status
 from tieout.commands.index_options import FromSlot, Mints, ToSlot, checked_mints, limits
 from tieout.commands.options import BIGINT_MAX, Dsn, Json, RpcUrl, group, run
 from tieout.output import OUTPUT
-from tieout.running import run_until_stopped, speaker, told_to_stop
+from tieout.running import check_metrics_port, run_until_stopped, speaker, told_to_stop
 
 APP = group("The indexer: finalized blocks → proven ledger rows.")
+_TOLD_EVERY_S = 30.0
 index_status.register(APP)
 index_care.register(APP)
 index_sources.register(APP)
@@ -71,7 +73,7 @@ def _backfill_json(done: Any) -> dict[str, Any]:
 
 
 def _backfill_lines(done: Any) -> list[str]:
-    lines = [f"{done.events} events written, slots {done.from_slot} to {done.to_slot}, {len(done.mints)} mints"]
+    lines = [f"{done.events} events written, slots {done.from_slot} to {done.to_slot}, {_mints(len(done.mints))}"]
     if done.complete:
         return [*lines, "all of it is committed and proven"]
     if done.parked:
@@ -85,10 +87,27 @@ def _backfill_lines(done: Any) -> list[str]:
     return lines
 
 
+def _teller(to_slot: int) -> Callable[[Any], None]:
+    # a log has no bar: a line now and then, so that nobody takes a long range for one that hangs
+    told_at = time.monotonic()
+
+    def moved(outcome: Any) -> None:
+        nonlocal told_at
+        if outcome.proven_to is not None and time.monotonic() - told_at >= _TOLD_EVERY_S:
+            told_at = time.monotonic()
+            OUTPUT.note(f"proven to slot {outcome.proven_to:,} of {to_slot:,}")
+
+    return moved
+
+
+def _mints(count: int) -> str:
+    return "1 mint" if count == 1 else f"{count} mints"
+
+
 @contextmanager
 def _progress(from_slot: int, to_slot: int) -> Iterator[Callable[[Any], None]]:
     if OUTPUT.json or not exits.is_terminal():
-        yield lambda outcome: None
+        yield _teller(to_slot)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=OUTPUT.err, transient=True) as progress:
@@ -115,7 +134,9 @@ def run_(
     from tieout_indexer import follow
 
     mints, where, urls = checked_mints(mint), settings.database_dsn(dsn), settings.node_urls(rpc_url)
-    say = speaker(settings.load().log_format)
+    config = settings.load()
+    check_metrics_port(config.metrics_host, config.metrics_port, "metrics_port (TIEOUT_METRICS_PORT)")
+    say = speaker(config.log_format)
 
     def told(outcome: Any) -> None:
         if outcome.events:

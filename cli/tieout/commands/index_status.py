@@ -89,7 +89,7 @@ def _tables(found: Standing) -> list[Any]:
 
 def _tracked_table(found: Standing) -> Any:
     title = "tracked mints" if found.tip is None else f"tracked mints, finalized tip {found.tip}"
-    columns = ("mint", "opening", "proven slots", "weaker: listed", "lag>", "slots/s>", "supply (raw)>")
+    columns = ("mint", "opening", "proven slots", "only listed", "lag>", "slots/s>", "supply (raw)>")
     return table(title, columns, (
         (t["mint"], t["opening"], _ranges(t["proven"]) or "none", _ranges(t["listed"]), _known(t["lag_slots"]),
          f"{t['slots_per_s']:.1f}", _known(t["supply"]))

@@ -1,6 +1,5 @@
 """``tieout instrument``: create and control tokenized stocks on the chain."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +8,7 @@ import typer
 from tieout import exits, settings
 from tieout.commands.look import multiplier_of
 from tieout.commands.market import Mint, Raw
-from tieout.commands.options import Dsn, Json, RpcUrl, group, run
+from tieout.commands.options import Dsn, Json, RpcUrl, group, instant, run
 from tieout.issuer import JournalFile, Keypair, Keys, Signers, desk, issuer, raw_amount, receipt
 from tieout.output import OUTPUT, table
 
@@ -26,7 +25,7 @@ def create(
     symbol: Annotated[str, typer.Argument(help="Symbol, AAPLx.")],
     name: Annotated[str, typer.Option("--name", help="Name, Apple xStock.")],
     uri: Annotated[str, typer.Option("--uri", help="Where the metadata document is.")],
-    decimals: Annotated[int, typer.Option("--decimals", min=0, max=18)] = 8,
+    decimals: Annotated[int, typer.Option("--decimals", min=0, max=18, help="Decimal places of a token.")] = 8,
     multiplier: Annotated[str, typer.Option("--multiplier", help="The multiplier it starts with.")] = "1",
     default_frozen: Annotated[
         bool, typer.Option("--default-frozen", help="New accounts start frozen: an allowlist.")
@@ -139,13 +138,7 @@ def multiplier(
 
 def timestamp(text: str) -> int:
     """Read an instant with a zone as unix seconds. Raises UsageProblem."""
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError as bad:
-        raise exits.UsageProblem(f"--at {text!r} is no instant: write 2026-12-01T00:30:00+00:00") from bad
-    if instant.tzinfo is None:
-        raise exits.UsageProblem(f"--at {text!r} has no time zone: write 2026-12-01T00:30:00+00:00")
-    return int(instant.timestamp())
+    return int(instant("--at", text).timestamp())
 
 
 @APP.command()

@@ -25,11 +25,8 @@ def list_(
     path = desk_settings(journal).journal_file
     if not path.exists():
         raise exits.UsageProblem(f"there is no journal at {path}: the first request makes one")
-    kept = Journal(path)
-    try:
+    with Journal(path) as kept:
         found = [_plain(entry) for entry in kept.entries(open_only=open_only)]
-    finally:
-        kept.close()
     columns = ("kind", "request", "attempt", "state", "signed", "slot", "signature", "error")
     rows = ([entry[c] if entry[c] is not None else "" for c in columns] for entry in found)
     OUTPUT.result({"entries": found}, table("", columns, rows))

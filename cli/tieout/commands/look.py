@@ -161,10 +161,10 @@ def _json(value: Any) -> Any:
     return [_json(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def _line(value: Any) -> str:
+def _line(value: Any) -> Any:
     if isinstance(value, dict):
-        return "\n".join(f"{k}: {v}" for k, v in value.items())
-    return ", ".join(value) if isinstance(value, list) else str(value)
+        return "\n".join(f"{k}: {'none' if v is None else v}" for k, v in value.items())
+    return ", ".join(value) if isinstance(value, list) else value
 
 
 def multiplier_of(value: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import asyncio
 import csv
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -39,6 +40,19 @@ def group(text: str) -> typer.Typer:
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's asynchronous work to its end."""
     return asyncio.run(work)
+
+
+def instant(option: str, text: str) -> datetime:
+    """Return the instant that an option names. Raises UsageProblem."""
+    try:
+        found = datetime.fromisoformat(text)
+        # one of year 1 or 9999 may lie outside both in UTC
+        found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise exits.UsageProblem(f"{option} {text!r} is no instant like 2026-11-23T16:00:00-05:00") from None
+    if found.tzinfo is None:
+        raise exits.UsageProblem(f"{option} {text!r} has no time zone: write 2026-11-23T16:00:00-05:00 or …Z")
+    return found
 
 
 def read_text(file: Path, what: str, bytes_max: int) -> str:

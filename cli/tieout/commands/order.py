@@ -42,9 +42,9 @@ def list_(dsn: Dsn = None, as_json: Json = False) -> None:
     found = run(list_orders(settings.database_dsn(dsn)))
     OUTPUT.result(
         {"orders": [o.to_json() for o in found]},
-        table("", ("request", "side", "mint", "shares>", "raw>", "status", "created"), (
+        table("", ("request", "side", "mint", "shares>", "raw>", "status", "created", "network"), (
             (o.request_id, o.side, o.mint, "" if o.shares is None else exact(o.shares), "" if o.raw is None else o.raw,
-             o.status, f"{o.created_at:%Y-%m-%d %H:%M}")
+             o.status, f"{o.created_at:%Y-%m-%d %H:%M}", o.network)
             for o in found
         )),
     )  # fmt: skip

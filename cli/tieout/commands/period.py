@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from tieout import exits, settings
-from tieout.commands.breaks import Key, Note, instant
-from tieout.commands.options import BIGINT_MAX, Dsn, Json, group, run
+from tieout.commands.breaks import Key, Note
+from tieout.commands.options import BIGINT_MAX, Dsn, Json, group, instant, run
 from tieout.output import OUTPUT, table
 
 APP = group("Periods: one person proposes a period's figures, another signs; then they are locked.")
@@ -60,7 +60,7 @@ def sign(name: Name, key: Key, note: Note = None, dsn: Dsn = None, as_json: Json
 
 @APP.command()
 def reject(name: Name, key: Key, note: Note = None, dsn: Dsn = None, as_json: Json = False) -> None:
-    """Reject what waits: a proposal, or the wish to reopen."""
+    """Reject what waits: a proposal, or the wish to reopen or to withdraw."""
     _decide("reject", name, key, note, dsn)
 
 
@@ -82,12 +82,34 @@ def reopen(name: Name, key: Key, note: Note = None, dsn: Dsn = None, as_json: Js
     _decide("reopen", name, key, note, dsn)
 
 
+@APP.command("ask-withdraw")
+def ask_withdraw(
+    name: Name,
+    note: Annotated[str, typer.Option("--note", help="The reason; it is signed and stays.")],
+    key: Key,
+    dsn: Dsn = None,
+    as_json: Json = False,
+) -> None:
+    """Ask for the last period to be withdrawn, opened with a wrong end and never locked; somebody else has to."""
+    _decide("ask_withdraw", name, key, note, dsn)
+
+
+@APP.command()
+def withdraw(name: Name, key: Key, note: Note = None, dsn: Dsn = None, as_json: Json = False) -> None:
+    """Withdraw a period that somebody else asked for. Its name may be opened again; the audit log keeps both."""
+    _decide("withdraw", name, key, note, dsn)
+
+
 @APP.command("list")
-def list_(dsn: Dsn = None, as_json: Json = False) -> None:
+def list_(
+    withdrawn: Annotated[bool, typer.Option("--withdrawn", help="Also the periods that were withdrawn.")] = False,
+    dsn: Dsn = None,
+    as_json: Json = False,
+) -> None:
     """List the periods in order of time."""
     from tieout_reconcile import list_periods
 
-    found = run(list_periods(settings.database_dsn(dsn)))
+    found = run(list_periods(settings.database_dsn(dsn), withdrawn=withdrawn))
     rows = ((p.period, f"{p.from_at:%Y-%m-%d %H:%M}", f"{p.to_at:%Y-%m-%d %H:%M}", p.standing.status, *_people(p))
             for p in found)  # fmt: skip
     columns = ("period", "after", "up to", "status", "run>", "proposed by", "signed by")

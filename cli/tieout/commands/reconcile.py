@@ -77,7 +77,9 @@ def show(
     from tieout_reconcile import get_run, latest_run
 
     where = settings.database_dsn(dsn)
-    found = run(latest_run(where) if number is None else get_run(where, number))
+    # people are shown figures and breaks, programs every crossing too
+    lines = OUTPUT.json
+    found = run(latest_run(where, lines=lines) if number is None else get_run(where, number, lines=lines))
     if found is None:
         raise exits.UsageProblem("nothing was reconciled yet: tieout reconcile run")
     show_run(found)
@@ -116,7 +118,9 @@ def show_run(done: Any) -> None:
         verdict(done.verdict),
         f"  {len(done.breaks)} breaks" if done.breaks else "",
     )
-    OUTPUT.result({"run": done.run, "digest": done.digest, **_without_schema(done.to_json())}, head, *run_tables(done))
+    # every crossing is in it: made for programs alone
+    plain = {"run": done.run, "digest": done.digest, **_without_schema(done.to_json())} if OUTPUT.json else {}
+    OUTPUT.result(plain, head, *run_tables(done))
 
 
 def _without_schema(plain: dict[str, Any]) -> dict[str, Any]:
@@ -185,7 +189,7 @@ def run_tables(done: Any) -> list[Any]:
 def _to_come(instrument: Any) -> Fraction:
     """Shares that corporate actions bring, less those held for tokens not released yet."""
     coming = sum((r.shares for r in instrument.receivables), Fraction(0))
-    return coming - sum((h.shares for h in instrument.held), Fraction(0))
+    return coming - sum((h.shares for h in instrument.held if h.sure), Fraction(0))
 
 
 def _multiplier(value: Fraction | None) -> str:

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from tieout import exits, settings
-from tieout.commands.options import BIGINT_MAX, Dsn, Json, group, run
+from tieout.commands.options import BIGINT_MAX, Dsn, Json, group, instant, run
 from tieout.commands.reconcile import slot_or_instant
-from tieout.commands.statement import Files, PersonalKey, instant, show_imported, signing_key
+from tieout.commands.statement import Files, PersonalKey, show_imported, signing_key
 from tieout.output import OUTPUT, exact, shares, table
 
 ACTION = group("Corporate actions: dividends, splits and the like, as they were declared.")
@@ -119,8 +119,8 @@ def import_movements(
     """Take in files of custody movements; each is taken whole or refused whole, and taken once."""
     from tieout_reconcile import Period
 
-    from_at = None if start is None else instant(start, "--from")
-    to_at = None if end is None else instant(end, "--to")
+    from_at = None if start is None else instant("--from", start)
+    to_at = None if end is None else instant("--to", end)
     _take("movements", paths, key, dsn, file_format, Period(from_at, to_at, custodian, account, time_zone, cut_off))
 
 
@@ -165,7 +165,7 @@ def entitlement(
 
     if at is not None and slot is not None:
         raise exits.UsageProblem("--at and --slot name two record times: give one")
-    moment = slot if at is None else instant(at, "--at")
+    moment = slot if at is None else instant("--at", at)
     found = run(ask(settings.database_dsn(dsn), symbol, moment))
     columns = ("owner", "raw>", "shares>", "accounts>", "frozen, raw>", "program", "label")
     rows = [
@@ -191,7 +191,8 @@ def _write_csv(path: Path, rows: Sequence[Sequence[Any]]) -> None:
             writer.writerow(("owner", "raw", "shares", "accounts", "frozen_raw", "program_owned", "label"))
             writer.writerows(rows)
     except OSError as failed:
-        raise exits.UsageProblem(f"--csv {path} cannot be written: {failed}") from failed
+        why = failed.strerror or type(failed).__name__
+        raise exits.UsageProblem(f"--csv {path} cannot be written: {why}") from failed
 
 
 def register(app: typer.Typer) -> None:

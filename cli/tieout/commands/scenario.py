@@ -4,7 +4,6 @@ import difflib
 from typing import Annotated, Any
 
 import typer
-from rich.rule import Rule
 from rich.text import Text
 
 from tieout import exits
@@ -75,9 +74,8 @@ async def _run(chosen: list[Any], keep: bool) -> dict[str, Any]:
 
 
 def _begins(scenario: Any) -> None:
+    OUTPUT.heading(scenario.name)
     if not OUTPUT.json:
-        OUTPUT.out.print()
-        OUTPUT.out.print(Rule(scenario.name, align="left"))
         for line in (scenario.purpose, f"for: {scenario.concerns}", f"the case: {scenario.mirrors}"):
             OUTPUT.out.print(Text(line, style="italic"))
 

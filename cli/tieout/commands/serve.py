@@ -7,6 +7,7 @@ import typer
 from tieout import settings
 from tieout.commands.options import Dsn
 from tieout.output import OUTPUT
+from tieout.running import check_metrics_port, listening
 
 _PORT_MAX = 65535
 
@@ -39,6 +40,7 @@ def serve(
     from tieout_web.serving import Server
     from tieout_web.settings import WebSettings
 
+    check_metrics_port(host, metrics_port, "--metrics-port")
     app = create_app(
         WebSettings(
             settings.database_dsn(dsn),
@@ -52,5 +54,6 @@ def serve(
     if metrics_port:
         serve_metrics(app.state.tieout.board, app.state.tieout.stream, host, metrics_port)
         OUTPUT.note(f"metrics on http://{host}:{metrics_port}/metrics")
-    OUTPUT.note(f"serving http://{host}:{port}/")
-    Server(app, host, port).run()
+    with listening(host, port, "--host and --port") as door:
+        OUTPUT.note(f"serving http://{host}:{port}/")
+        Server(app, host, port).run([door])

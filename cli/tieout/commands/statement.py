@@ -1,13 +1,12 @@
 """``tieout statement``: custodian positions."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tieout import exits, settings
-from tieout.commands.options import Dsn, Json, group, run
+from tieout import settings
+from tieout.commands.options import Dsn, Json, group, instant, run
 from tieout.output import OUTPUT, table
 
 APP = group("Custodian statements: positions by account, ISIN, basis and cut-off.")
@@ -43,7 +42,7 @@ def import_(
 
     signer = signing_key(key)
     where = settings.database_dsn(dsn)
-    at = None if as_of is None else instant(as_of)
+    at = None if as_of is None else instant("--as-of", as_of)
 
     async def work() -> list[Any]:
         return [
@@ -68,18 +67,6 @@ def signing_key(path: Path | None) -> Any:
     from tieout_reconcile import read_signing_key
 
     return None if path is None else read_signing_key(path)
-
-
-def instant(text: str, option: str = "--as-of") -> datetime:
-    """An instant with its zone. Raises UsageProblem, naming the option."""
-    try:
-        found = datetime.fromisoformat(text)
-        found.astimezone(UTC)
-    except (ValueError, OverflowError) as bad:
-        raise exits.UsageProblem(f"{option} {text!r} is no instant like 2026-11-23T16:00:00-05:00") from bad
-    if found.tzinfo is None:
-        raise exits.UsageProblem(f"{option} {text!r} has no time zone: write 2026-11-23T16:00:00-05:00 or …Z")
-    return found
 
 
 def show_imported(taken: list[Any]) -> None:

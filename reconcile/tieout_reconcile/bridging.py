@@ -63,7 +63,7 @@ def bridge_instrument(
     hours_max: int,
     at: datetime,
 ) -> Bridged:
-    """Pair one instrument's messages, known by ``at``. ``read_at``: when each other network was read.
+    """Pair one instrument's messages, known by ``at``. ``read_at``: when each other network (small letters) was read.
 
     ``escrows`` are transfers between strangers and bridge wallets, which cross no boundary.
     """
@@ -74,7 +74,7 @@ def bridge_instrument(
     flying = {}
     for one in pairs:
         message, theirs = one.message, one.message.theirs_at
-        arrived = theirs is not None and theirs <= min(at, read_at.get(message.network, at))
+        arrived = theirs is not None and theirs <= min(at, read_at.get(message.network.lower(), at))
         gone = message.direction == "out" and one.crossing is not None and not arrived
         here = one.crossing is not None or one.escrowed or _is_done(message, at)
         if gone or (message.direction == "in" and arrived and not here):
@@ -99,9 +99,9 @@ def _escrow(pairs: Sequence[Paired], read_at: Mapping[str, datetime], at: dateti
     """What lies in escrow here and is counted on a network that was read: it must not be owed twice."""
     total = 0
     for one in pairs:
-        theirs = one.message.theirs_at
-        if one.escrowed and theirs is not None and theirs <= min(at, read_at.get(one.message.network, theirs)):
-            counted = one.message.network in read_at
+        theirs, network = one.message.theirs_at, one.message.network.lower()
+        if one.escrowed and theirs is not None and theirs <= min(at, read_at.get(network, theirs)):
+            counted = network in read_at
             total += (one.escrowed if one.message.direction == "out" else -one.escrowed) if counted else 0
     return max(total, 0)
 

@@ -18,7 +18,14 @@ from tieout_reconcile.facts import Chain, multiplier_in_force
 from tieout_reconcile.figures import Known, doubts_of, figures_of, result_of
 from tieout_reconcile.history import Step
 from tieout_reconcile.instrument import Book, CutOff, elsewhere_of, network_doubts
-from tieout_reconcile.liability import Quantities, custody_lines, holdings_by_role, unsettled_trades
+from tieout_reconcile.liability import (
+    Quantities,
+    custody_lines,
+    holdings_by_role,
+    settled_trades,
+    trades_of,
+    unsettled_trades,
+)
 from tieout_reconcile.lines import CrossingLines
 from tieout_reconcile.registry import Instrument, Role
 from tieout_reconcile.results import Inputs, InstrumentResult, Verdict
@@ -57,7 +64,8 @@ def cover_instrument(
         found = multiplier_in_force(chain.multipliers, cut_off.slot, when)
         return None if found is None else found.value
 
-    accounts = custody_lines(instrument, book.registry, book.statements, book.later_statements, at)
+    since = settled_trades(trades_of(instrument, book.registry, book.trades, at), at)
+    accounts = custody_lines(instrument, book.registry, book.statements, book.later_statements, at, since=since)
     trades = unsettled_trades(instrument, book.registry, book.trades, at)
     multiplier = multiplier_in_force(chain.multipliers, cut_off.slot, at)
     networks, opinion = elsewhere_of(instrument, book, multiplier_at, cut_off)

@@ -244,7 +244,10 @@ class _Walk:
         self.supply += row.amount
         if account is not None:
             self.balances[account], self.owners[account] = row.amount, owner
-            if self.book.is_issuer(account, owner, row.at):
+            role = self.book.role(account, owner, row.at)
+            if role is Role.REDEMPTION:
+                self._returned_before(row)
+            if role in ISSUER_ROLES:
                 return
         self.outside += row.amount
         key = f"opening/{row.position.slot}"
@@ -256,6 +259,19 @@ class _Walk:
         self.found.append(
             Crossing(key, Kind.OPENING, True, row.amount, unit, row.at, place, None, None, None, None, None)
         )
+
+    def _returned_before(self, row: Movement) -> None:
+        """Note tokens that lay in a redemption wallet when the ledger began: sent in by somebody, and owed."""
+        if row.amount <= 0:
+            return
+        unit, place = self.unit_at(row.position.slot, row.at), row.position
+        for kind, outward in ((Kind.OPENING, True), (Kind.RETURN, False)):
+            self.found.append(
+                Crossing(
+                    f"opening/{place.slot}/{row.destination}/{kind}", kind, outward, row.amount, unit, row.at, place,
+                    None, row.destination, Role.REDEMPTION, None, None, None,
+                )
+            )  # fmt: skip
 
     def hand_over(self, account: str | None, owner: str | None, row: Movement | OwnerChange) -> None:
         """Note an account's owner; tokens that changed hands with the account may have crossed.

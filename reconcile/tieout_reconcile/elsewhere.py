@@ -49,18 +49,19 @@ def networks(
     readings: Sequence[ChainReading],
     multiplier_at: MultiplierAt,
     at: datetime,
-    ordered: Collection[str] = (),
+    used: Collection[str] = (),
 ) -> tuple[NetworkShares, ...]:
-    """Return one line for each network that the registry names, and for each other one that was read or ordered on.
+    """Return one line for each network that the registry names, and for each other one that was read or used.
 
-    ``ordered`` are networks, in small letters, of which orders are completed: what lies there is owed.
+    ``used`` are networks, in small letters, of which an order is completed, or where a bridge's message had its
+    other side: what lies there is owed. Names are compared, and told, in small letters.
     """
     latest: dict[str, ChainReading] = {}
     for reading in readings:
+        network = reading.network.lower()
         if reading.mint == instrument.mint and reading.as_of <= at and reading.network != EVERY_NETWORK:
-            latest[reading.network] = max(latest.get(reading.network, reading), reading, key=lambda r: r.as_of)
-    named = {*instrument.chains, *latest}
-    named |= set(ordered) - {network.lower() for network in named}
+            latest[network] = max(latest.get(network, reading), reading, key=lambda r: r.as_of)
+    named = {*(network.lower() for network in instrument.chains), *latest, *used}
     return tuple(_line(instrument, network, latest.get(network), multiplier_at, at) for network in sorted(named))
 
 

@@ -283,7 +283,7 @@ def _wrong_order(match: Match, order: Order, instrument: Instrument, as_of: date
     crossing = match.crossing
     if order.side == "issue" and order.status_at(as_of) == "rejected":
         yield _about(crossing, instrument, "C12", f"though {order_text(order, instrument)} was rejected", order=order)
-    if order.wallet is not None and order.wallet != crossing.counterparty:
+    if crossing.counterparty is not None and order.wallet not in (None, crossing.counterparty):
         why = f"while {order_text(order, instrument)} is for {order.wallet}"
         yield _about(crossing, instrument, "C9", why, order=order)
 
@@ -339,6 +339,8 @@ def _sentence(crossing: Crossing, instrument: Instrument) -> str:
 def _where(crossing: Crossing) -> str:
     if crossing.position is None:
         return f"at {instant_text(crossing.at)}"
+    if crossing.signature is None:
+        return f"before the ledger begins at slot {crossing.position.slot}"
     return f"in transaction {crossing.signature} at slot {crossing.position.slot}"
 
 

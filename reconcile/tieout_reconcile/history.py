@@ -20,7 +20,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from tieout_reconcile.crossings import Crossing, Crossings, Kind
-from tieout_reconcile.matching import Match, Matching, is_owed_when_unsettled
+from tieout_reconcile.matching import Match, Matching, is_owed_when_unsettled, redeems_by_burning
 from tieout_reconcile.orders import Order
 
 CHUNK_STEPS = 256
@@ -141,12 +141,12 @@ def _owed_changes(crossings: Sequence[Crossing], matching: Matching) -> Iterator
     rest = {request_id: order.raw for request_id, order in short.items()}
     behind = {m.crossing.key: m for m in matching.matches}
     for crossing in crossings:
-        if not is_owed_when_unsettled(crossing):
+        match = behind.get(crossing.key)
+        if not is_owed_when_unsettled(crossing) and (match is None or not redeems_by_burning(match)):
             continue
         forced = crossing.kind in _FORCED
         came = _place(crossing)
         yield _change(came, crossing.raw, forced=forced)
-        match = behind.get(crossing.key)
         settled = None if match is None else _settled_at(match.order)
         if match is None or match.order is None or settled is None:
             continue

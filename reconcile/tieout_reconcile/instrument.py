@@ -41,6 +41,8 @@ from tieout_reconcile.liability import (
     issuer_balances,
     overdue_trades,
     quantities,
+    settled_movements,
+    settled_trades,
     still_owed,
     trades_of,
     unit_of,
@@ -52,7 +54,7 @@ from tieout_reconcile.network_orders import NetworkOrders, check_networks, held_
 from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import Instrument, Registry, Role
 from tieout_reconcile.results import CustodyLine, Finding, HeldLine, InstrumentResult
-from tieout_reconcile.rolling import isins_of, spans_by_place
+from tieout_reconcile.rolling import contested, isins_of, spans_by_place
 from tieout_reconcile.split import expired_findings, holder_findings, ledgers, venue_findings
 from tieout_reconcile.three_way import Paired, Receivable, Step, booked, pair, receivables, steps_of
 from tieout_reconcile.trades import Trade
@@ -102,16 +104,16 @@ def elsewhere_of(
     book: Book,
     multiplier_at: Callable[[datetime], Fraction | None],
     cut_off: CutOff,
-    ordered: Collection[str] = (),
+    used: Collection[str] = (),
 ) -> tuple[tuple[NetworkShares, ...], Opinion | None]:
     """Return what other networks hold at a cut-off, and somebody else's figures for all of it.
 
-    ``ordered`` are the networks on which orders were completed.
+    ``used`` are the networks on which orders were completed, or where a bridge's message had its other side.
     """
     readings, at = book.business.chains, cut_off.at
-    if at is None or not (readings or instrument.chains or ordered):
+    if at is None or not (readings or instrument.chains or used):
         return (), None
-    return networks(instrument, readings, multiplier_at, at, ordered), opinion(instrument, readings, at)
+    return networks(instrument, readings, multiplier_at, at, used), opinion(instrument, readings, at)
 
 
 def network_doubts(instrument: Instrument, found: Sequence[NetworkShares]) -> list[Doubt]:
@@ -150,10 +152,14 @@ class _Case:
         self.accounts: tuple[CustodyLine, ...] = ()
         if self.cut_off.at is not None:
             self.accounts = custody_lines(
-                instrument, book.registry, book.statements, book.later_statements, self.at, self.isins
-            )
+                instrument, book.registry, book.statements, book.later_statements, self.at, self.isins,
+                (*settled_trades(self._all_trades(), self.at), *settled_movements(self.moved)),
+            )  # fmt: skip
         self.reflected = {(a.custodian, a.account): a.as_of for a in self.accounts if a.as_of is not None}
         self.trades = unsettled_trades(instrument, book.registry, book.trades, self.at, self.isins)
+
+    def _all_trades(self) -> list[Trade]:
+        return trades_of(self.instrument, self.book.registry, self.book.trades, self.at, self.isins)
 
     def multiplier_at(self, slot: int, when: datetime) -> Multiplier | None:
         """The multiplier in force; no step at all means no scaling only where the mint's creation was read."""
@@ -179,10 +185,11 @@ class _Case:
         self.orders = [o for o in self.book.orders if o.mint == instrument.mint]
         self.elsewhere = [o for o in self.orders if not o.is_here]
         self.here = [o for o in self.orders if o.is_here] if self.elsewhere else self.orders
-        ordered = {o.network for o in self.elsewhere if o.status_at(self.at) == "completed"}
-        self.networks, self.opinion = elsewhere_of(instrument, self.book, self._multiplier_value, self.cut_off, ordered)
-        read_at = {n.network: n.reading.as_of for n in self.networks if n.reading is not None}
         messages = [m for m in self.book.business.bridge if m.mint == instrument.mint]
+        used = {o.network for o in self.elsewhere if o.status_at(self.at) == "completed"}
+        used |= {m.network.lower() for m in messages if m.theirs_at is not None and m.theirs_at <= self.at}
+        self.networks, self.opinion = elsewhere_of(instrument, self.book, self._multiplier_value, self.cut_off, used)
+        read_at = {n.network: n.reading.as_of for n in self.networks if n.reading is not None}
         escrows = [m for m in chain.movements if m.kind == "transfer" and self._touches_bridge(m)] if messages else []
         self.bridged: Bridged = bridge_instrument(
             messages, self.walked.found, escrows, read_at, instrument.bridge_hours_max, self.at
@@ -282,8 +289,7 @@ class _Case:
         stepping = [a for a in self.actions if a.kind in STEPPING]
         self.paired: list[Paired] = pair(stepping, steps)
         others = [a for a in self.actions if a.kind not in STEPPING]
-        trades = trades_of(self.instrument, self.book.registry, self.book.trades, self.at, self.isins)
-        found = booked(self.moved, trades, self.reflected, self.at)
+        found = booked(self.moved, self._all_trades(), self.reflected, self.at)
         # a statement that does not count, being too old or missing, shows nothing
         counting = all(a.shares is not None for a in self.accounts)
         stated = min((a.as_of for a in self.accounts if a.as_of is not None), default=None) if counting else None
@@ -348,6 +354,7 @@ class _Case:
             doubts_of(self.instrument, self.chain, self.cut_off.slot, self.cut_off.at, multiplier, self.accounts)
         )
         found += network_doubts(self.instrument, self.networks)
+        found += self._contested()
         if totals is not None:
             on_ledger = issuer_balances(self.chain.holdings, self.roles, self.at)
             found += drift(
@@ -357,6 +364,18 @@ class _Case:
             self.instrument, self.book.registry, totals, multiplier, self.accounts, self.trades, tuple(found),
             self.networks, self.bridged, tuple(r for r in self.receivables if not r.expired), self.held, self.opinion,
         )  # fmt: skip
+
+    def _contested(self) -> Iterator[Doubt]:
+        if not any(action.renames for action in self.actions):
+            return
+        book = self.book
+        every = contested(self.instrument, book.registry, book.business.actions, book.statements, self.at)
+        for (custodian, account), isin, other in every:
+            text = f"{isin} lies at {custodian}/{account} for {other} too, and nothing says whose shares they are"
+            yield Doubt(
+                "B7", f"{custodian}/{account}/{isin}/{other}",
+                f"{self.instrument.symbol}: {text}: an account of its own for each tells it",
+            )  # fmt: skip
 
     def history(self, known: Known) -> History | None:
         """What led here, where only orders and crossings did and nothing of it is open to doubt."""

@@ -2,14 +2,16 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from math import floor
 
+from tieout_reconcile.calendars import day_of
 from tieout_reconcile.crossings import Crossing, Kind, RoleBook
 from tieout_reconcile.exact import rounded_text
 from tieout_reconcile.facts import Holding
-from tieout_reconcile.matching import Matching, is_owed_when_unsettled, order_settles
+from tieout_reconcile.matching import Matching, is_owed_when_unsettled, order_settles, redeems_by_burning
+from tieout_reconcile.movements import CustodyMovement
 from tieout_reconcile.registry import ISSUER_ROLES, Instrument, Registry, Role, instant_text
 from tieout_reconcile.results import CustodyLine, Encumbrance, TradeLine, Verdict
 from tieout_reconcile.trades import Trade
@@ -77,10 +79,11 @@ def still_owed(
 
     ``settled`` are the request ids whose shares custody has delivered, whatever the order's status.
 
-    A return is settled by a completed redemption order, up to that order's quantity, or by giving
-    the tokens back. Everything else stays owed: nothing is deducted without evidence.
+    A return, or a holder's burn that an order to redeem names, is settled by that order when it is completed, up
+    to its quantity, or by giving the tokens back. Everything else stays owed: nothing is deducted without evidence.
     """
     owed = {c.key: c.raw for c in crossings if is_owed_when_unsettled(c)}
+    owed |= {m.crossing.key: m.crossing.raw for m in matching.matches if redeems_by_burning(m)}
     short = {m.order.request_id for m in matching.mismatches}
     rest: dict[str, int] = {}
     for match in matching.matches:
@@ -117,6 +120,16 @@ class Statement:
     moved: dict[str, Fraction] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Since:
+    """Shares that are known to have settled in an account: on which day, and when that was known."""
+
+    place: tuple[str, str]
+    what: str
+    settles_on: date
+    settled_at: datetime
+
+
 def custody_lines(
     instrument: Instrument,
     registry: Registry,
@@ -124,10 +137,13 @@ def custody_lines(
     later: Mapping[tuple[str, str], datetime],
     at: datetime,
     isins: Sequence[str] = (),
+    since: Sequence[Since] = (),
 ) -> tuple[CustodyLine, ...]:
     """Return one line for each account that is collateral of the instrument; a missing position is unknown.
 
-    ``isins`` are all those under which its shares may be held; its own alone where none are given.
+    ``isins`` are all those under which its shares may be held; its own alone where none are given. ``since`` is
+    what is known to have settled: a statement that is older than one of them, and was not rolled over it, says
+    nothing of the cut-off.
     """
     isins = isins or (instrument.isin,)
     lines = []
@@ -138,6 +154,8 @@ def custody_lines(
             key = (custodian.custodian, account.account)
             statement = statements.get(key)
             code, problem = _statement_problem(isins, statement, later.get(key), custodian.max_age_hours, at)
+            if statement is not None and problem is None:
+                code, problem = _overtaken(statement, [s for s in since if s.place == key], at)
             if statement is None or problem is not None:
                 as_of, load = (statement.as_of, statement.load) if statement else (None, None)
                 lines.append(CustodyLine(*key, None, as_of, load, code, problem))
@@ -176,6 +194,35 @@ def _statement_problem(
         since = instant_text(statement.stated_at or statement.as_of)
         return "B6", f"the statement of {since} has no position in {', '.join(isins)}: unknown, not zero"
     return None, None
+
+
+def _overtaken(statement: Statement, since: Sequence[Since], at: datetime) -> tuple[str | None, str | None]:
+    passed = [s for s in since if statement.as_of < s.settled_at <= at and day_of(statement.as_of) < s.settles_on]
+    if not passed:
+        return None, None
+    last = max(passed, key=lambda s: s.settled_at)
+    return "B5", (
+        f"the last settled statement, of {instant_text(statement.as_of)}, is from before {last.what} settled at "
+        f"{instant_text(last.settled_at)}, and not all that moved until then is known"
+    )
+
+
+def settled_trades(trades: Sequence[Trade], at: datetime) -> tuple[Since, ...]:
+    """Return the trades that had settled by the cut-off."""
+    return tuple(
+        Since((t.custodian, t.account), f"the trade {t.reference}", t.settles_on, t.status_at)
+        for t in trades
+        if t.status_at is not None and t.status_as_of(at) == "settled"
+    )
+
+
+def settled_movements(movements: Sequence[CustodyMovement]) -> tuple[Since, ...]:
+    """Return the movements that custody booked: a statement rolled past them contains them."""
+    return tuple(
+        Since(m.place, f"the movement {m.reference}", day_of(m.settled_at), m.settled_at)
+        for m in movements
+        if m.settled_at is not None and m.quantity
+    )
 
 
 @dataclass(frozen=True, slots=True)

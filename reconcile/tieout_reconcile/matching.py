@@ -262,13 +262,21 @@ class _QuantityIndex:
         if shelf is None:
             shelf = self._shelves[crossing.unit] = self._shelf(crossing.unit)
         side = "issue" if crossing.outward else "redeem"
-        for wallet in dict.fromkeys((crossing.counterparty, None)):
+        for wallet in self._wallets(shelf, side, crossing):
             queue = shelf.get((side, crossing.raw, wallet))
             order = None if queue is None else queue.first(crossing, as_of, window, self._taken)
             if order is not None:
                 self._taken.add(order.request_id)
                 return order
         return None
+
+    @staticmethod
+    def _wallets(
+        shelf: dict[tuple[str, int, str | None], _Queue], side: str, crossing: Crossing
+    ) -> Collection[str | None]:
+        if not _came_before(crossing):
+            return dict.fromkeys((crossing.counterparty, None))
+        return sorted({key[2] for key in shelf if key[:2] == (side, crossing.raw)}, key=lambda w: (w is None, w))
 
     def _shelf(self, unit: Fraction | None) -> dict[tuple[str, int, str | None], _Queue]:
         shelf: dict[tuple[str, int, str | None], _Queue] = {}
@@ -300,9 +308,15 @@ def is_owed_when_unsettled(crossing: Crossing) -> bool:
     """Whether tokens that came in stay owed until evidence says otherwise.
 
     Tokens sent in for redemption are owed until the shares are delivered, and what the issuer took
-    by force stays owed: its own act never lowers what it owes. A holder who burns gives up the claim.
+    by force stays owed: its own act never lowers what it owes. A holder who burns gives up the claim,
+    unless an order to redeem says that shares are due for it (``redeems_by_burning``).
     """
     return not crossing.outward and crossing.kind in _RETURNED
+
+
+def redeems_by_burning(match: Match) -> bool:
+    """Whether a holder burned for a redemption: owed until its shares are delivered, as what was sent in is."""
+    return match.crossing.kind is Kind.HOLDER_BURN and match.order is not None and match.order.side == "redeem"
 
 
 def _is_before(one: Crossing, other: Crossing) -> bool:
@@ -322,8 +336,13 @@ def _eligible(order: Order, crossing: Crossing, as_of: datetime, window: Window)
         return False
     if order.side == "issue" and order.status_at(as_of) == "rejected":
         return False
-    if order.wallet is not None and order.wallet != crossing.counterparty:
+    if order.wallet is not None and order.wallet != crossing.counterparty and not _came_before(crossing):
         return False
     if crossing.kind is Kind.HOLDER_BURN and order.wallet is None:
         return False
     return window.holds(order, crossing)
+
+
+def _came_before(crossing: Crossing) -> bool:
+    """Whether it is what a redemption wallet held when the ledger began: by whom it was sent in is not known."""
+    return crossing.kind is Kind.RETURN and crossing.signature is None

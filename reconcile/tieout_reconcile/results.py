@@ -17,7 +17,7 @@ from tieout_reconcile.history import History
 from tieout_reconcile.lines import CrossingLines
 
 RUN_SCHEMA = "tieout/run/1"
-RULES = "5"
+RULES = "6"
 """The version of the rules by which a run decides; it grows when the same input may say something else."""
 
 KEY_LETTERS = 12

@@ -208,9 +208,10 @@ _PERCENT = 100
 
 @dataclass(frozen=True, slots=True)
 class Headroom:
-    """How much more may be released: settled custody minus liability, less the margin. None is unknown.
+    """How much more may be released: settled custody minus liability, less the margin, today and on each rung.
 
-    Below zero, nothing may. Unknown wherever an input is too old: ``inputs`` says how old each is, as of ``now``.
+    None is unknown. Below zero, nothing may. Unknown wherever an input is too old: ``inputs`` says how old each
+    is, as of ``now``.
     ``raw`` is rounded down to whole raw units at the multiplier in force. ``ladder`` says what it becomes on
     each coming settlement day, should every trade pending now settle on its day and nothing else happen.
     """
@@ -295,9 +296,12 @@ async def headroom(
     # what custody holds for tokens of another network is theirs
     ahead -= sum((h.shares for h in found.held if h.network is not None and h.shares > 0), Fraction(0))
     kept = margin.of(found.custody)
-    shares = found.difference + ahead - kept
+    now_free = found.difference + ahead - kept
+    ladder = _ladder(now_free, found.trades)
+    # what is sold and still to be delivered is not free today either
+    shares = min([now_free, *(level for _, level in ladder)])
     raw = floor(shares / unit_of(found.multiplier, found.decimals))
-    return replace(asked, shares=shares, raw=raw, ladder=_ladder(shares, found.trades), margin=kept)
+    return replace(asked, shares=shares, raw=raw, ladder=ladder, margin=kept)
 
 
 def _ladder(now: Fraction, trades: tuple[TradeLine, ...]) -> tuple[tuple[str, Fraction], ...]:

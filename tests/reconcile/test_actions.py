@@ -7,7 +7,21 @@ from typing import Any
 import pytest
 
 import tieout_reconcile
-from reconcile.builders import ISIN, ONE, OTHER_ISIN, REGISTRY, Book, at, codes, iso, issue, memo, step
+from reconcile.builders import (
+    ISIN,
+    ONE,
+    OTHER_ISIN,
+    REGISTRY,
+    Book,
+    address,
+    at,
+    codes,
+    instrument,
+    iso,
+    issue,
+    memo,
+    step,
+)
 from tieout_reconcile import Period, Verdict
 
 SPIN_OFF_ISIN = "US5949181045"
@@ -261,6 +275,35 @@ async def test_a_merger_changes_isin_and_multiplier_together(book: Book) -> None
     await book.records("actions", step("M-1", 40, "0.5", kind="merger", new_isin=OTHER_ISIN))
     await book.statement("50", 60, isin=OTHER_ISIN)
     assert (await book.run()).clean
+
+
+async def test_shares_that_two_instruments_would_count_count_for_neither(book: Book) -> None:
+    other = address("mint2")
+    await outside(book)
+    await book.open_mint(mint=other)
+    await book.mint(10, "treasury", 1000 * ONE, mint=other)
+    await book.transfer(20, "treasury", "ap", 100 * ONE, mint=other)
+    await book.track(100, mint=other)
+    accounts = '[[custodians.accounts]]\nid = "ITN-2"\ninstruments = ["TSLAx"]\n'
+    both = instrument("TSLAx", other, OTHER_ISIN) + REGISTRY
+    await book.registry(both)
+    await book.orders(issue("REQ-2", "100", symbol="TSLAx"))
+    header = "custodian,account,isin,quantity,basis,as_of"
+    rows = [f"alpaca,ITN-1,{isin},{n},settled,{iso(60)}" for isin, n in ((ISIN, "0"), (OTHER_ISIN, "100"))]
+    await tieout_reconcile.import_statement(book.dsn, book.file("p.csv", "\n".join([header, *rows])))
+    assert [i.verdict for i in (await book.run()).instruments] == [Verdict.DOES_NOT_TIE_OUT, Verdict.TIES_OUT]
+    await book.records("actions", step("M-1", 40, "", kind="merger", new_isin=OTHER_ISIN))
+    run = await book.run()
+    assert [i.verdict for i in run.instruments] == [Verdict.INCOMPLETE, Verdict.INCOMPLETE]
+    assert [f.symbol for f in run.breaks if f.code == "B7"] == ["AAPLx", "TSLAx"]
+    # in an account of its own each is told
+    apart = both.replace('id = "ITN-1"', 'id = "ITN-1"\ninstruments = ["AAPLx"]') + accounts
+    await book.registry(apart)
+    rows = [f"alpaca,ITN-2,{OTHER_ISIN},100,settled,{iso(61)}"]
+    await tieout_reconcile.import_statement(book.dsn, book.file("q.csv", "\n".join([header, *rows])))
+    run = await book.run()
+    assert [(i.symbol, i.custody) for i in run.instruments] == [("AAPLx", Fraction(100)), ("TSLAx", Fraction(100))]
+    assert [f for f in run.breaks if f.code == "B7"] == []
 
 
 async def test_spun_off_shares_are_a_window_of_their_action(book: Book) -> None:

@@ -27,6 +27,7 @@ from reconcile.builders import (
 )
 from reconcile.test_reports import KEY, TRUSTED, failed
 from tieout_reconcile import Period, Verdict, export_report, verify_report
+from tieout_reconcile.canonical import Raw
 
 CHAINS = REGISTRY.replace("decimals = 8", 'decimals = 8\nchains = ["ethereum"]')
 BRIDGE = wallet("owner", address("bridge"), "bridge")
@@ -138,6 +139,28 @@ async def test_what_was_burned_for_a_bridge_is_owed_until_the_other_side_counts_
     await book.records("chains", reading("40", 70))
     run = await book.run()
     assert (run.clean, run.instruments[0].flights, run.instruments[0].liability) == (True, (), Fraction(100))
+
+
+async def test_what_went_to_a_network_that_nobody_read_is_unknown_and_never_gone(book: Book) -> None:
+    await opened(book, REGISTRY)
+    sign = await book.burn(30, "ap", 40 * ONE)
+    await book.statement("60", 90)
+    await book.records("bridge", message("M-1", "out", 40 * ONE, 30, signature=sign, delivered_at=iso(60)))
+    run = await book.run()
+    assert (run.verdict, codes(run)) == (Verdict.INCOMPLETE, ["B8"])
+    assert run.instruments[0].liability is None
+
+
+async def test_a_network_is_the_same_however_its_name_is_written(book: Book) -> None:
+    await opened(book)
+    sign = await book.burn(30, "ap", 40 * ONE)
+    await book.records("chains", reading("0", 50, network="ETHEREUM"))
+    await book.statement("100", 90)
+    more = {"signature": sign, "delivered_at": iso(60), "network": "Ethereum"}
+    await book.records("bridge", message("M-1", "out", 40 * ONE, 30, **more))
+    run = await book.run()
+    assert run.clean
+    assert (run.instruments[0].liability, run.instruments[0].in_flight) == (Fraction(100), Raw(40 * ONE))
 
 
 async def test_what_is_minted_here_for_a_burn_there_pairs_and_adds_nothing_twice(book: Book) -> None:

@@ -30,6 +30,7 @@ from reconcile.builders import (
     wallet,
 )
 from tieout_reconcile import NoRegistry, NotFound, NotReady, Verdict
+from tieout_reconcile.canonical import Raw
 
 
 async def day(book: Book, *, to_slot: int = 100) -> None:
@@ -233,6 +234,25 @@ async def test_a_rejected_redemption_is_owed_until_given_back(book: Book) -> Non
     assert run.clean
     assert run.instruments[0].owed_returns == 0
     assert [c.cause for c in run.instruments[0].crossings] == ["order", "order", "refund"]
+
+
+async def test_a_redemption_by_burning_is_owed_until_its_shares_are_delivered(book: Book) -> None:
+    await book.commit()
+    await book.open_mint()
+    await book.mint(10, "treasury", 1000 * ONE)
+    await book.transfer(20, "treasury", "ap", 100 * ONE, memo=memo("issue", "REQ-1"))
+    await book.burn(30, "ap", 40 * ONE, memo=memo("redeem", "RED-1"))
+    await book.track(100)
+    await book.registry()
+    await book.orders(issue("REQ-1", "100"), redeem("RED-1", "40", status="pending"))
+    await book.statement("100", 90)
+    pending = await book.run()
+    assert pending.clean
+    assert (pending.instruments[0].liability, pending.instruments[0].owed_returns) == (Fraction(100), Raw(40 * ONE))
+    assert (await tieout_reconcile.coverage(book.dsn)).instruments[0].liability == 100
+    await book.orders(redeem("RED-1", "40", settled_at=iso(95)))
+    await book.statement("60", 96)
+    assert (await book.run()).clean
 
 
 async def test_a_holder_burn_lowers_the_liability_and_a_seizure_does_not(book: Book) -> None:

@@ -104,6 +104,30 @@ async def test_the_ladder_says_what_may_be_released_on_each_coming_day(book: Boo
     assert found.to_json()["ladder"][1] == {"settles_on": later, "shares": "8.5"}
 
 
+async def test_what_is_sold_is_free_on_no_day(book: Book) -> None:
+    await book_of(book, "290.5")
+    await trades(book, row(quantity="60", side="sell"))
+    found = await tieout_reconcile.headroom(book.dsn, "AAPLx", now=at(100))
+    assert (found.shares, found.ladder) == (Fraction(-20), ((TOMORROW.isoformat(), Fraction(-20)),))
+
+
+@pytest.mark.parametrize(("settles_on", "verdict"), [(TODAY, "incomplete"), (TODAY - timedelta(days=1), "ties_out")])
+async def test_a_statement_from_before_what_is_known_to_have_settled_says_nothing(
+    book: Book, settles_on: date, verdict: str
+) -> None:
+    await book_of(book, "250.5")
+    # stated on the day before: it shows what settled on that day, whenever that was noted
+    await book.statement("250.5", -20 * 3600)
+    day_before = {"traded_at": iso(-48 * 3600), "settles_on": settles_on.isoformat()}
+    await trades(book, row(quantity="40", side="sell", status="settled", status_at=iso(-3600), **day_before))
+    early = await book.run(at(80))
+    assert early.verdict == verdict
+    assert codes(early) == ([] if verdict == "ties_out" else ["B5"])
+    assert (await book.run()).clean, "the statement after it counts"
+    found = await tieout_reconcile.coverage(book.dsn, at(80))
+    assert found.verdict == verdict
+
+
 async def test_unknown_custody_stays_unknown_whatever_was_traded(book: Book) -> None:
     await book_of(book, "240")
     await trades(book, row("T-9", "10.5"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import tieout_reconcile
-from reconcile.builders import MINT, ONE, REGISTRY, Book, address, at, issue, memo, wallet
+from reconcile.builders import MINT, ONE, REGISTRY, Book, address, at, iso, issue, memo, redeem, wallet
 from reconcile.test_reports import TRUSTED, failed, made, resigned
 from support.database import fresh_database
 from tieout_reconcile import Verdict, verify_report
@@ -115,6 +115,24 @@ async def test_what_is_hidden_or_withheld_at_the_snapshot_is_outside(book: Book)
     await cut(book, hidden=2 * ONE)
     found = (await book.run(100)).instruments[0]
     assert (found.circulating, found.supply, found.reasons) == (43 * ONE, 1008 * ONE, ())
+
+
+@pytest.mark.parametrize(("status", "custody"), [("pending", "45"), ("completed", "31.5")])
+async def test_what_lay_in_a_redemption_wallet_is_owed_until_its_order_settles(
+    book: Book, status: str, custody: str
+) -> None:
+    await book.commit()
+    await before(book)
+    await book.transfer(40, "ap", "redemption", 9 * ONE)
+    await snapshot(book)
+    await book.track(100, from_slot=SNAPSHOT + 1)
+    await book.registry()
+    await book.orders(redeem("RED-1", "13.5", status=status, wallet=address("ap"), created_at=iso(40)))
+    await book.statement(custody, 90)
+    run = await book.run()
+    owed = run.instruments[0].owed_returns
+    assert owed == (9 * ONE if status == "pending" else 0)
+    assert run.clean, run.findings
 
 
 async def test_before_the_snapshot_and_beyond_the_proof_nothing_is_known(book: Book) -> None:

@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     fetches_in_flight_max: int = Field(6, gt=0)
     poll_interval_s: float = Field(0.4, gt=0, allow_inf_nan=False)
     block_subscribe: bool = True
+    wake_on_confirmations: bool = True
+    audit_signatures_max: int = Field(200_000, gt=0)
     parked_retry_interval_s: float = Field(5.0, gt=0, allow_inf_nan=False)
     audit_interval_s: float = Field(3600.0, ge=0, allow_inf_nan=False)
     quorum_every_slots: int = Field(64, ge=0)

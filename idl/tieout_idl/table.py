@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
 from types import MappingProxyType
 from typing import Any, Final
@@ -61,6 +61,29 @@ class InstructionLayout:
     def position(self) -> Mapping[str, int]:
         """Account name → index in the instruction's account list (optional ones count)."""
         return MappingProxyType({a.name: i for i, a in enumerate(self.accounts)})
+
+    @cached_property
+    def proof_offsets(self) -> tuple[str, ...]:
+        """The fields that say where each zero-knowledge proof is: an instruction so far away, or 0 for an account."""
+        return tuple(f.name for f in self.fields if f.name.endswith("proof_instruction_offset"))
+
+    def position_in(self, args: Mapping[str, Any]) -> Mapping[str, int]:
+        """Account name → index in the list of an instruction with these arguments.
+
+        The program reads the instructions sysvar where any proof is an instruction of the transaction, and an
+        account for each proof that is none: what is not read is not in the list. Source: the program's own
+        builders, extension/confidential_transfer/instruction.rs.
+        """
+        if not self.proof_offsets or not any(a.is_optional for a in self.accounts):
+            return self.position
+        return _positions(self.name, tuple(args[name] == 0 for name in self.proof_offsets))
+
+
+@cache
+def _positions(name: str, in_account: tuple[bool, ...]) -> Mapping[str, int]:
+    present = iter((not all(in_account), *in_account))
+    named = [a.name for a in INSTRUCTIONS[name].accounts if not a.is_optional or next(present)]
+    return MappingProxyType({name: index for index, name in enumerate(named)})
 
 
 def _field(raw: Mapping[str, Any]) -> Field:

@@ -87,6 +87,9 @@ async def identity_findings(connection: asyncpg.Connection, mint: str) -> list[A
     visible = int(await connection.fetchval(_SQL["balance_sum"], mint) or 0)
     rest = {r["account"]: int(r["total"]) for r in await connection.fetch(_SQL["pseudo_sums"], mint)}
     total = visible + rest.get("withheld", 0) + rest.get("confidential", 0)
-    if total == supply:
-        return []
-    return [AuditFinding("identity", mint, str(int(supply)), str(total), mint)]
+    found = []
+    if total != supply:
+        found.append(AuditFinding("identity", mint, str(int(supply)), str(total), mint))
+    if (withheld := rest.get("withheld", 0)) < 0:
+        found.append(AuditFinding("identity", mint, "withheld fees of 0 or more", f"withheld fees of {withheld}", mint))
+    return found

@@ -1,5 +1,8 @@
 -- name: known_range
-select from_slot, to_slot from ledger.known_range($1)
+-- first_slot: the first that was read; a snapshot is of the end of its slot, whose transactions were not
+select k.from_slot, k.to_slot,
+       k.from_slot + exists (select from ledger.opening_row o where o.mint = $1 and o.slot = k.from_slot)::int as first_slot
+from ledger.known_range($1) k
 
 -- name: covered_to
 select coalesce(max(to_slot), -1)::bigint from ledger.coverage where mint = $1

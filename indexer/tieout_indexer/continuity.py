@@ -34,6 +34,10 @@ class Continuity:
         """Whether something is known of the account's state."""
         return key in self._left
 
+    def is_complete(self, mint: str) -> bool:
+        """Whether all that came before is known of the mint."""
+        return mint in self._complete
+
     def learn(self, left: dict[Key, Left]) -> None:
         """Add what earlier transactions left of accounts not met yet."""
         self._left = {**left, **self._left}

@@ -18,14 +18,14 @@ from tieout_indexer.chain import reach
 from tieout_indexer.errors import NotAMint, WriterBusy
 from tieout_indexer.findings import Audited, store_findings
 from tieout_indexer.limits import IndexerLimits
-from tieout_indexer.listening import Listener
+from tieout_indexer.listening import Listener, wake_on_confirmations
 from tieout_indexer.metrics import Metrics
 from tieout_indexer.pipeline import SegmentOutcome
 from tieout_indexer.provisional import Provisional
 from tieout_indexer.session import Session, open_session
 from tieout_indexer.source import Parked
 from tieout_indexer.writer import DATABASE_OUTAGES
-from tieout_rpc import MalformedAnswer, NodeUnreachable, RpcError, RpcLimits
+from tieout_rpc import RpcError, RpcLimits, is_outage
 
 
 async def follow(
@@ -109,11 +109,19 @@ class _Daemon:
     async def _attend(self, session: Session, follower: "_Follower") -> None:
         wake = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
+
+            def final_waits() -> None:
+                follower.final_waits.set()
+                wake.set()
+
             beside = [
-                tasks.create_task(self._listen(session, wake)),
-                tasks.create_task(_wake_on(self._stop, wake)),
+                tasks.create_task(self._listen(session, final_waits)),
+                tasks.create_task(_call_on(self._stop, final_waits)),
                 tasks.create_task(self._probe(session)),
             ]
+            if self._limits.wake_on_confirmations:
+                waking = wake_on_confirmations(session.rpc.endpoints, wake.set, self._rpc_limits)
+                beside.append(tasks.create_task(waking))
             if self._limits.audit_interval_s:
                 beside.append(tasks.create_task(self._audit(follower)))
             await follower.run(self._stop, wake, self._progress)
@@ -122,9 +130,9 @@ class _Daemon:
     def _tell(self, text: str, **values: Any) -> None:
         self._say(text, **values)
 
-    async def _listen(self, session: Session, wake: asyncio.Event) -> None:
+    async def _listen(self, session: Session, wake: Callable[[], None]) -> None:
         endpoints, pushed = session.rpc.endpoints, session.source.pushed
-        await Listener(endpoints, pushed, wake.set, self._limits, self._rpc_limits, self._say).run()
+        await Listener(endpoints, pushed, wake, self._limits, self._rpc_limits, self._say).run()
 
     async def _probe(self, session: Session) -> None:
         """Ask each endpoint now and then how far it is; what comes of it orders them, and is reported."""
@@ -190,7 +198,7 @@ async def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
 def _is_outage(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(map(_is_outage, error.exceptions))
-    return isinstance(error, (*DATABASE_OUTAGES, NodeUnreachable, MalformedAnswer))
+    return isinstance(error, DATABASE_OUTAGES) or is_outage(error)
 
 
 def _first(error: BaseException) -> BaseException:
@@ -199,9 +207,9 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-async def _wake_on(stop: asyncio.Event, wake: asyncio.Event) -> None:
+async def _call_on(stop: asyncio.Event, call: Callable[[], None]) -> None:
     await stop.wait()
-    wake.set()
+    call()
 
 
 class _Follower:
@@ -219,23 +227,25 @@ class _Follower:
         self._parked: dict[str, Parked] = {}
         self._outage = False
         self._reported_s = 0.0
-        self._wake = asyncio.Event()
+        self.final_waits = asyncio.Event()
+        """Something is final that was not: what is only confirmed gives way to it."""
         self.leading: list[str] = []
         """The mints that are read up to the others."""
 
     async def run(self, stop: asyncio.Event, wake: asyncio.Event, progress: Progress) -> None:
-        self._wake = wake
-
         def done(outcome: SegmentOutcome) -> None:
             self._metrics.segment(outcome)
             progress(outcome)
 
         while not stop.is_set():
             wake.clear()
+            self.final_waits.clear()
             try:
                 moved = await self._round(done)
                 self._tell_outage(None)
-            except (NodeUnreachable, MalformedAnswer) as down:
+            except RpcError as down:
+                if not is_outage(down):
+                    raise
                 # A daemon outlives its nodes; what was committed stays, the rest comes when one answers.
                 moved = False
                 self._tell_outage(down)
@@ -264,17 +274,23 @@ class _Follower:
                 "catching up: ", behind, last, min(last + self._limits.window_slots_max, front), done
             )
         frontier = min((await self._frontiers(self.leading)).values())
-        if tip - frontier < self._limits.provisional_slots_max:
-            await self._provisional.refresh(self.leading, frontier, self._wake.is_set)
+        # However far a parked slot holds the ledger back, what is new is shown.
+        shown_after = max(frontier, tip - self._limits.provisional_slots_max // 2)
+        await self._provisional.refresh(self.leading, shown_after, self.final_waits.is_set)
         return more
 
     async def _advance(self, who: str, mints: list[str], frontier: int, tip: int, done: Progress) -> bool:
         """Read one window after a frontier for some mints; whether there is more at once."""
         to_slot = min(frontier + self._limits.window_slots_max, tip)
-        listed = await self._session.source.listed_slots(frontier + 1, to_slot) if to_slot > frontier else []
-        if not listed:
+        if to_slot <= frontier:
             return False
-        last = listed[-1] if to_slot == tip and not who else to_slot
+        at_tip = to_slot == tip and not who
+        listed = await self._session.source.listed_slots(frontier + 1, to_slot)
+        if at_tip and not listed:
+            # only a block after them proves that these slots are empty, and it is not there yet
+            return False
+        # Below the tip an empty list is no reason to wait: the block beyond it links across, or the slot is parked.
+        last = listed[-1] if at_tip else to_slot
         parked = await self._session.pipeline.index(mints, frontier + 1, last, done, self._starts)
         self._tell_parked(who, parked)
         return parked is None and (bool(who) or tip - last > 0 or last == to_slot < tip)

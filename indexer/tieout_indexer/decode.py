@@ -75,7 +75,7 @@ def decode_transaction(scope: Scope, slot: int, tx_index: int, body: bytes) -> T
             _read_step(reading, step)
     except IndexError:
         raise ValueError("it refers to an account key that it lacks") from None
-    proof.prove(result, transaction, keys, scope.tracked, reading.unsolved)
+    proof.prove(result, transaction, keys, scope.tracked, reading.unsolved, reading.owner_of)
     if not (result.status or result.doubts):
         return None
     result.memo = _memo(reading)
@@ -125,7 +125,7 @@ def _read_instruction(reading: _Reading, program: str, place: Place, accounts: t
         return
     if name in rules.SILENT:
         return
-    named = _Accounts(instruction.layout.position, accounts)
+    named = _Accounts(instruction.layout.position_in(instruction.args), accounts)
     try:
         if name in rules.MOVES:
             _move(reading, program, place, rules.MOVES[name], named, instruction.args)
@@ -216,7 +216,8 @@ def _control(reading: _Reading, place: Place, rule: rules.Rule, named: _Accounts
         details["owner"] = args.get("owner") or named["owner"]
         reading.mint_of[account or ""] = mint or ""
         reading.owner_of[account or ""] = details["owner"]
-        details["frozen"] = reading.state(mint or "").default_frozen
+        state = reading.state(mint or "")
+        details["frozen"] = state.default_frozen if state.known else None
     elif kind == "authority":
         kind, details = _authority(reading, account, details)
     elif kind == "delegate":

@@ -15,6 +15,8 @@ class IndexerLimits:
     poll_interval_s: float = 0.4
     block_subscribe: bool = True
     """Whether a following indexer takes finalized blocks by blockSubscribe, where the node offers it."""
+    wake_on_confirmations: bool = True
+    """Whether slotsUpdatesSubscribe is listened to for confirmed blocks, so that they are shown at once."""
     listen_rest_s: float = 5.0
     """How long an endpoint is left alone whose subscription failed; doubled each time that it fails again."""
     listen_rest_max_s: float = 300.0

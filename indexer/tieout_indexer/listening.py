@@ -199,3 +199,15 @@ class Listener:
             websocket_url(endpoint.url), method, params, self._rpc_limits, result_type=result_type, may_refuse=True
         )
         return cast("AsyncGenerator[Any, None]", found)
+
+
+async def wake_on_confirmations(endpoints: Sequence[Endpoint], wake: Callable[[], None], rpc_limits: RpcLimits) -> None:
+    """Wake as soon as a node says that a block is confirmed; returns where none offers to (slotsUpdatesSubscribe)."""
+    for endpoint in endpoints:
+        url = websocket_url(endpoint.url)
+        stream = subscribe(url, "slotsUpdatesSubscribe", (), rpc_limits, result_type=Any, may_refuse=True)
+        with suppress(NodeRefused):
+            async with aclosing(cast("AsyncGenerator[Any, None]", stream)) as updates:
+                async for update in updates:
+                    if isinstance(update, Mapping) and update.get("type") == "optimisticConfirmation":
+                        wake()

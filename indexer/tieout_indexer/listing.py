@@ -6,7 +6,7 @@ closing, an unchecked transfer) is not listed at all. So what is read this way i
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -27,6 +27,7 @@ from tieout_indexer.wire import UNREADABLE, UnixSeconds
 from tieout_rpc import MalformedAnswer, RpcClient, RpcLimits
 
 _PAGE = 1_000
+_COMMITTED_AT_ONCE = 2_000
 
 
 class _Entry(msgspec.Struct):
@@ -113,7 +114,9 @@ class ListingResult:
     transactions: int
     events: int
     unread: tuple[str, ...]
-    """signatures that were listed and that no node has: the range up to there is not claimed"""
+    """signatures that were listed and that no node has: from the first of them on nothing is claimed"""
+    cut_at: int | None = None
+    """Up to this slot the node listed more than ``audit_signatures_max`` goes back to: none of it was read."""
 
 
 async def read_listed(
@@ -138,25 +141,51 @@ async def read_listed(
         tip = await session.source.finalized_slot()
         done = (await session.writer.read_ranges([mint]))[mint] + await session.writer.listed_ranges(mint)
         totals, unread = Counter[str](), list[str]()
-        for first, last in missing((from_slot, min(to_slot, tip)), done):
-            rows = RowSet()
-            if mint not in tracked:
-                rows["tracked_row"].append((mint, first))
-                tracked[mint] = first
-            totals += await _read_range(session, mint, first, last, rows, unread, limits)
-            if not unread:
-                rows["listed_row"].append((mint, first, last))
-            await session.writer.commit(rows)
+        cut: int | None = None
+        for begin, last in missing((from_slot, min(to_slot, tip)), done):
+            first = begin
+            entries = await list_signatures(
+                session.rpc, mint, from_slot=first, to_slot=last, count_max=limits.audit_signatures_max
+            )
+            if len(entries) == limits.audit_signatures_max:
+                # the list was cut, within this slot or right below it
+                cut = entries[-1].slot
+                entries, first = [entry for entry in entries if entry.slot > cut], cut + 1
+            for start, end, part in _parts(entries[::-1], first, last):
+                rows = RowSet()
+                if mint not in tracked:
+                    rows["tracked_row"].append((mint, start))
+                    tracked[mint] = start
+                totals += await _read_part(session, mint, part, (start, end), rows, unread, limits)
+                if not unread:
+                    rows["listed_row"].append((mint, start, end))
+                await session.writer.commit(rows)
         counts = (totals["listed"], totals["transactions"], totals["events"])
-        return ListingResult(mint, from_slot, min(to_slot, tip), *counts, tuple(unread))
+        return ListingResult(mint, from_slot, min(to_slot, tip), *counts, tuple(unread), cut)
 
 
-async def _read_range(
-    session: Session, mint: str, first: int, last: int, rows: RowSet, unread: list[str], limits: IndexerLimits
+def _parts(entries: Sequence[Listed], first: int, last: int) -> Iterator[tuple[int, int, Sequence[Listed]]]:
+    """Yield a range in parts of about _COMMITTED_AT_ONCE transactions each: first slot, last slot, its entries."""
+    begin = 0
+    while first <= last:
+        end = begin + _COMMITTED_AT_ONCE
+        while end < len(entries) and entries[end].slot == entries[end - 1].slot:
+            end += 1
+        until = entries[end].slot - 1 if end < len(entries) else last
+        yield first, until, entries[begin:end]
+        begin, first = end, until + 1
+
+
+async def _read_part(
+    session: Session,
+    mint: str,
+    entries: Sequence[Listed],
+    slots: tuple[int, int],
+    rows: RowSet,
+    unread: list[str],
+    limits: IndexerLimits,
 ) -> Counter[str]:
-    entries = await list_signatures(
-        session.rpc, mint, from_slot=first, to_slot=last, count_max=limits.audit_signatures_max
-    )
+    first, last = slots
     epoch_of = session.pipeline.epoch_of
     controls = (await session.writer.mint_controls([mint], first))[mint]
     scope = Scope(frozenset({mint}), {mint: mint_state.fold(controls, epoch_of)}, epoch_of, limits)

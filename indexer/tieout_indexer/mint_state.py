@@ -49,6 +49,9 @@ def after(state: MintState, kind: str, details: Mapping[str, Any], epoch: int) -
     """The state after one control of the mint."""
     if kind == "mint_open":
         return replace(state, known=True)
+    if kind == "mint_close":
+        # what is created at its address later is another mint
+        return MintState()
     if kind == "snapshot":
         return _at_snapshot(details)
     if kind == "permanent_delegate":

@@ -28,6 +28,7 @@ from tieout_indexer.model import BlockHeader, DecodedBlock, Doubt, TransactionRe
 from tieout_indexer.rows import COLUMNS, RowSet, add_block
 from tieout_indexer.source import BlockSource, Fetched, Parked, naming
 from tieout_indexer.wire import UNREADABLE
+from tieout_indexer.withheld import Withholding, paid_out, withheld_by_account
 from tieout_indexer.writer import LedgerWriter
 
 _EVENT_MINT, _EVENT_KIND = (COLUMNS["event_row"].index(name) for name in ("mint", "kind"))
@@ -75,6 +76,7 @@ class _Reading:
     evidence: set[tuple[int, int]]
     new_mints: list[str]
     from_slot: int
+    withholding: Withholding = field(default_factory=Withholding)
     blocks: list[DecodedBlock] = field(default_factory=list)
     rows: int = 0
 
@@ -250,7 +252,8 @@ class Pipeline:
         await self._learn(reading)
         for block in reading.blocks:
             for result in block.results:
-                quarantine(result, reading.continuity.check(result))
+                quarantine(result, [*reading.continuity.check(result), *await self._overpaid(reading, result)])
+                reading.withholding.note(result)
             add_block(rows, block, block.header.slot in reading.known, reading.evidence)
         await self._replace_listed(rows, reading.segment.mints, reading.from_slot, last)
         rows["tracked_row"].extend((mint, reading.from_slot) for mint in reading.new_mints)
@@ -259,6 +262,19 @@ class Pipeline:
         if last == reading.segment.to_slot:
             for mint in sorted(reading.context.following):
                 await self._check_join(rows, reading, mint, last)
+
+    async def _overpaid(self, reading: _Reading, result: TransactionResult) -> list[Doubt]:
+        """Doubt withdrawals of withheld fees, whose bytes name no amount, that are not what was withheld."""
+        doubts = []
+        for mint in sorted(paid_out(result)):
+            if reading.withholding.wants(mint):
+                before, complete = None, reading.continuity.is_complete(mint)
+                if complete:
+                    last = reading.segment.from_slot - 1
+                    before = await withheld_by_account(self._writer.reader, mint, last)
+                reading.withholding.begin(mint, before)
+            doubts.append(reading.withholding.check(result, mint))
+        return [doubt for doubt in doubts if doubt is not None]
 
     async def _replace_listed(self, rows: RowSet, mints: frozenset[str], first: int, last: int) -> None:
         """Where a mint was read by its signatures before, only what the blocks say otherwise is written."""
@@ -286,9 +302,12 @@ class Pipeline:
         firsts = await self._writer.first_touches(mint, last + 1, reading.context.following[mint])
         unknown = [(mint, f.touch.account) for f in firsts if not continuity.knows((mint, f.touch.account))]
         continuity.learn(await self._writer.last_touches(unknown, since, reading.segment.from_slot))
+        told: set[tuple[int, int]] = set()
         for first in firsts:
             doubt = continuity.check_touch(first.touch)
-            if doubt is not None:
+            if doubt is not None and (first.slot, first.tx_index) not in told:
+                # one for the transaction, as everywhere
+                told.add((first.slot, first.tx_index))
                 place = (doubt.place.step, doubt.place.child, first.signature, doubt.place.path)
                 rows["quarantine_row"].append((first.slot, first.tx_index, *place, mint, doubt.reason, ""))
 

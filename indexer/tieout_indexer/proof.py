@@ -6,7 +6,7 @@ An amount that only the balances tell is solved from the residual, once an accou
 """
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -24,18 +24,23 @@ def prove(
     keys: Sequence[str],
     tracked: Container[str] | None,
     unsolved: Sequence[int],
+    owner_of: Mapping[str, str | None],
 ) -> None:
     """Fill ``touches``, ``status`` and ``doubts``; drop the rows of mints that do not add up.
 
-    ``tracked`` None: every mint is. Raises ValueError where the node says an amount that no account can hold.
+    ``tracked`` None: every mint is. ``owner_of`` is who owns each account after the instructions, where known.
+    Raises ValueError where the node says an amount that no account can hold.
     """
     pre = _by_account(transaction.meta.pre_token_balances, keys, tracked)
     post = _by_account(transaction.meta.post_token_balances, keys, tracked)
     opened = {(c.mint, c.account) for c in result.controls if c.kind == "open" and c.account}
-    solved = _solve(result.events, unsolved, pre, post) if unsolved else set()
+    solved = _solve(result, unsolved, pre, post) if unsolved else set()
     _compare(result, {*pre, *post, *opened}, pre, post, sum_effects(result.events))
     for touch in result.touches:
         result.status.setdefault(touch.mint, "exact")
+        owner = owner_of.get(touch.account)
+        if touch.post_owner not in (None, owner) and owner is not None:
+            result.doubts.append(_owner_differs(touch, owner))
     for mint in solved:
         if result.status.get(mint) == "exact":
             result.status[mint] = "derived"
@@ -61,9 +66,10 @@ def _by_account(
 
 
 def _solve(
-    events: list[Event], unsolved: Sequence[int], pre: dict[Key, TokenBalance], post: dict[Key, TokenBalance]
+    result: TransactionResult, unsolved: Sequence[int], pre: dict[Key, TokenBalance], post: dict[Key, TokenBalance]
 ) -> set[str]:
     """Give each event without an amount what is left of its account's change; only one an account can be solved."""
+    events = result.events
     effects = sum_effects(events)
     seen: set[Key] = set()
     solved = set()
@@ -71,7 +77,10 @@ def _solve(
         event = events[index]
         key = (event.mint, event.destination)
         residual = _amount(post.get(key)) - _amount(pre.get(key)) - effects.get(key, 0)
-        if key not in seen and 0 <= residual <= _U64_MAX:
+        if key in seen:
+            told = f"{event.destination} is paid more than one amount that only its balance tells"
+            result.doubts.append(Doubt(event.place, event.mint, told, ""))
+        elif 0 <= residual <= _U64_MAX:
             events[index] = replace(event, amount=residual)
             solved.add(event.mint)
         seen.add(key)
@@ -113,6 +122,13 @@ def _unequal(mint: str, account: str, change: int, effect: int) -> Doubt:
     native = " (wrapped SOL moves lamports, which are outside the proof)" if mint in NATIVE_MINTS else ""
     told = f"does not add up: the node says {account} changed by {change}, its instructions by {effect}{native}"
     return Doubt(WHOLE, mint, told, "")
+
+
+def _owner_differs(touch: Touch, owner: str) -> Doubt:
+    told = (
+        f"the node says that {touch.account} ends with owner {touch.post_owner}, its instructions leave it to {owner}"
+    )
+    return Doubt(WHOLE, touch.mint, told, "")
 
 
 def _drop_doubtful(result: TransactionResult) -> None:

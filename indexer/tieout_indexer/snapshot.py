@@ -19,6 +19,7 @@ from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.model import SNAPSHOT_INDEX
 from tieout_indexer.rows import Row, RowSet, evidence_row
 from tieout_indexer.session import open_session
+from tieout_indexer.writer import Stands
 from tieout_rpc import MalformedAnswer, NodeRefused, RpcClient, RpcLimits
 
 _AUTHORITIES = {
@@ -70,15 +71,18 @@ async def take_snapshot(
     async with open_session(urls, dsn, limits, rpc_limits or RpcLimits(), beside=True) as session:
         there, picture = await _bracketed(session.rpc, mint, limits.snapshot_attempts_max)
         opening = added_up(mint, there.mint, picture)
+        if opening.slot in (await session.writer.openings([mint]))[mint]:
+            return opening  # this slot's picture is in the ledger
         when = await _block_time(session.rpc, opening.slot)
+        stale = await session.writer.stands(mint, opening.slot)
         rows = RowSet()
         if mint not in await session.writer.tracked():
             rows["tracked_row"].append((mint, opening.slot + 1))
         rows["opening_row"].append((
             mint, opening.slot, opening.decimals, opening.supply, opening.withheld, opening.hidden, opening.accounts
         ))  # fmt: skip
-        rows["touch_row"].extend(_touches(opening, picture))
-        rows["control_row"].extend(_controls(opening, there.mint, picture, when))
+        rows["touch_row"].extend(_touches(opening, picture, stale))
+        rows["control_row"].extend(_controls(opening, there.mint, picture, when, stale))
         body = json.dumps({"mint": there.data.hex(), "accounts": picture.answer.decode()}).encode()
         rows["evidence_row"].append(evidence_row(opening.slot, SNAPSHOT_INDEX, "snapshot", "getProgramAccounts", body))
         await session.writer.commit(rows)
@@ -119,15 +123,21 @@ async def _block_time(rpc: RpcClient, slot: int) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def _touches(opening: Opening, picture: AccountsAt) -> list[Row]:
-    return [
-        (opening.slot, SNAPSHOT_INDEX, opening.mint, address, opening.decimals, a.amount, a.amount, a.owner, a.owner)
+def _touches(opening: Opening, picture: AccountsAt, stale: Stands) -> list[Row]:
+    place = (opening.slot, SNAPSHOT_INDEX, opening.mint)
+    found = [
+        (*place, address, opening.decimals, a.amount, a.amount, a.owner, a.owner)
         for address, a in sorted(picture.accounts.items())
     ]
+    gone = sorted(stale.accounts.keys() - picture.accounts.keys())
+    return found + [(*place, address, opening.decimals, None, None, None, None) for address in gone]
 
 
-def _controls(opening: Opening, mint: Mint, picture: AccountsAt, when: datetime | None) -> list[Row]:
-    """What holds at the snapshot, in the form of controls: from here on it is known, set it was before."""
+def _controls(opening: Opening, mint: Mint, picture: AccountsAt, when: datetime | None, stale: Stands) -> list[Row]:
+    """What holds at the snapshot, in the form of controls: from here on it is known, set it was before.
+
+    What the ledger holds for true from before, and the picture does not bear out, ends here.
+    """
     told: list[tuple[str, str | None, dict[str, Any]]] = [("snapshot", None, _mint_details(opening, mint))]
     scaled = mint.extension("scaled_ui_amount_config")
     if scaled:
@@ -142,7 +152,14 @@ def _controls(opening: Opening, mint: Mint, picture: AccountsAt, when: datetime 
     pausable = mint.extension("pausable_config")
     if pausable and pausable.fields["paused"]:
         told.append(("pause", None, {}))
-    told += [("freeze", a, {}) for a, account in sorted(picture.accounts.items()) if account.state == "frozen"]
+    elif stale.paused:
+        told.append(("resume", None, {}))
+    for address, account in sorted(picture.accounts.items()):
+        if account.state == "frozen":
+            told.append(("freeze", address, {}))
+        elif stale.accounts.get(address, False) is not False:
+            told.append(("thaw", address, {}))
+    told += [("close", address, {}) for address in sorted(stale.accounts.keys() - picture.accounts.keys())]
     return [
         (opening.slot, when, SNAPSHOT_INDEX, step, -1, "", "", kind, opening.mint, account, None,
          {**details, "snapshot": True})

@@ -36,9 +36,13 @@ def account_keys(transaction: WireTransaction) -> list[str]:
 def execution_steps(transaction: WireTransaction, keys: list[str], programs: Container[str]) -> Iterator[Step]:
     """Yield the instructions of ``programs`` in execution order; steps count those of all programs.
 
-    Raises IndexError where an index names no key.
+    Raises IndexError where an index names no key, ValueError where one names no instruction.
     """
-    inner = {group.index: group.instructions for group in transaction.meta.inner_instructions}
+    inner: dict[int, list[WireInstruction]] = {}
+    for group in transaction.meta.inner_instructions:
+        inner.setdefault(group.index, []).extend(group.instructions)
+    if inner and max(inner) >= len(transaction.transaction.message.instructions):
+        raise ValueError(f"it has inner instructions of instruction {max(inner)}, which is not there")
     step = 0
     for index, outer in enumerate(transaction.transaction.message.instructions):
         program = keys[outer.program_id_index]

@@ -11,7 +11,8 @@ from typing import Any
 
 import asyncpg
 
-from tieout_database import Queries, connect
+from tieout_database import DatabaseUnreachable, Queries, connect
+from tieout_indexer.writer import DATABASE_OUTAGES
 
 _SQL = Queries("tieout_indexer", "stream.sql")
 _BATCHES_AT_ONCE = 64
@@ -106,7 +107,8 @@ async def events(
     """
     connection = await connect(dsn)
     wake = asyncio.Event()
-    await connection.add_listener("tieout_ledger", lambda *_: wake.set())
+    for channel in ("tieout_ledger", *(["tieout_provisional"] if provisional else [])):
+        await connection.add_listener(channel, lambda *_: wake.set())
     shown: dict[tuple[str, int, int, int, int], Provisional] = {}
     try:
         while True:
@@ -123,6 +125,8 @@ async def events(
                     await wake.wait()
             except TimeoutError:
                 continue
+    except (asyncpg.InterfaceError, *DATABASE_OUTAGES) as lost:
+        raise DatabaseUnreachable(f"the connection to the database was lost: {lost}") from lost
     finally:
         await connection.close()
 

@@ -134,6 +134,7 @@ _HEADS = msgspec.json.Decoder(Heads | None)
 _HEAD = msgspec.json.Decoder(TransactionHead)
 _TRANSACTION = msgspec.json.Decoder(WireTransaction)
 _NULL = b"null"
+_LISTS = (b'"innerInstructions":[', b'"preTokenBalances":[', b'"postTokenBalances":[')
 _AMOUNTS = re.compile("(?:(?:0|[1-9][0-9]{0,19}),)*")
 
 
@@ -213,9 +214,8 @@ def judge_bytes(transaction: bytes) -> Verdict:
     so is whatever goes on to be decoded.
     """
     err = transaction.find(b'"err":')
-    inner = transaction.find(b'"innerInstructions":[', err + 1)
-    pre = transaction.find(b'"preTokenBalances":[', inner + 1)
-    if min(err, inner, pre) >= 0 and transaction.find(b'"postTokenBalances":[', pre) >= 0:
+    # nodes tell the error first, and the lists in an order of their own: as declared, or by name
+    if err >= 0 and all(transaction.find(key, err) >= 0 for key in _LISTS):
         if transaction.startswith(b"null", err + 6):
             return _GOOD
         if transaction.startswith(b"{", err + 6):

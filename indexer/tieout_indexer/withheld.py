@@ -16,7 +16,7 @@ from tieout_idl.programs import TOKEN_PROGRAMS
 from tieout_indexer.accounts import parse_accounts, withheld_of
 from tieout_indexer.errors import BadEvidence
 from tieout_indexer.evidence import stored_body
-from tieout_indexer.model import SNAPSHOT_INDEX
+from tieout_indexer.model import SNAPSHOT_INDEX, Doubt, Event, TransactionResult
 from tieout_indexer.steps import Step, account_keys, batch_children, execution_steps
 from tieout_indexer.wire import UNREADABLE, parse_transaction
 from tieout_rpc import MalformedAnswer
@@ -90,6 +90,62 @@ def _sweep(accounts: tuple[str, ...], data: bytes, mint: str) -> Sweep | None:
             count = instruction.args["num_token_accounts"]
             return Sweep(accounts[len(accounts) - count :], to_mint=False)
     return None
+
+
+class Withholding:
+    """What a run of slots withholds and sweeps, mint by mint, carried on from what was withheld before it."""
+
+    def __init__(self) -> None:
+        self._steps: dict[str, list[Fee | Sweep]] = {}
+        self._before: dict[str, dict[str, int] | None] = {}
+
+    def wants(self, mint: str) -> bool:
+        """Whether what was withheld before must be looked up (``begin``) for a check."""
+        return mint not in self._before
+
+    def begin(self, mint: str, before: dict[str, int] | None) -> None:
+        """Set what each account, and under its own address the mint, held back before; None: it is not known."""
+        self._before[mint] = before
+
+    def note(self, result: TransactionResult) -> None:
+        """Carry on over a transaction."""
+        for mint in _sweeping(result) | {e.mint for e in result.events if e.fee}:
+            self._steps.setdefault(mint, []).extend(step for step, _ in _steps_of(result, mint))
+
+    def check(self, result: TransactionResult, mint: str) -> Doubt | None:
+        """Whether a transaction, not noted yet, pays out just what was withheld; None too where that is not known."""
+        before = self._before.get(mint)
+        if before is None:
+            return None
+        held = replay(before, self._steps.get(mint, ()), mint)
+        for step, event in _steps_of(result, mint):
+            due = sum(held.get(source, 0) for source in dict.fromkeys(step.sources)) if isinstance(step, Sweep) else 0
+            if event is not None and event.amount != due:
+                told = f"{event.amount} are paid out of withheld fees, {due} were withheld where it takes them from"
+                return Doubt(event.place, mint, told, "")
+            held = replay(held, [step], mint)
+        return None
+
+
+def paid_out(result: TransactionResult) -> set[str]:
+    """The mints of which a transaction pays out withheld fees."""
+    return {event.mint for event in result.events if event.kind == "fee_withdrawal"}
+
+
+def _sweeping(result: TransactionResult) -> set[str]:
+    return paid_out(result) | {control.mint for control in result.controls if control.kind == "harvest"}
+
+
+def _steps_of(result: TransactionResult, mint: str) -> list[tuple[Fee | Sweep, Event | None]]:
+    """A transaction's fees and sweeps of a mint in order; beside a sweep that pays out, its event."""
+    sweeps = sweeps_of(result.body, mint) if mint in _sweeping(result) else {}
+    events = [e for e in result.events if e.mint == mint]
+    paying = {(e.place.step, e.place.child): e for e in events if e.kind == "fee_withdrawal"}
+    placed: list[tuple[tuple[int, int], Fee | Sweep, Event | None]] = [
+        ((e.place.step, e.place.child), Fee(e.destination, e.fee), None) for e in events if e.fee
+    ]
+    placed += [(place, sweep, paying.get(place)) for place, sweep in sweeps.items()]
+    return [(step, event) for _, step, event in sorted(placed, key=lambda one: one[0])]
 
 
 async def withheld_by_account(connection: asyncpg.Connection, mint: str, at: int) -> dict[str, int] | None:

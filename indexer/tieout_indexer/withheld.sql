@@ -1,5 +1,7 @@
 -- name: counted_after
-select slot from ledger.counted_after(array[$1::text], $2, null)
+-- Right after a snapshot nothing is read yet that would rest on it.
+select greatest(c.slot, coalesce((select o.slot from ledger.opening_row o where o.mint = $1 and o.slot = $2), -1))
+from ledger.counted_after(array[$1::text], $2, null) c
 
 -- name: steps
 -- In ledger order: what a transfer left behind (fee), or an instruction that sweeps (fee null).

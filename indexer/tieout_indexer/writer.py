@@ -55,6 +55,14 @@ def _int(value: Decimal | None) -> int | None:
     return None if value is None else int(value)
 
 
+@dataclass(frozen=True, slots=True)
+class Stands:
+    """Accounts that are open, with whether each is frozen (None: it is not known), and whether the mint is paused."""
+
+    accounts: dict[str, bool | None]
+    paused: bool
+
+
 class LedgerWriter:
     """An open, locked ledger. ``async with await LedgerWriter.open(dsn) as writer``.
 
@@ -208,6 +216,17 @@ class LedgerWriter:
             slots[row["mint"]].append(row["slot"])
         return slots
 
+    @property
+    def reader(self) -> asyncpg.Connection:
+        """The connection for reading while a commit is under way."""
+        return self._reader
+
+    async def stands(self, mint: str, slot: int) -> Stands:
+        """What the ledger holds for true of a mint's accounts that nothing touched after a slot."""
+        rows = await self._reader.fetch(_SQL["standing_accounts"], mint, slot)
+        paused = await self._reader.fetchval(_SQL["is_paused"], mint, slot)
+        return Stands({row["account"]: row["frozen"] for row in rows}, bool(paused))
+
     async def listed(self, mints: list[str], from_slot: int, to_slot: int) -> set[str]:
         """Which of the mints were read by their signatures somewhere in the range."""
         return {r["mint"] for r in await self._reader.fetch(_SQL["listed"], mints, from_slot, to_slot)}
@@ -284,6 +303,7 @@ class LedgerWriter:
         numbers: dict[frozenset[str], int] = {}
         members: list[Row] = []
         for mints in dict.fromkeys(mints for mints, _, _ in rows.covered):
+            assert mints, "a cohort has members: without any it would have another's number"
             if mints in self._cohorts:
                 numbers[mints] = self._cohorts[mints]
                 continue
@@ -305,6 +325,7 @@ class LedgerWriter:
                 await self._connection.copy_records_to_table(
                     "provisional_row", schema_name="ledger", columns=list(columns), records=records
                 )
+            await self._connection.execute(_SQL["notify_provisional"])
 
     async def report_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
         """Replace what is known of the endpoints: how they do now, no ledger rows."""

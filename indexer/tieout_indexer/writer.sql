@@ -44,6 +44,15 @@ select coalesce(max(cohort), 0) from ledger.cohort_row
 -- name: mark_coverage
 select ledger.mark_coverage($1)
 
+-- name: notify_provisional
+select pg_notify('tieout_provisional', '')
+
+-- name: standing_accounts
+select account, frozen from ledger.balances where mint = $1 and closed_slot is null and last_slot <= $2
+
+-- name: is_paused
+select true from ledger.paused where mint = $1 and from_slot <= $2 and to_slot is null
+
 -- name: known_slots
 select slot, blockhash from ledger.slot_row where slot between $1 and $2
 

@@ -18,6 +18,7 @@ from tieout_rpc.errors import (
     NodeRefused,
     NodeUnreachable,
     RpcError,
+    is_outage,
     rule_for,
 )
 from tieout_rpc.limits import RpcLimits
@@ -35,6 +36,7 @@ __all__ = [
     "RpcError",
     "RpcLimits",
     "Standing",
+    "is_outage",
     "redact_url",
     "rule_for",
     "subscribe",

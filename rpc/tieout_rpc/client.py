@@ -93,6 +93,7 @@ class RpcClient:
             raise NodeUnreachable(f"no endpoint is left to ask for {method}: name another with --rpc-url")
         asked = [e for e in asked if e.standing is not Standing.LYING] or asked
         give_up_at = time.monotonic() + self.limits.give_up_after_s
+        patience_ends_at = give_up_at + self.limits.retry_after_max_s
         wait_s = self.limits.backoff_initial_s
         while True:
             failures: list[RpcError] = []
@@ -114,7 +115,10 @@ class RpcClient:
             )
             pause_s = wait_s * random.uniform(0.5, 1.0)  # noqa: S311  jitter, no secret
             if isinstance(last, _Throttled) and last.wait_s is not None:
+                # who says when to come again is not silent: that wait is on top of the time for giving up
                 pause_s = max(last.wait_s, pause_s)
+                if last.wait_s <= self.limits.retry_after_max_s:
+                    give_up_at = min(max(give_up_at, time.monotonic() + pause_s + wait_s), patience_ends_at)
             if hopeless or time.monotonic() + pause_s > give_up_at:
                 raise _told(failures) from last
             await asyncio.sleep(pause_s)
@@ -190,7 +194,7 @@ class RpcClient:
         async with self._session.post(endpoint.url, data=request, headers=headers, timeout=limits) as answer:
             if answer.status == _HTTP_TOO_MANY or answer.status >= _HTTP_SERVER_ERROR:
                 wait = answer.headers.get("Retry-After", "")
-                wait_s = min(float(wait), self.limits.retry_after_max_s) if wait.isdecimal() else None
+                wait_s = float(wait) if wait.isdecimal() else None
                 if answer.status == _HTTP_TOO_MANY:
                     endpoint.throttled()
                 raise _Throttled(f"{endpoint.name} answered {method} with HTTP {answer.status}", wait_s)

@@ -85,6 +85,13 @@ class MalformedAnswer(RpcError):
     """An endpoint answered with something that is not JSON-RPC, or is too large."""
 
 
+def is_outage(error: BaseException) -> bool:
+    """Whether a daemon waits for it to pass: no node, no sense in its answer, or a refusal that no person need mend."""
+    if isinstance(error, NodeRefused):
+        return error.rule.action is not Action.STOP
+    return isinstance(error, NodeUnreachable | MalformedAnswer)
+
+
 class NodeRefused(RpcError):
     """A JSON-RPC error; ``rule.action`` says whether trying again would help."""
 

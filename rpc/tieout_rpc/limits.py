@@ -15,6 +15,7 @@ class RpcLimits:
     backoff_initial_s: float = 0.1
     backoff_max_s: float = 2.0
     retry_after_max_s: float = 30.0
+    """How long a node may ask us to stay away; waiting for that comes on top of ``give_up_after_s``."""
     lag_slots_max: int = 150
     """Behind the best endpoint by more than this, one is lagging and asked after the others."""
     body_bytes_max: int = 256 * 1024 * 1024

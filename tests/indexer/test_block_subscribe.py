@@ -27,7 +27,7 @@ from tieout_indexer.source import BlockSource, Fetched
 from tieout_rpc import RpcClient
 
 FIRST = 70
-QUICK = IndexerLimits(poll_interval_s=0.02)
+QUICK = IndexerLimits(poll_interval_s=0.02, wake_on_confirmations=False)
 REACHED = "select coalesce(min(to_slot), 0) from (select max(to_slot) as to_slot from ledger.coverage group by mint) c"
 
 
@@ -231,7 +231,7 @@ async def test_what_is_refused_is_given_up_for_the_next_way_of_being_told(
     async with PushingNode(day.blocks(), offered) as node:
         node.tip = FIRST
         # it would not look by itself before this test has given up waiting
-        async with following(node, dsn, day, IndexerLimits(poll_interval_s=300.0)) as said:
+        async with following(node, dsn, day, IndexerLimits(poll_interval_s=300.0, wake_on_confirmations=False)) as said:
             await node.listened_to(offered)
             await until(dsn, FIRST)
             assert node.subscribed == ways[:tried]
@@ -257,7 +257,7 @@ async def test_it_is_not_asked_for_where_the_setting_says_no(day: GoldenDay, dsn
     async with PushingNode(day.blocks(), "blockSubscribe", "rootSubscribe") as node:
         process = await start_tieout(
             "index", "run", "--rpc-url", node.url, "--dsn", dsn, "--mint", day.mints["AAPLx"], "--from-slot", "58",
-            TIEOUT_BLOCK_SUBSCRIBE="false",
+            TIEOUT_BLOCK_SUBSCRIBE="false", TIEOUT_WAKE_ON_CONFIRMATIONS="false",
         )  # fmt: skip
         await node.listened_to("rootSubscribe")
         await until(dsn, day.last)

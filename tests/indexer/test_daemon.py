@@ -7,11 +7,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import pytest
 
 from support.chains import free_ports
 from support.command import start_tieout, tieout
 from support.database import query, value
-from support.replay import Answer, GoldenDay, ReplayNode
+from support.replay import Answer, GoldenDay, ReplayNode, error
+from tieout_database import connect, migrate
+from tieout_indexer import IndexerLimits, follow
+from tieout_rpc import RpcLimits
+
+REACHED = "select coalesce(max(to_slot), 0) from ledger.coverage"
 
 
 @asynccontextmanager
@@ -60,6 +66,82 @@ async def test_a_mint_added_while_it_runs_is_read_up_and_the_others_do_not_wait(
     assert supplies[tesla] == int(day.manifest["final_raw_supply"]["TSLAx"])
     again = await tieout("index", "track", "--rpc-url", node.url, "--dsn", dsn, "--mint", tesla)
     assert again.code == 3, "the node is gone"
+
+
+@pytest.mark.parametrize(
+    ("method", "code"),
+    [("getSlot", -32005), ("getSlot", -32603), ("getSlot", 429), ("getBlocks", -32005), ("getBlocks", -32011)],
+)
+async def test_it_outlives_a_node_that_refuses_for_longer_than_one_call_is_tried(
+    day: GoldenDay, dsn: str, method: str, code: int
+) -> None:
+    bad, apple, said = False, day.mints["AAPLx"], list[str]()
+    stop, limits = asyncio.Event(), IndexerLimits(poll_interval_s=0.02, parked_retry_interval_s=0.05)
+    async with ReplayNode(day.blocks()) as node:
+        node.override = lambda asked, _: error(code, "no") if bad and asked == method else None
+        node.tip = 100
+        daemon = asyncio.create_task(
+            follow(
+                [node.url], dsn, [apple], stop, from_slot=58, limits=limits,
+                rpc_limits=RpcLimits(give_up_after_s=0.2, backoff_initial_s=0.02),
+                say=lambda text, **_: said.append(text),
+            )
+        )  # fmt: skip
+        await until(dsn, REACHED, 100)
+        bad, node.tip = True, 152
+        async with asyncio.timeout(60):
+            while not any("waiting" in text for text in said):
+                assert not daemon.done(), daemon
+                await asyncio.sleep(0.02)
+        bad = False
+        await until(dsn, REACHED, 152)
+        stop.set()
+        await daemon
+
+
+async def test_what_a_node_has_pruned_is_asked_of_another_or_parked_and_never_waited_for(
+    day: GoldenDay, dsn: str, empty_dsn: str
+) -> None:
+    whole, apple = day.blocks(), day.mints["AAPLx"]
+    limits = IndexerLimits(poll_interval_s=0.02, parked_retry_interval_s=0.05, window_slots_max=16)
+    connection = await connect(empty_dsn)
+    await migrate(connection)
+    await connection.close()
+    async with ReplayNode({s: b for s, b in whole.items() if s >= 130}) as pruned, ReplayNode(whole) as archive:
+        pruned.override = lambda method, params: (
+            error(-32001, "cleaned up") if method == "getBlock" and params[0] < 130 else None
+        )
+        for urls, where, sql, wanted in (
+            ([pruned.url, archive.url], dsn, REACHED, 152),
+            ([pruned.url], empty_dsn, "select count(*) from ledger.parked", 1),
+        ):
+            stop = asyncio.Event()
+            daemon = asyncio.create_task(follow(urls, where, [apple], stop, from_slot=58, limits=limits))
+            await until(where, sql, wanted)
+            stop.set()
+            await daemon
+
+
+async def test_what_is_new_is_shown_however_far_a_parked_slot_holds_the_ledger_back(day: GoldenDay, dsn: str) -> None:
+    apple, stop = day.mints["AAPLx"], asyncio.Event()
+    limits = IndexerLimits(poll_interval_s=0.02, parked_retry_interval_s=0.05, provisional_slots_max=40)
+    async with ReplayNode(day.blocks()) as node:
+        # finalized blocks alone: the same slot is readable as confirmed
+        node.override = lambda method, params: (
+            error(-32009, "gone") if method == "getBlock" and params[0] == 70
+            and params[1]["commitment"] == "finalized" else None
+        )  # fmt: skip
+        daemon = asyncio.create_task(follow([node.url], dsn, [apple], stop, from_slot=58, limits=limits))
+        newest = max(s for s, b in day.blocks().items() if s <= 152 and apple in json.dumps(b))
+        await until(dsn, f"select count(*) > 0 from ledger.provisional_events where slot > {newest - 20}", True)
+        node.override = lambda *_: None
+        await until(dsn, REACHED, 152)
+        twice = (
+            "select count(*) from ledger.provisional_events p join ledger.events e using (slot, tx_index, step, child)"
+        )
+        assert await value(dsn, twice) == 0
+        stop.set()
+        await daemon
 
 
 async def test_it_audits_at_its_interval_and_a_difference_opens_a_finding_that_agreement_closes(

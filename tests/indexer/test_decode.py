@@ -38,6 +38,9 @@ def decode(
     return decode_transaction(scope, 10, 0, body)
 
 
+OWNERS_KEY = ISSUER
+
+
 def read(body: bytes, state: MintState | None = None) -> TransactionResult:
     result = decode(body, state)
     assert result is not None
@@ -270,6 +273,90 @@ def test_confidential_deposits_hide_and_withdrawals_show_without_touching_supply
         ("confidential_deposit", ALICE, "confidential", 4)
     ]
     assert result.status == {MINT: "exact"}
+
+
+def confidential_withdrawal(*offsets: int) -> bytes:
+    return bytes.fromhex("1b06") + (5).to_bytes(8, "little") + b"\x08" + bytes(36) + bytes(offsets)
+
+
+@pytest.mark.parametrize(
+    ("offsets", "proofs"),
+    [
+        ((1, 2), [OTHER_PROGRAM]),  # both are instructions: the sysvar
+        ((0, 0), [OTHER_PROGRAM, BOB]),  # each in an account of its own
+        ((1, 0), [OTHER_PROGRAM, BOB]),  # the sysvar, and one account
+    ],
+)
+def test_accounts_of_proofs_are_there_as_the_data_says_and_the_owner_after_them(
+    offsets: tuple[int, int], proofs: list[str]
+) -> None:
+    # a multisig as owner: its signers come after it
+    withdrawal = instruction(confidential_withdrawal(*offsets), ALICE, MINT, *proofs, OWNERS_KEY, TREASURY)
+    result = read(transaction(withdrawal, pre=balances(alice=0), post=balances(alice=5)))
+    assert [(e.kind, e.destination, e.amount, e.authority) for e in result.events] == [
+        ("confidential_withdrawal", ALICE, 5, OWNERS_KEY)
+    ]
+    assert result.status == {MINT: "exact"}
+
+
+def test_a_confidential_transfer_names_its_owner_after_its_proofs() -> None:
+    data = bytes.fromhex("1b07") + bytes(36 + 128) + bytes([0, 0, 0])
+    moved = instruction(data, ALICE, MINT, BOB, OTHER_PROGRAM, OTHER_PROGRAM, OTHER_PROGRAM, OWNERS_KEY, TREASURY)
+    result = read(transaction(moved, pre=balances(alice=5, bob=5), post=balances(alice=5, bob=5)))
+    assert [(c.kind, c.authority) for c in result.controls] == [("confidential", OWNERS_KEY)]
+
+
+def test_an_owner_that_changes_without_an_instruction_is_doubted() -> None:
+    said = balances(alice=9, bob=1)
+    said[1]["owner"] = TREASURY
+    body = transaction(transfer(1), pre=balances(alice=10, bob=0), post=said)
+    (doubt,) = read(body).doubts
+    assert f"{BOB} ends with owner {TREASURY}" in doubt.reason
+    handed = instruction(
+        encode("set_authority", {"authority_type": "account_owner", "new_authority": ALICE}), BOB, ISSUER
+    )
+    (doubt,) = read(transaction(handed, pre=balances(bob=1), post=balances(bob=1))).doubts
+    assert f"its instructions leave it to {ALICE}" in doubt.reason
+    given = balances(bob=1)
+    given[0]["owner"] = ALICE
+    assert read(transaction(handed, pre=balances(bob=1), post=given)).status == {MINT: "exact"}
+
+
+def test_of_two_amounts_that_only_one_balance_tells_neither_is_guessed() -> None:
+    withdrawn = encode("withdraw_withheld_tokens_from_mint", {})
+    twice = [instruction(withdrawn, MINT, ALICE, ISSUER) for _ in range(2)]
+    result = read(transaction(*twice, pre=balances(alice=0), post=balances(alice=70)))
+    assert (result.status, result.events) == ({MINT: "unproven"}, [])
+
+
+def test_an_account_opened_while_the_default_is_not_known_is_not_taken_for_thawed() -> None:
+    opened = instruction(encode("initialize_account3", {"owner": ISSUER}), ALICE, MINT)
+    body = transaction(opened, pre=[], post=[])
+    for state, frozen in (
+        (MintState(), None), (MintState(known=True), False), (MintState(known=True, default_frozen=True), True)
+    ):  # fmt: skip
+        assert [c.details["frozen"] for c in read(body, state).controls] == [frozen]
+
+
+def test_a_mint_created_again_at_its_address_begins_anew() -> None:
+    first = MintState(True, ISSUER, True, TransferFee(0, 10**9, 50), TransferFee(0, 10**9, 50))
+    again = {"decimals": 8, "mint_authority": ISSUER, "freeze_authority": None}
+    scope = Scope(frozenset({MINT}), {MINT: first}, lambda slot: 0, IndexerLimits())
+    body = transaction(
+        instruction(encode("close_account", {}), MINT, ISSUER, ISSUER),
+        instruction(encode("initialize_mint2", again), MINT), pre=[], post=[],
+    )  # fmt: skip
+    decode_transaction(scope, 10, 0, body)
+    assert scope.states[MINT] == MintState(known=True)
+
+
+def test_inner_instructions_are_all_read_or_the_block_is_refused() -> None:
+    group = {"index": 0, "instructions": [transfer(1)]}
+    outer = instruction(b"", program=OTHER_PROGRAM)
+    body = transaction(outer, inner=[group, group], pre=balances(alice=2, bob=0), post=balances(alice=0, bob=2))
+    assert [e.place.path for e in read(body).events] == ["0.0", "0.1"]
+    with pytest.raises(ValueError, match="instruction 7"):
+        decode(transaction(outer, inner=[{**group, "index": 7}], pre=balances(alice=1), post=balances(alice=1)))
 
 
 @pytest.mark.parametrize(

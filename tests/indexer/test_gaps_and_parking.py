@@ -216,3 +216,16 @@ async def test_balances_that_do_not_add_up_quarantine_the_transaction_for_that_m
     assert "does not add up" in done.quarantined[0][3]
     assert await value(dsn, "select count(*) from ledger.events where signature = $1", step["signature"]) == 0
     assert await value(dsn, "select max(slot) from ledger.events") > step["slot"]
+
+
+async def test_a_transaction_missing_where_two_ranges_join_is_one_doubt_however_many_accounts_show_it(
+    day: GoldenDay, dsn: str
+) -> None:
+    apple, blocks = [day.mints["AAPLx"]], day.blocks()
+    async with ReplayNode(blocks) as node:
+        assert (await backfill([node.url], dsn, apple, 64, 152)).complete
+        del blocks[63]["transactions"][1]
+        await backfill([node.url], dsn, apple, 58, 63)
+    places = await query(dsn, "select slot, signature, count(*) from ledger.quarantine group by slot, signature")
+    assert places
+    assert {row["count"] for row in places} == {1}

@@ -14,7 +14,7 @@ from support.database import value
 from support.replay import GoldenDay, ReplayNode
 from support.transactions import ALICE, BOB, ISSUER, MINT, balances, instruction, transaction
 from tieout_idl import encode
-from tieout_indexer import IndexerLimits, backfill
+from tieout_indexer import IndexerLimits, backfill, wire
 from tieout_indexer.decode import Scope, decode_transaction
 from tieout_indexer.model import DecodedBlock
 from tieout_indexer.pipeline import decode_block
@@ -118,6 +118,19 @@ def test_a_transaction_is_judged_by_its_bytes_as_by_its_whole(day: GoldenDay) ->
         seen.add(wanted)
     assert {v.problem for v in seen} >= {None, "err is missing", "innerInstructions is null", "meta is null"}
     assert {v.failed for v in seen} == {True, False}
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_nodes_own_transactions_are_judged_without_parsing_them(
+    day: GoldenDay, monkeypatch: pytest.MonkeyPatch, by_name: bool
+) -> None:
+    """Nodes write a transaction's parts as declared, or by name."""
+    monkeypatch.setattr(wire, "_HEAD", None)
+    judged = [
+        judge_bytes(json.dumps(told, separators=(",", ":"), sort_keys=by_name).encode())
+        for block in day.blocks().values() for told in block["transactions"]
+    ]  # fmt: skip
+    assert {v.failed for v in judged} == {True, False}
 
 
 def test_words_in_a_log_are_no_keys() -> None:

@@ -18,7 +18,7 @@ from tieout_rpc import Endpoint
 # an endpoint that failed stays away for good, unless a test says otherwise
 LIMITS = IndexerLimits(
     poll_interval_s=0.02, endpoint_report_interval_s=0.05, listen_rest_s=300, listen_rest_max_s=300, lag_slots_max=20,
-    quorum_every_slots=0,
+    quorum_every_slots=0, wake_on_confirmations=False,
 )  # fmt: skip
 
 

@@ -9,10 +9,14 @@ import pytest
 from solders.keypair import Keypair
 
 from indexer.test_audits import SHARE, FeeNode
+from indexer.test_properties import Market as FeeMarket
+from indexer.test_withheld import MarketNode
 from support.command import tieout
 from support.database import query, value
-from support.transactions import ALICE, BOB, MINT
+from support.replay import Answer
+from support.transactions import ALICE, BOB, KEYS, MINT
 from tieout_client import Authorities, Issuer, connect
+from tieout_indexer import IndexerLimits, backfill, take_snapshot
 from tieout_rpc import RpcClient
 
 
@@ -92,6 +96,59 @@ async def test_from_a_snapshot_on_balances_and_supply_are_known_and_proven(marke
     assert (await tieout("index", "redecode", "--dsn", dsn, "--json")).json["retracted"] == 0
     repaired = await market.index("repair", "--dsn", dsn, "--from", str(slot), "--to", str(last))
     assert (repaired.code, repaired.json["retracted"]) == (0, 0)
+
+
+async def test_what_ended_while_nobody_read_ends_at_the_snapshot(market: Market, dsn: str) -> None:
+    kept = market.holders[1].pubkey()
+    await market.issuer.pause(market.mint)
+    first, last = market.first, await market.final()
+    read = await market.index("backfill", "--dsn", dsn, "--from-slot", str(first), "--to-slot", str(last))
+    assert read.code == 0, read.err
+    standing = (
+        "select (select frozen from ledger.balances where owner = '{}'), "
+        "exists (select from ledger.paused where to_slot is null)"
+    )
+    assert [[*row.values()] for row in await query(dsn, standing.format(kept))] == [[True, True]]
+    account = await value(dsn, f"select account from ledger.balances where owner = '{kept}'")
+    await market.issuer.resume(market.mint)
+    await market.issuer.thaw(market.mint, account)
+    await market.final()
+    taken = await market.index("snapshot", "--dsn", dsn)
+    assert taken.code == 0, taken.err
+    assert [[*row.values()] for row in await query(dsn, standing.format(kept))] == [[False, False]]
+    again = await market.index("snapshot", "--dsn", dsn)
+    assert again.code == 0, again.err
+
+
+async def test_an_account_that_was_closed_while_nobody_read_is_gone_at_the_snapshot(dsn: str) -> None:
+    class Closed(MarketNode):
+        def _getProgramAccounts(self, *_: Any) -> Answer:  # noqa: N802
+            answer: dict[str, Any] = dict(super()._getProgramAccounts())
+            answer["result"]["value"] = [a for a in answer["result"]["value"] if a["pubkey"] != BOB]
+            return answer
+
+    traded = FeeMarket()
+    traded.open()
+    traded.act("mint", "treasury", "treasury", 100_000)
+    limits = IndexerLimits(poll_interval_s=0.01)
+    async with MarketNode(traded) as node:
+        assert (await backfill([node.url], dsn, [MINT], 0, 2, limits=limits)).complete
+    traded.act("mint", "treasury", "treasury", 1)  # nobody reads slot 3, in which Bob's account is closed
+    async with Closed(traded) as node:
+        opened = await take_snapshot([node.url], dsn, MINT, limits=limits)
+        assert await take_snapshot([node.url], dsn, MINT, limits=limits) == opened, "once is enough"
+        traded.act("mint", "treasury", "treasury", 1)
+        node.blocks = traded.blocks()
+        meta = node.blocks[4]["transactions"][0]["meta"]
+        for side in ("preTokenBalances", "postTokenBalances"):
+            meta[side] = [row for row in meta[side] if row["accountIndex"] != KEYS.index(BOB)]
+        assert (await backfill([node.url], dsn, [MINT], 4, 4, limits=limits)).complete
+    rows = await query(dsn, "select account, closed_slot from ledger.balances order by account")
+    assert {row["account"]: row["closed_slot"] for row in rows}[BOB] == opened.slot == 3
+    assert BOB not in {
+        row["account"] for row in await query(dsn, f"select account from ledger.balances_at('{MINT}', 4)")
+    }
+    assert [row["account"] for row in await query(dsn, "select account from ledger.owners where to_slot = 3")] == [BOB]
 
 
 async def test_a_transaction_missing_after_the_snapshot_is_found_by_continuity(market: Market, dsn: str) -> None:

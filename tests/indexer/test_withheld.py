@@ -11,7 +11,7 @@ from indexer.test_properties import ACCOUNTS, ANY, Market, operations
 from support.command import tieout
 from support.database import fresh_database, query, value
 from support.replay import Answer, ReplayNode
-from support.transactions import ALICE, BOB, ISSUER, MINT, OWNERS, TREASURY, instruction, transaction
+from support.transactions import ALICE, BOB, ISSUER, MINT, OWNERS, TREASURY, balances, instruction, transaction
 from tieout_database import connect
 from tieout_idl import TOKEN_2022_PROGRAM, encode
 from tieout_indexer import IndexerLimits, backfill
@@ -111,6 +111,30 @@ async def test_from_a_snapshot_on_the_replay_begins_with_what_the_snapshot_found
         assert not any("withheld" in why for why in audited.json["skipped"])
         node.lie = {ALICE: market.withheld["alice"] + 1}
         assert (await tieout("index", "verify", "--rpc-url", node.url, "--dsn", dsn)).code == 1
+
+
+async def test_more_paid_out_than_was_withheld_is_no_proof(dsn: str) -> None:
+    market = traded()
+    # Bob's account holds some back; a node shows that Alice got more of it than that
+    data = encode("withdraw_withheld_tokens_from_accounts", {"num_token_accounts": 1})
+    before, due = market.held["alice"], market.withheld["bob"]
+    assert due > 0
+    rows = {n: balances(alice=n)[0] for n in (before, before + due, before + due + 1)}
+    paid = instruction(data, MINT, ALICE, ISSUER, BOB)
+    market.bodies.append(transaction(paid, pre=[rows[before]], post=[rows[before + due + 1]]))
+    last = len(market.bodies)
+    async with MarketNode(market) as node:
+        done = await backfill([node.url], dsn, [MINT], 0, last, limits=IndexerLimits(poll_interval_s=0.01))
+        assert not done.complete
+        reason = await value(dsn, "select reason from ledger.quarantine")
+        assert reason == f"{due + 1} are paid out of withheld fees, {due} were withheld where it takes them from"
+        market.bodies[-1] = transaction(paid, pre=[rows[before]], post=[rows[before + due]])
+        node.blocks = market.blocks()
+        mended = await tieout(
+            "index", "repair", "--rpc-url", node.url, "--dsn", dsn, "--from", str(last), "--to", str(last)
+        )
+        assert mended.code == 0, mended
+    assert await value(dsn, "select amount from ledger.events where kind = 'fee_withdrawal'") == due
 
 
 @settings(ANY, max_examples=8)

@@ -82,7 +82,14 @@ async def test_a_wait_asked_for_is_honoured_before_the_call_is_made_again() -> N
     assert len(there.calls) == 2
 
 
-async def test_a_wait_asked_for_beyond_the_time_to_give_up_is_not_sat_out() -> None:
+async def test_a_wait_that_a_node_asks_for_comes_on_top_of_the_time_to_give_up() -> None:
+    limits = RpcLimits(give_up_after_s=0.2, backoff_initial_s=0.01)
+    async with node(body(b"", 429, {"Retry-After": "1"}), result(7)) as there:
+        assert await ask(there.url, limits=limits) == 7
+    assert len(there.calls) == 2
+
+
+async def test_a_wait_asked_for_beyond_all_patience_is_not_sat_out() -> None:
     async with node(body(b"", 429, {"Retry-After": "3600"})) as there:
         with pytest.raises(NodeUnreachable, match="HTTP 429"):
             await ask(there.url)

@@ -22,6 +22,8 @@ def limits() -> Any:
         fetches_in_flight_max=config.fetches_in_flight_max,
         poll_interval_s=config.poll_interval_s,
         block_subscribe=config.block_subscribe,
+        wake_on_confirmations=config.wake_on_confirmations,
+        audit_signatures_max=config.audit_signatures_max,
         parked_retry_interval_s=config.parked_retry_interval_s,
         audit_interval_s=config.audit_interval_s,
         quorum_every_slots=config.quorum_every_slots,

@@ -92,10 +92,19 @@ def listed(
             "transactions": done.transactions,
             "events": done.events,
             "unread": done.unread,
+            "cut_at": done.cut_at,
         },
         f"{done.listed} transactions listed, {done.transactions} of them about its tokens: {done.events} events",
         "weaker than blocks: that nothing is missing is the node's word",
         *(f"listed, and no node has it: {signature}" for signature in done.unread),
+        *([] if done.cut_at is None else [_cut(done.cut_at)]),
     )
-    if done.unread:
+    if done.unread or done.cut_at is not None:
         raise exits.Found
+
+
+def _cut(slot: int) -> str:
+    return (
+        f"nothing is read up to slot {slot}: the list has more transactions than audit_signatures_max; "
+        "raise it (TIEOUT_AUDIT_SIGNATURES_MAX) and run again"
+    )

@@ -56,7 +56,7 @@ from tieout_reconcile.registry import Instrument, Registry, Role
 from tieout_reconcile.results import CustodyLine, Finding, HeldLine, InstrumentResult
 from tieout_reconcile.rolling import contested, isins_of, spans_by_place
 from tieout_reconcile.split import expired_findings, holder_findings, ledgers, venue_findings
-from tieout_reconcile.three_way import Paired, Receivable, Step, booked, pair, receivables, steps_of
+from tieout_reconcile.three_way import Paired, Receivable, Step, booked, one_event, pair, receivables, steps_of
 from tieout_reconcile.trades import Trade
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -141,10 +141,12 @@ class _Case:
     def _isins(self) -> None:
         every = self.book.business.actions
         self.isins = isins_of(self.instrument.isin, every, self.at) if every else (self.instrument.isin,)
-        self.actions = [a for a in every if a.isin in self.isins or a.new_isin in self.isins]
+        told = [a for a in every if a.isin in self.isins or a.new_isin in self.isins]
+        self.actions, self.same_event = one_event(told)
         self.places = collateral(self.instrument, self.book.registry, self.at)
+        moved = [m for m in self.book.business.movements if m.isin in self.isins and m.place in self.places]
         self.moved: list[CustodyMovement] = [
-            m for m in self.book.business.movements if m.isin in self.isins and m.place in self.places
+            replace(m, action_id=self.same_event[m.action_id]) if m.action_id in self.same_event else m for m in moved
         ]
 
     def _custody(self) -> None:
@@ -159,7 +161,10 @@ class _Case:
         self.trades = unsettled_trades(instrument, book.registry, book.trades, self.at, self.isins)
 
     def _all_trades(self) -> list[Trade]:
-        return trades_of(self.instrument, self.book.registry, self.book.trades, self.at, self.isins)
+        found = trades_of(self.instrument, self.book.registry, self.book.trades, self.at, self.isins)
+        return [
+            replace(t, action_id=self.same_event[t.action_id]) if t.action_id in self.same_event else t for t in found
+        ]
 
     def multiplier_at(self, slot: int, when: datetime) -> Multiplier | None:
         """The multiplier in force; no step at all means no scaling only where the mint's creation was read."""

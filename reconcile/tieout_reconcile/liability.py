@@ -1,7 +1,7 @@
 """The arithmetic: what is owed, what is in custody, and whether the two tie out. Pure and exact."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from math import floor
@@ -16,6 +16,8 @@ from tieout_reconcile.registry import ISSUER_ROLES, Instrument, Registry, Role, 
 from tieout_reconcile.results import CustodyLine, Encumbrance, TradeLine, Verdict
 from tieout_reconcile.trades import Trade
 
+SETTLEMENT_DELAY_DAYS_MAX = 10
+"""Business days after the market's own settlement day beyond which no file's word keeps a trade unsettled."""
 _FORCED = frozenset({Kind.SEIZURE, Kind.FORCED_BURN})
 
 
@@ -308,10 +310,19 @@ def collateral(instrument: Instrument, registry: Registry, at: datetime) -> set[
 def trades_of(
     instrument: Instrument, registry: Registry, trades: Sequence[Trade], at: datetime, isins: Sequence[str] = ()
 ) -> list[Trade]:
-    """Return the trades of an instrument's collateral accounts, by custodian and reference."""
+    """Return the trades of an instrument's collateral accounts, by custodian and reference.
+
+    None of them is to settle later than ``SETTLEMENT_DELAY_DAYS_MAX`` after its market's day.
+    """
     counting, named = collateral(instrument, registry, at), isins or (instrument.isin,)
-    found = (t for t in trades if t.isin in named and (t.custodian, t.account) in counting)
+    found = (_in_time(t, registry) for t in trades if t.isin in named and (t.custodian, t.account) in counting)
     return sorted(found, key=lambda t: (t.custodian, t.reference))
+
+
+def _in_time(trade: Trade, registry: Registry) -> Trade:
+    calendar = registry.calendar_of(trade.custodian)
+    latest = calendar.add(calendar.settles_on(day_of(trade.traded_at)), SETTLEMENT_DELAY_DAYS_MAX)
+    return trade if trade.settles_on <= latest else replace(trade, settles_on=latest)
 
 
 def issuer_balances(holdings: Sequence[Holding], book: RoleBook, at: datetime) -> dict[str, int]:

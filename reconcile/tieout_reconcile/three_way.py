@@ -24,6 +24,8 @@ GRACE = timedelta(minutes=5)
 """How far a block's clock may lie from the instant that an instruction names."""
 BOOKING_DAYS = 2
 """Business days after the pay date (or the step) within which custody must have booked."""
+PAY_DAYS_MAX = timedelta(days=92)
+"""How long after it took effect an action may still be to pay."""
 RATE_ERROR_MAX = Fraction(1, 2**51)
 """A multiplier is a double: the ratio of two of them differs from the declared one by this part at most."""
 
@@ -127,10 +129,46 @@ def is_due(action: CorporateAction, at: datetime) -> bool:
 
 
 def expiry(action: CorporateAction, step: Step | None, calendar: Calendar) -> date:
-    """Return the last day on which custody may still be without the booking."""
+    """Return the last day on which custody may still be without the booking.
+
+    A pay date far off, which anybody may write, keeps nothing open for longer than ``PAY_DAYS_MAX``.
+    """
     at = step.at if step is not None else action.effective_at
-    days = [day for day in (action.pay_date, None if at is None else day_of(at)) if day is not None]
-    return calendar.add(max(days, default=day_of(action.announced_at)), BOOKING_DAYS)
+    begins = day_of(action.announced_at if at is None else at)
+    pays = min(action.pay_date or begins, begins + PAY_DAYS_MAX)
+    return calendar.add(max(begins, pays), BOOKING_DAYS)
+
+
+def one_event(actions: Sequence[CorporateAction]) -> tuple[list[CorporateAction], dict[str, str]]:
+    """Return each event once, and of records that tell it again their action id → the id under which it is kept.
+
+    Each custodian notifies an event under a reference of its own. Announced records of one ISIN, kind, ratio, rate
+    and new ISIN that take effect within ``PAIR_WINDOW`` of each other, on the same days where both name them, are
+    one event; the one announced first stands for it.
+    """
+    kept: list[CorporateAction] = []
+    same: dict[str, str] = {}
+    for action in sorted(actions, key=lambda a: (a.announced_at, a.action_id)):
+        first = next((k for k in kept if _tells(action, k)), None)
+        if first is None:
+            kept.append(action)
+        else:
+            same[action.action_id] = first.action_id
+    return [a for a in actions if a.action_id not in same], same
+
+
+def _tells(action: CorporateAction, known: CorporateAction) -> bool:
+    terms = [(a.isin, a.kind, a.status, a.ratio, a.cash_rate, a.currency, a.new_isin) for a in (action, known)]
+    if (
+        terms[0] != terms[1]
+        or action.status != "announced"
+        or action.effective_at is None
+        or known.effective_at is None
+    ):
+        return False
+    days = [(action.ex_date, known.ex_date), (action.record_date, known.record_date), (action.pay_date, known.pay_date)]
+    agree = all(one is None or other is None or one == other for one, other in days)
+    return agree and abs(action.effective_at - known.effective_at) <= PAIR_WINDOW
 
 
 @dataclass(frozen=True, slots=True)

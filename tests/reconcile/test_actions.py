@@ -1,6 +1,7 @@
 """Corporate actions three ways, end to end: the record, the multiplier's step, the custodian's booking."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -23,6 +24,9 @@ from reconcile.builders import (
     step,
 )
 from tieout_reconcile import Period, Verdict
+from tieout_reconcile.calendars import PLAIN
+from tieout_reconcile.corporate import CorporateAction
+from tieout_reconcile.three_way import expiry
 
 SPIN_OFF_ISIN = "US5949181045"
 
@@ -256,6 +260,28 @@ async def test_cash_is_rate_times_position_on_record_less_withholding(book: Book
     await book.records("movements", moved("0", 50, "dividend", action_id="DIV-1", cash=cash, currency="USD"),
                        declared=period(35, 60))  # fmt: skip
     assert codes(await book.run()) == found
+
+
+async def test_one_event_that_two_custodians_tell_is_one(book: Book) -> None:
+    await outside(book)
+    await book.multiplier(40, 10.0, 0)
+    await book.statement("100", 35)
+    told = step("CA-A", 40, "10"), step("CA-B", 41, "10", announced_at=iso(2), ex_date="2026-11-02")
+    await book.records("actions", *told)
+    await book.records("movements", moved("900", 50, "split", action_id="CA-B"), declared=period(35, 90))
+    run = await book.run()
+    assert run.clean, run.findings
+    assert run.findings == ()
+    # told with other terms it is another, and was never applied
+    await book.records("actions", step("CA-B", 41, "9"))
+    late = await book.run(at(40))
+    assert [p.action_id for p in late.instruments[0].receivables] == ["CA-A"]
+
+
+def test_a_pay_date_far_off_keeps_nothing_open() -> None:
+    one = CorporateAction(1, "D", ISIN, "dividend", "announced", at(1), effective_at=at(40), pay_date=date(2036, 1, 2))
+    assert expiry(one, None, PLAIN) == date(2027, 2, 4)
+    assert expiry(replace(one, pay_date=date(2026, 12, 1)), None, PLAIN) == date(2026, 12, 3)
 
 
 async def test_shares_under_the_new_isin_count_from_the_change_on(book: Book) -> None:

@@ -177,6 +177,15 @@ async def test_a_change_of_authority_alarms_until_it_is_handed_back(watched: Boo
     assert "nobody, for good" in (await checked(book))[0].annotations["summary"]
 
 
+async def test_an_authority_is_handed_back_through_however_many_hands(watched: Book) -> None:
+    book = watched
+    await commit(book, authority(book, 20, "issuer", "pat"), authority(book, 21, "pat", "sam"))
+    assert len(await checked(book)) == 2
+    await commit(book, authority(book, 22, "sam", "issuer"))
+    assert {status for status, _, _ in said(await checked(book))} == {"resolved"}
+    assert await firing(book) == []
+
+
 async def test_what_changes_on_a_token_account_is_no_change_of_control(watched: Book) -> None:
     details = {"type": "close_account", "new": address("x")}
     await commit(watched, watched.control("authority", 20, account=watched.ata("ap"), details=details))

@@ -104,6 +104,16 @@ async def test_the_ladder_says_what_may_be_released_on_each_coming_day(book: Boo
     assert found.to_json()["ladder"][1] == {"settles_on": later, "shares": "8.5"}
 
 
+async def test_no_file_keeps_a_trade_unsettled_for_years(book: Book) -> None:
+    await book_of(book, "240")
+    await trades(book, row(settles_on="2036-01-02", traded_at=iso(-13 * 86400)))
+    assert (await book.run()).verdict is Verdict.TIES_OUT_IN_SETTLEMENT
+    late = await trades(book, row(settles_on="2036-01-02", traded_at=iso(-20 * 86400)), name="older.csv")
+    assert late.stored == 1
+    run = await book.run()
+    assert (run.verdict, codes(run)) == (Verdict.DOES_NOT_TIE_OUT, ["B1", "B3"])
+
+
 async def test_what_is_sold_is_free_on_no_day(book: Book) -> None:
     await book_of(book, "290.5")
     await trades(book, row(quantity="60", side="sell"))

@@ -119,8 +119,11 @@ def judge_authorities(instrument: Instrument, acts: Mapping[int, Act]) -> dict[i
     open_: dict[str, list[tuple[int, Act]]] = {}
     for number, act in ordered:
         waiting = open_.setdefault(act.power, [])
-        if waiting and act.new is not None and waiting[-1][1].authority == act.new:
-            undone |= {number, waiting.pop()[0]}
+        # through however many hands it came back to whom it was taken from
+        back = [place for place, (_, one) in enumerate(waiting) if act.new is not None and one.authority == act.new]
+        if back:
+            undone |= {number, *(taken for taken, _ in waiting[back[-1] :])}
+            del waiting[back[-1] :]
         else:
             waiting.append((number, act))
     return {n: Judgement(None, "handed_back", "") if n in undone else _authority(instrument, a) for n, a in ordered}

@@ -203,6 +203,7 @@ def registry_toml(book: DayBook, valid_from: datetime) -> str:
     for owner, role in (("treasury", "treasury"), ("redemption_wallet", "redemption")):
         source = "the key ceremony of this chain"
         wallet = {"owner": book.owners[owner], "role": role, "valid_from": valid_from, "source": source}
+        wallet |= {"holder": "the issuer", "evidence": "minutes of the key ceremony", "proven_at": valid_from}
         text += toml_table("wallets", wallet)
     text += toml_table("custodians", {"id": "custodian-a", "name": "Custodian A", "quantum": "0.000000001"})
     return text + toml_table("custodians.accounts", {"id": "OMNIBUS-1"})

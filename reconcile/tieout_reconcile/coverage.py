@@ -24,6 +24,7 @@ from tieout_reconcile.liability import (
     holdings_by_role,
     settled_trades,
     trades_of,
+    unproven_wallets,
     unsettled_trades,
 )
 from tieout_reconcile.lines import CrossingLines
@@ -75,7 +76,7 @@ def cover_instrument(
     ]
     known = Known(
         instrument, book.registry, totals, multiplier, accounts, trades, tuple(doubts), networks, NO_BRIDGE, (), (),
-        opinion,
+        opinion, unproven_wallets(chain.holdings, RoleBook(book.registry, instrument.symbol), at),
     )  # fmt: skip
     return result_of(known, figures_of(known), CrossingLines())
 

@@ -96,10 +96,15 @@ class RoleBook:
 
     def role(self, account: str | None, owner: str | None, at: datetime) -> Role | None:
         """Return the role in force, None for a stranger."""
+        wallet = self.wallet(account, owner, at)
+        return None if wallet is None else wallet.role
+
+    def wallet(self, account: str | None, owner: str | None, at: datetime) -> Wallet | None:
+        """Return the registry's entry in force for an account, None for a stranger's."""
         for named, address in ((self._accounts, account), (self._owners, owner)):
             for wallet in named.get(address, ()) if address else ():
                 if wallet.holds_at(at):
-                    return wallet.role
+                    return wallet
         return None
 
     def is_issuer(self, account: str | None, owner: str | None, at: datetime) -> bool:

@@ -20,7 +20,7 @@ from tieout_reconcile.findings import (
 )
 from tieout_reconcile.liability import Quantities, Tolerance, tolerance_of, unit_of, verdict_of
 from tieout_reconcile.lines import CrossingLines
-from tieout_reconcile.registry import Instrument, Registry
+from tieout_reconcile.registry import Instrument, Registry, Wallet
 from tieout_reconcile.results import (
     CustodyLine,
     Finding,
@@ -32,6 +32,7 @@ from tieout_reconcile.results import (
     ReceivableLine,
     RoleLine,
     TradeLine,
+    UnprovenLine,
     Verdict,
 )
 from tieout_reconcile.three_way import Receivable
@@ -87,8 +88,11 @@ def doubts_of(
         return
     if not accounts:
         yield Doubt("B6", "no account", f"{symbol}: no custody account is registered as its collateral at the cut-off")
+    elif not any(line.is_hard for line in accounts):
+        text = "what is in custody is the word of affiliates or management alone: a custodian's or broker's is wanted"
+        yield Doubt("B6", "no hard evidence", f"{symbol}: {text}")
     for line in accounts:
-        if line.code is not None:
+        if line.code is not None and line.is_hard:
             place = f"{line.custodian}/{line.account}"
             yield Doubt(line.code, place, f"{symbol} at {place}: {line.problem}")
 
@@ -141,6 +145,13 @@ class Known:
     receivables: tuple[Receivable, ...]
     held: tuple[HeldLine, ...]
     opinion: Opinion | None
+    unproven: tuple[tuple[Wallet, int], ...] = ()
+
+    @property
+    def soft(self) -> Fraction | None:
+        """What affiliates and management say they hold; None where nothing is known of it, or nobody of them is."""
+        found = [line.shares for line in self.accounts if not line.is_hard]
+        return None if not found or None in found else sum((s for s in found if s is not None), Fraction(0))
 
     @property
     def unsettled(self) -> Fraction:
@@ -181,8 +192,9 @@ class Figures:
 
 def figures_of(known: Known) -> Figures:
     """Return the figures; a reason against them makes the verdict ``incomplete``."""
-    shares = [line.shares for line in known.accounts if line.shares is not None]
-    custody = sum(shares, Fraction(0)) if known.accounts and len(shares) == len(known.accounts) else None
+    hard = [line.shares for line in known.accounts if line.is_hard]
+    shares = [size for size in hard if size is not None]
+    custody = sum(shares, Fraction(0)) if hard and len(shares) == len(hard) else None
     disagree = any(doubt.anchor == "decimals" for doubt in known.doubts)
     others = known.other_chains
     if known.totals is None or known.multiplier is None or disagree or others is None:
@@ -195,14 +207,19 @@ def figures_of(known: Known) -> Figures:
     if custody is None:
         return Figures(Verdict.INCOMPLETE, liability, None, None, tolerance)
     difference = custody - liability
-    certain, with_unsure = known.explained()
+    certain, _ = known.explained()
     if known.doubts:
         return Figures(Verdict.INCOMPLETE, liability, custody, difference, tolerance)
-    without, every = (certain, certain - known.unread), (with_unsure, with_unsure - known.unread)
-    verdict = verdict_of(difference, (*without, *every), tolerance)
+    without = (certain, certain - known.unread)
+    verdict = _verdict(known, difference, tolerance)
     closed = any(gap and tolerance.holds(difference + gap) for gap in without)
     unsure = verdict is Verdict.TIES_OUT_IN_SETTLEMENT and not closed
     return Figures(verdict, liability, custody, difference, tolerance, unsure)
+
+
+def _verdict(known: Known, difference: Fraction, tolerance: Tolerance) -> Verdict:
+    gaps = known.explained()
+    return verdict_of(difference, (*gaps, *(gap - known.unread for gap in gaps)), tolerance)
 
 
 def verdict_findings(known: Known, figures: Figures) -> Iterator[Finding]:
@@ -295,7 +312,22 @@ def result_of(known: Known, figures: Figures, crossings: CrossingLines) -> Instr
         receivables=tuple(map(_receivable_line, known.receivables)),
         held=known.held,
         opinions=() if known.opinion is None else (_opinion_line(known.opinion),),
+        soft=known.soft,
+        unproven=tuple(_without(known, figures, wallet, raw) for wallet, raw in known.unproven),
     )
+
+
+def _without(known: Known, figures: Figures, wallet: Wallet, raw: int) -> UnprovenLine:
+    """Return the figures as if a wallet were a stranger's, so that what it holds is owed."""
+    place = (wallet.address, str(wallet.role), Raw(raw))
+    if figures.liability is None or known.multiplier is None:
+        return UnprovenLine(*place, None, None, Verdict.INCOMPLETE)
+    liability = figures.liability + raw * unit_of(known.multiplier.value, known.instrument.decimals)
+    if figures.custody is None or figures.tolerance is None:
+        return UnprovenLine(*place, liability, None, Verdict.INCOMPLETE)
+    difference = figures.custody - liability
+    verdict = Verdict.INCOMPLETE if known.doubts else _verdict(known, difference, figures.tolerance)
+    return UnprovenLine(*place, liability, difference, verdict)
 
 
 def _network_line(network: NetworkShares) -> NetworkLine:

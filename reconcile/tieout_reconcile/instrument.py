@@ -46,6 +46,7 @@ from tieout_reconcile.liability import (
     still_owed,
     trades_of,
     unit_of,
+    unproven_wallets,
     unsettled_trades,
 )
 from tieout_reconcile.matching import Matching, match
@@ -368,6 +369,7 @@ class _Case:
         return Known(
             self.instrument, self.book.registry, totals, multiplier, self.accounts, self.trades, tuple(found),
             self.networks, self.bridged, tuple(r for r in self.receivables if not r.expired), self.held, self.opinion,
+            unproven_wallets(self.chain.holdings, self.roles, self.at),
         )  # fmt: skip
 
     def _contested(self) -> Iterator[Doubt]:

@@ -12,7 +12,7 @@ from tieout_reconcile.exact import rounded_text
 from tieout_reconcile.facts import Holding
 from tieout_reconcile.matching import Matching, is_owed_when_unsettled, order_settles, redeems_by_burning
 from tieout_reconcile.movements import CustodyMovement
-from tieout_reconcile.registry import ISSUER_ROLES, Instrument, Registry, Role, instant_text
+from tieout_reconcile.registry import ISSUER_ROLES, Instrument, Registry, Role, Wallet, instant_text
 from tieout_reconcile.results import CustodyLine, Encumbrance, TradeLine, Verdict
 from tieout_reconcile.trades import Trade
 
@@ -160,10 +160,21 @@ def custody_lines(
                 code, problem = _overtaken(statement, [s for s in since if s.place == key], at)
             if statement is None or problem is not None:
                 as_of, load = (statement.as_of, statement.load) if statement else (None, None)
-                lines.append(CustodyLine(*key, None, as_of, load, code, problem))
+                line = CustodyLine(*key, None, as_of, load, code, problem)
             else:
-                lines.append(_counted(statement, isins))
+                line = _counted(statement, isins)
+            lines.append(replace(line, evidence=custodian.evidence))
     return tuple(lines)
+
+
+def unproven_wallets(holdings: Sequence[Holding], book: RoleBook, at: datetime) -> tuple[tuple[Wallet, int], ...]:
+    """Return the treasury and inventory wallets without proof of control that hold something, and how much, raw."""
+    held: dict[str, tuple[Wallet, int]] = {}
+    for holding in holdings:
+        wallet = book.wallet(holding.account, holding.owner, at)
+        if wallet is not None and wallet.role in (Role.TREASURY, Role.INVENTORY) and not wallet.is_proven(at):
+            held[wallet.address] = (wallet, held.get(wallet.address, (wallet, 0))[1] + holding.amount)
+    return tuple(found for _, found in sorted(held.items()) if found[1])
 
 
 def _counted(statement: Statement, isins: Sequence[str]) -> CustodyLine:

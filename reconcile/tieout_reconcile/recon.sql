@@ -34,16 +34,16 @@ insert into recon.venue_row (load, venue, name) values ($1, $2, $3)
 
 -- name: insert_wallet
 insert into recon.wallet_row
-    (load, ordinal, address, kind, role, instrument, valid_from, valid_to, source, evidence, venue)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    (load, ordinal, address, kind, role, instrument, valid_from, valid_to, source, evidence, venue, holder, proven_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 
 -- name: insert_source
 insert into recon.source_row (load, kind, name, every_minutes, due_at, time_zone, calendar, grace_minutes)
 values ($1, $2, $3, $4, $5, $6, $7, $8)
 
 -- name: insert_custodian
-insert into recon.custodian_row (load, custodian, name, currency, quantum, max_age_hours, calendar)
-values ($1, $2, $3, $4, $5, $6, $7)
+insert into recon.custodian_row (load, custodian, name, currency, quantum, max_age_hours, calendar, evidence)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
 
 -- name: insert_custody_account
 insert into recon.custody_account_row (load, custodian, account, instruments, valid_from, valid_to)
@@ -80,11 +80,12 @@ select symbol, mint, isin, decimals, name, buffer_shares, valid_from, valid_to, 
 from recon.instrument_row where load = $1
 
 -- name: registry_wallets
-select address, kind, role, instrument, valid_from, valid_to, source, evidence, venue
+select address, kind, role, instrument, valid_from, valid_to, source, evidence, venue, holder, proven_at
 from recon.wallet_row where load = $1
 
 -- name: registry_custodians
-select custodian, name, currency, quantum, max_age_hours, calendar from recon.custodian_row where load = $1
+select custodian, name, currency, quantum, max_age_hours, calendar, evidence
+from recon.custodian_row where load = $1
 
 -- name: registry_calendars
 select calendar, closed, weekend from recon.calendar_row where load = $1

@@ -72,9 +72,16 @@ class Instrument:
     calendar: str | None = None
 
 
+EVIDENCE = ("custodian", "broker", "affiliate", "management")
+HARD_EVIDENCE = frozenset({"custodian", "broker"})
+
+
 @dataclass(frozen=True, slots=True)
 class Wallet:
-    """An address with a role: an owner of token accounts (``kind`` owner), or one token account."""
+    """An address with a role: an owner of token accounts (``kind`` owner), or one token account.
+
+    ``holder`` is who owns it in law, ``evidence`` the document, ``proven_at`` when control of its key was proven.
+    """
 
     address: str
     kind: str
@@ -85,6 +92,12 @@ class Wallet:
     source: str
     evidence: str | None = None
     venue: str | None = None
+    holder: str | None = None
+    proven_at: datetime | None = None
+
+    def is_proven(self, at: datetime) -> bool:
+        """Whether it is said who holds it, by what document, and control of it was proven by an instant."""
+        return None not in (self.holder, self.evidence) and self.proven_at is not None and self.proven_at <= at
 
     def holds_at(self, at: datetime) -> bool:
         """Whether the role is in force at an instant."""
@@ -113,7 +126,11 @@ class CustodyAccount:
 
 @dataclass(frozen=True, slots=True)
 class Custodian:
-    """Who holds the shares. ``quantum`` is the smallest quantity it books, in shares; 0 when not declared."""
+    """Who holds the shares. ``quantum`` is the smallest quantity it books, in shares; 0 when not declared.
+
+    ``evidence`` says whose word its statements are: one of EVIDENCE. What only an affiliate or management says never
+    counts as settled custody.
+    """
 
     custodian: str
     name: str
@@ -122,6 +139,7 @@ class Custodian:
     quantum: Fraction = Fraction(0)
     max_age_hours: int = 120
     calendar: str | None = None
+    evidence: str = "custodian"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +205,14 @@ def instant_text(at: datetime | None) -> str | None:
 _Entry = Instrument | Wallet | Custodian | CustodyAccount | Calendar | Venue | Source
 
 
+_LATER = {"holder": None, "proven_at": None}
+"""What a registry may say since: one that does not is the same as before it could."""
+
+
 def _plain(entry: _Entry) -> dict[str, Any]:
-    return {name: _plain_value(getattr(entry, name)) for name in type(entry).__slots__ if name != "accounts"}
+    plain = {name: _plain_value(getattr(entry, name)) for name in type(entry).__slots__ if name != "accounts"}
+    later = _LATER | ({"evidence": "custodian"} if isinstance(entry, Custodian) else {})
+    return {name: value for name, value in plain.items() if name not in later or value != later[name]}
 
 
 def _plain_value(value: Any) -> Any:

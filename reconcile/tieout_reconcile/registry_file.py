@@ -62,6 +62,7 @@ from tieout_reconcile.exact import parse_quantity
 from tieout_reconcile.files import FIELD_CHARACTERS_MAX, InputFile, Problems, decode_text, in_utc, parse_instant, shown
 from tieout_reconcile.registry import (
     EVERY_INSTRUMENT,
+    EVIDENCE,
     VENUE_ROLES,
     Custodian,
     CustodyAccount,
@@ -342,10 +343,13 @@ def _wallet(table: _Table, symbols: set[str], known: _Names) -> Wallet | None:
         table.fault(
             "venue", f"{shown(venue)} is named, but the role is {role}: one of {', '.join(sorted(VENUE_ROLES))}"
         )
+    holder, proven_at = table.text("holder", required=False), table.instant("proven_at")
     address = owner or account
     if not table.close() or address is None or role is None or start is None or source is None:
         return None
-    return Wallet(address, "owner" if owner else "account", Role(role), instrument, start, end, source, evidence, venue)
+    kind = "owner" if owner else "account"
+    more = (source, evidence, venue, holder, proven_at)
+    return Wallet(address, kind, Role(role), instrument, start, end, *more)
 
 
 def _known_symbol(table: _Table, key: str, symbol: str | None, symbols: set[str]) -> str:
@@ -359,6 +363,9 @@ def _custodian(table: _Table, symbols: set[str], known: _Names) -> Custodian | N
     calendar = table.name_of("calendar", known.calendars)
     currency, quantum = table.text("currency", required=False), table.quantity("quantum")
     age = table.integer("max_age_hours", 1, AGE_HOURS_MAX, default=120)
+    evidence = table.text("evidence", required=False) or EVIDENCE[0]
+    if evidence not in EVIDENCE:
+        table.fault("evidence", f"{shown(evidence)} is not one of {', '.join(EVIDENCE)}: whose word its statements are")
     table.known.append("accounts")
     accounts = []
     for inner in _tables(table.values, "accounts", table.problems, f"{table.place}."):
@@ -369,7 +376,7 @@ def _custodian(table: _Table, symbols: set[str], known: _Names) -> Custodian | N
     if not table.close() or identity is None or name is None or age is None:
         return None
     ordered = tuple(sorted(accounts, key=lambda a: a.account))
-    return Custodian(identity, name, ordered, currency, quantum, age, calendar)
+    return Custodian(identity, name, ordered, currency, quantum, age, calendar, evidence)
 
 
 def _account(table: _Table, symbols: set[str]) -> CustodyAccount | None:

@@ -15,6 +15,7 @@ from typing import Any
 from tieout_reconcile.canonical import Raw, canonical_bytes, from_plain, to_plain
 from tieout_reconcile.history import History
 from tieout_reconcile.lines import CrossingLines
+from tieout_reconcile.registry import HARD_EVIDENCE
 
 RUN_SCHEMA = "tieout/run/1"
 RULES = "6"
@@ -116,6 +117,28 @@ class CustodyLine:
     encumbrances: tuple[Encumbrance, ...] = ()
     stated_at: datetime | None = None
     moved: Fraction | None = None
+    evidence: str = "custodian"
+
+    @property
+    def is_hard(self) -> bool:
+        """Whether it counts as settled custody: a custodian or broker says so, not an affiliate or management."""
+        return self.evidence in HARD_EVIDENCE
+
+
+@dataclass(frozen=True, slots=True)
+class UnprovenLine:
+    """A wallet of the issuer without dated proof of control and a stated owner, and the figures without it.
+
+    ``raw`` it takes off the liability; were it a stranger's, ``liability``, ``difference`` and ``verdict`` would be
+    these (shares; None where they are unknown).
+    """
+
+    address: str
+    role: str
+    raw: Raw
+    liability: Fraction | None
+    difference: Fraction | None
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +234,8 @@ class InstrumentResult:
     owed_forced; liability = (liability_raw + in_flight - escrowed) x multiplier / 10^decimals + other_chains;
     difference = custody - liability, on the settled (hard) basis; custody_traded = custody + unsettled is the
     trade-date (soft) one, and never counts as settled. ``escrowed`` lies with a bridge here and is counted on
-    the network that it backs. ``history``: the way there, where nothing of it is open; no part of the bytes.
+    the network that it backs. ``soft`` is what affiliates and management say they hold: never part of custody.
+    ``history``: the way there, where nothing of it is open; no part of the bytes.
     """
 
     symbol: str
@@ -249,6 +273,8 @@ class InstrumentResult:
     receivables: tuple[ReceivableLine, ...] = ()
     held: tuple[HeldLine, ...] = ()
     opinions: tuple[OpinionLine, ...] = ()
+    soft: Fraction | None = None
+    unproven: tuple[UnprovenLine, ...] = ()
     history: History | None = field(default=None, compare=False, metadata={"canonical": False})
 
     def to_json(self) -> dict[str, Any]:

@@ -123,7 +123,7 @@ async def insert_registry(db: asyncpg.Connection, load: int, registry: Registry)
         [
             (
                 load, n, w.address, w.kind, str(w.role), w.instrument, w.valid_from, w.valid_to, w.source, w.evidence,
-                w.venue,
+                w.venue, w.holder, w.proven_at,
             )
             for n, w in enumerate(registry.wallets)
         ],
@@ -131,7 +131,7 @@ async def insert_registry(db: asyncpg.Connection, load: int, registry: Registry)
     await db.executemany(
         SQL["insert_custodian"],
         [
-            (load, c.custodian, c.name, c.currency, _decimal(c.quantum), c.max_age_hours, c.calendar)
+            (load, c.custodian, c.name, c.currency, _decimal(c.quantum), c.max_age_hours, c.calendar, c.evidence)
             for c in registry.custodians
         ],
     )

@@ -197,7 +197,7 @@ async def test_what_is_too_old_looks_so(chromium: Browser, book: Book) -> None:
 async def test_a_page_left_open_turns_unknown_when_its_figures_grow_too_old(chromium: Browser, book: Book) -> None:
     await fill(book)
     oldest_s = await book.db.fetchval("select extract(epoch from now() - $1)::bigint", at(90))
-    async with served(book.dsn, statement_age_max_s=oldest_s + 4) as client:
+    async with served(book.dsn, statement_age_max_s=oldest_s + 10) as client:
         pages = [await opened(chromium, client) for _ in range(2)]
         for watched, path in zip(pages, ("/", "/instruments/AAPLx"), strict=True):
             await watched.page.goto(path)

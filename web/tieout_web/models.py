@@ -37,7 +37,10 @@ class Custody(Model):
     """What one custodian reported for the accounts that are the instrument's collateral."""
 
     custodian: str = Field(description="The custodian's id in the registry.")
-    basis: Literal["settled"] = Field(description="Settled positions alone count as coverage.")
+    basis: Literal["settled", "not counted"] = Field(
+        description="Settled positions that a custodian or broker states count as coverage, and no others."
+    )
+    evidence: str = Field(description="Whose word the figure is: custodian, broker, affiliate or management.")
     shares: Figure = Field(description="Shares that count: the aggregate less what is lent, pledged or blocked.")
     as_of: datetime | None = Field(description="The instant of the oldest statement used; null when there is none.")
 

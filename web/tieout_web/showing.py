@@ -78,7 +78,8 @@ def custody(result: InstrumentResult, fresh: bool) -> list[Custody]:
     return [
         Custody(
             custodian=name,
-            basis="settled",
+            basis="settled" if parts[0].is_hard else "not counted",
+            evidence=parts[0].evidence,
             shares=figure(_sum(parts), "shares", fresh),
             as_of=min((p.as_of for p in parts if p.as_of is not None), default=None),
         )

@@ -156,6 +156,11 @@ def run_tables(done: Any) -> list[Any]:
         if any(i.receivables or i.held for i in done.instruments)
         else []
     )
+    soft = (
+        [line("said by affiliates or management (not counted), shares", lambda i: shares(i.soft))]
+        if any(i.soft is not None for i in done.instruments)
+        else []
+    )
     figures = table("", ("", *(f"{n}>" for n in names)), [
         line("supply, raw", lambda i: _raw(i.supply)),
         line("− inventory (treasury …), raw", lambda i: _raw(i.inventory)),
@@ -167,6 +172,7 @@ def run_tables(done: Any) -> list[Any]:
         *elsewhere,
         line("= liability, shares", lambda i: shares(i.liability)),
         *encumbered,
+        *soft,
         line("settled custody, shares", lambda i: shares(i.custody)),
         *unsettled,
         *explained,
@@ -174,6 +180,14 @@ def run_tables(done: Any) -> list[Any]:
         line("verdict", lambda i: verdict(i.verdict)),
     ])  # fmt: skip
     parts: list[Any] = [figures]
+    unproven = [(i, u) for i in done.instruments for u in i.unproven]
+    if unproven:
+        parts += ["", table("were a wallet not the issuer's: no holder, document or proof of control is on record", (
+            "instrument", "wallet", "role", "raw>", "liability, shares>", "difference, shares>", "verdict"
+        ), (
+            (i.symbol, u.address, u.role, _raw(u.raw), shares(u.liability), shares(u.difference), verdict(u.verdict))
+            for i, u in unproven
+        ))]  # fmt: skip
     reasons = [f"{i.symbol}: {reason}" for i in done.instruments for reason in i.reasons]
     if reasons:
         parts += ["", *reasons]

@@ -105,18 +105,38 @@ def _number(text: str | None) -> str:
     return "unknown" if text is None else rounded_text(Fraction(text), _PLACES)
 
 
+def _unproven(lines: Sequence[Mapping[str, Any]]) -> str:
+    if not lines:
+        return ""
+    rows = [
+        (
+            u["address"],
+            u["role"],
+            u["raw"],
+            _number(u["liability"]),
+            _number(u["difference"]),
+            u["verdict"].replace("_", " "),
+        )
+        for u in lines
+    ]
+    title = "Without each wallet whose holder and control are not proven: the figures were it a stranger's"
+    head = ("wallet", "role", "raw>", "liability, shares>", "difference, shares>", "verdict")
+    return _table(title, head, rows)
+
+
 def _instrument(result: Mapping[str, Any]) -> str:
     title = f"{result['symbol']} ({result['isin']}): {result['verdict'].replace('_', ' ')}"
     rows = [(label, _number(result[name])) for name, label in _FIGURES]
     accounts = [
-        (a["custodian"], a["account"], _number(a["shares"]), a["as_of"] or "", a["problem"] or "")
+        (a["custodian"], a["account"], a["evidence"], _number(a["shares"]), a["as_of"] or "", a["problem"] or "")
         for a in result["accounts"]
     ]
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in result["reasons"])
     return (
         _table(title, ("", "figure>"), rows)
         + f"<p>Tolerance: {escape(result['tolerance_derivation'])}.</p>"
-        + _table("Custody", ("custodian", "account", "shares>", "as of", ""), accounts)
+        + _table("Custody", ("custodian", "account", "evidence", "shares>", "as of", ""), accounts)
+        + _unproven(result["unproven"])
         + _trades(result["trades"])
         + _more(result)
         + (f"<ul>{reasons}</ul>" if reasons else "")

@@ -14,6 +14,7 @@ from tieout_reconcile.errors import NoRegistry
 from tieout_reconcile.files import InputFile, read_file
 from tieout_reconcile.formats import parse_order_file, parse_statement
 from tieout_reconcile.formats.declared import StatementMap, parse_map
+from tieout_reconcile.formats.ruled import stored_form
 from tieout_reconcile.inputs import KINDS
 from tieout_reconcile.movements import Period
 from tieout_reconcile.orders import Order
@@ -136,7 +137,7 @@ async def import_statement(
         form, positions = parse_statement(
             file, await _registry(db), given, given.declared(custodian, account, as_of), file_format
         )
-        load = await store.new_load(db, "statement", file, content, len(positions), form, declared)
+        load = await store.new_load(db, "statement", file, content, len(positions), stored_form(form), declared)
         await store.insert_positions(db, load, positions)
         if key is not None:
             await sign_load(db, load, file.sha256, key)
@@ -225,7 +226,7 @@ async def import_records(
             return await _taken_before(db, file, kind, load, key)
         parsed = what.parse(file, await _registry(db), declared, file_format)
         rows = len(parsed.records)
-        load = await store.new_load(db, kind, file, identity, rows, parsed.form, said)
+        load = await store.new_load(db, kind, file, identity, rows, stored_form(parsed.form), said)
         await store.insert_records(db, what, load, parsed)
         if key is not None:
             await sign_load(db, load, file.sha256, key)

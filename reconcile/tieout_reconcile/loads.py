@@ -15,6 +15,7 @@ from tieout_reconcile.errors import BadInput
 from tieout_reconcile.files import InputFile
 from tieout_reconcile.formats import parse_statement, replay_order_file
 from tieout_reconcile.formats.declared import StatementMap
+from tieout_reconcile.formats.ruled import form_of, rule_of
 from tieout_reconcile.inputs import KINDS, Business, Shelf
 from tieout_reconcile.instrument import Book
 from tieout_reconcile.liability import Statement
@@ -84,7 +85,7 @@ class Replay:
         return self._shelf.business()
 
     def _take(self, load: Load) -> None:
-        file = InputFile(load.name, load.body)
+        file = InputFile(load.name, load.body, rule_of(load.format))
         match load.kind:
             case "registry":
                 self.registries.append((load.load, parse_registry(file)))
@@ -102,7 +103,8 @@ class Replay:
                         self._trades[trade.custodian, trade.reference] = trade
             case kind if kind in KINDS:
                 said = json.loads(load.declared) if load.declared else {}
-                parsed = KINDS[kind].parse(file, self._in_force(load.name), period_of(said), load.format)
+                form = None if load.format is None else form_of(load.format)
+                parsed = KINDS[kind].parse(file, self._in_force(load.name), period_of(said), form)
                 self._shelf.take(KINDS[kind], parsed)
             case other:
                 what = f"load {load.load} is of the kind {other!r}, which this version does not know"

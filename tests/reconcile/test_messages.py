@@ -171,6 +171,86 @@ def test_a_bad_or_hostile_semt017_is_refused(old: str, new: str, told: str) -> N
     assert any(told in fault for fault in bad.value.problems), bad.value.problems
 
 
+SUBS = parse_registry(InputFile("r", (REGISTRY + '[[custodians.accounts]]\nid = "SUB-9"\n').encode()))
+
+
+def moved(text: str, rule: int = 2) -> tuple[list[tuple[str, bool]], list[str]]:
+    """The account of each movement and whether it settled; the accounts whose movements are all known."""
+    parsed = KINDS["movements"].parse(InputFile("f", text.encode(), rule), SUBS, DECLARED, None)
+    return [(m.account, m.settled_at is not None) for m in parsed.records], [s.account for s in parsed.spans]
+
+
+def xml_with(more: str, text: str = semt017(ONE_DEAL)) -> str:
+    return text.replace("</StmtPrd>", f"</StmtPrd>{more}")
+
+
+@pytest.mark.parametrize(
+    ("line", "xml", "settled", "known"),
+    [
+        (":22F::CODE//COMP", "<UpdTp><Cd>COMP</Cd></UpdTp>", True, True),
+        (":22F::CODE//DELT", "<UpdTp><Cd>DELT</Cd></UpdTp>", True, False),
+        (":22F::CODE/BANK/DELT", "<UpdTp><Prtry><Id>CHANGES</Id></Prtry></UpdTp>", True, False),
+        (":22F::STBA//SETT", "<StmtBsis><Cd>SETT</Cd></StmtBsis>", True, True),
+        (":22F::STBA//TRAD", "<StmtBsis><Cd> TRAD </Cd></StmtBsis>", False, False),
+    ],
+)
+def test_changes_alone_and_trade_dates_never_say_that_every_movement_is_known(
+    line: str, xml: str, settled: bool, known: bool
+) -> None:
+    fin = mt536(ONE_DEAL).replace(":17B::ACTI//Y", f"{line}\n:17B::ACTI//Y")
+    wanted = [("ITN-1", settled)], ["ITN-1"] if known else []
+    assert moved(fin) == moved(xml_with(xml)) == wanted
+    # what was taken in by the first rule is read as it was
+    assert moved(fin, 1) == moved(xml_with(xml), 1) == ([("ITN-1", True)], ["ITN-1"])
+    empty = mt536([]).replace(":17B::ACTI//Y", f"{line}\n:17B::ACTI//N")
+    if known:
+        assert moved(empty) == ([], ["ITN-1"])
+    else:
+        with pytest.raises(BadInput, match="nothing is in it"):
+            moved(empty)
+
+
+def test_a_basis_that_is_neither_settlement_nor_trade_date_is_refused() -> None:
+    for text in (
+        mt536(ONE_DEAL).replace(":17B::ACTI//Y", ":22F::STBA//CONT\n:17B::ACTI//Y"),
+        xml_with("<StmtBsis><Prtry><Id>X</Id></Prtry></StmtBsis>"),
+    ):
+        with pytest.raises(BadInput, match="SETT and TRAD are taken"):
+            moved(text)
+
+
+def test_the_movements_of_a_sub_account_are_booked_there_and_nowhere_else() -> None:
+    fin = mt536(ONE_DEAL)
+    inner = fin.replace(":16R:FIN", ":16R:SUBSAFE\n:97A::SAFE//SUB-9\n:16R:FIN").replace(
+        ":16S:FIN", ":16S:FIN\n:16S:SUBSAFE"
+    )
+    xml = semt017(ONE_DEAL)
+    start, end = xml.index("<FinInstrmDtls>"), xml.index("</SctiesTxPstngRpt>")
+    sub = f"<SubAcctDtls><SfkpgAcct><Id>SUB-9</Id></SfkpgAcct>{xml[start:end]}</SubAcctDtls>"
+    for text in (inner, xml[:start] + sub + xml[end:]):
+        assert moved(text) == ([("SUB-9", True)], ["SUB-9"])
+        assert moved(text, 1) == ([("ITN-1", True)], ["ITN-1"])
+        # the account around it need not be one of ours
+        assert moved(text.replace("ITN-1", "MASTER")) == ([("SUB-9", True)], ["SUB-9"])
+        with pytest.raises(BadInput, match='account "SUB-9" is not in the registry'):
+            parse("movements", text)
+    nested = inner.replace(":16R:FIN", ":16R:SUBSAFE\n:97A::SAFE//ITN-1\n:16S:SUBSAFE\n:16R:FIN")
+    for text, told in (
+        (nested, "a SUBSAFE holds a SUBSAFE"),
+        (inner.replace(":97A::SAFE//SUB-9\n", ""), "a SUBSAFE names no account"),
+        (xml[:start] + sub.replace("</SfkpgAcct>", f"</SfkpgAcct>{sub}", 1) + xml[end:], "of a sub-account"),
+    ):
+        with pytest.raises(BadInput, match=told):
+            moved(text)
+
+
+def test_pages_of_two_statements_of_transactions_are_refused() -> None:
+    pages = mt536(ONE_DEAL).replace("1/ONLY", "1/MORE") + mt536([]).replace("1/ONLY", "2/LAST")
+    assert moved(pages) == ([("ITN-1", True)], ["ITN-1"])
+    with pytest.raises(BadInput, match="its period is"):
+        moved(pages[:-200] + pages[-200:].replace("20261102/20261106", "20261103/20261106"))
+
+
 def test_a_day_alone_needs_a_declared_cut_off_and_zone() -> None:
     for declared, told in ((Period(), "declare --cut-off"), (Period(cut_off="17:30"), "declare --time-zone"),
                            (Period(time_zone="Mars", cut_off="17:30"), "is none")):  # fmt: skip

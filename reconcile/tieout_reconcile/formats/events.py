@@ -26,7 +26,7 @@ def parse_action_file(
     if form == "csv":
         return form, parse_actions(file, registry)
     rows = mt564.mt564_rows if form == "mt564" else mt564.seev031_rows
-    problems, seen = Problems(file.name), fields.Seen("action_id")
+    problems, seen = Problems(file.name, file.rule), fields.Seen("action_id")
     isins = {i.isin for i in registry.instruments}
     actions = []
     for row in rows(file, problems):
@@ -49,7 +49,7 @@ def parse_movement_file(
     if declared.start or declared.end:
         raise BadInput(file.name, [f"it is {form}, which says its own period: declare none"])
     parse = mt536.parse_mt536 if form == "mt536" else mt536.parse_semt017
-    problems = Problems(file.name)
+    problems = Problems(file.name, file.rule)
     statement = parse(file, registry, declared.custodian, _clock(file, declared), problems)
     movements = list(_movements(statement.rows, registry))
     _refuse(file, form, problems, [*movements, *statement.periods])

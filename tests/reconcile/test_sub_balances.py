@@ -164,7 +164,7 @@ def test_an_empty_sub_account_is_a_zero_where_the_registry_knows_it() -> None:
         semt002(report(balance() + "<SubAcctDtls><SfkpgAcct><Id>SUB-9</Id></SfkpgAcct><ActvtyInd>false</ActvtyInd>"
                        "</SubAcctDtls>")),
     ):  # fmt: skip
-        assert [(p.account, p.quantity) for p in read(text)] == [("ITN-1", 100), ("SUB-9", 0)]
+        assert [(p.account, p.quantity) for p in read(text)] == [("ITN-1", Fraction(100)), ("SUB-9", Fraction(0))]
     assert "of the SUBSAFE says that nothing is held, but" in refused(mt535(subsafe("SUB-9", "N", whole)))
     nested = subsafe("SUB-9", "Y", subsafe("ITN-1", "Y", whole))
     assert "a SUBSAFE holds a SUBSAFE" in refused(mt535(nested + fin(isin=OTHER_ISIN)))

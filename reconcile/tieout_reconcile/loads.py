@@ -12,7 +12,7 @@ from datetime import datetime
 from fractions import Fraction
 
 from tieout_reconcile.errors import BadInput
-from tieout_reconcile.files import InputFile
+from tieout_reconcile.files import RULE, InputFile
 from tieout_reconcile.formats import parse_statement, replay_order_file
 from tieout_reconcile.formats.declared import StatementMap
 from tieout_reconcile.formats.ruled import form_of, rule_of
@@ -85,12 +85,15 @@ class Replay:
         return self._shelf.business()
 
     def _take(self, load: Load) -> None:
+        if rule_of(load.format) > RULE:
+            raise BadInput(load.name, [f"it was read as {load.format}, by a rule that this version does not know"])
         file = InputFile(load.name, load.body, rule_of(load.format))
         match load.kind:
             case "registry":
                 self.registries.append((load.load, parse_registry(file)))
             case "statement":
-                self._positions.extend((load.load, p) for p in self._statement(load, file))
+                found = self._statement(load, file)
+                self._positions += [(load.load, p) for p in found]
             case "orders":
                 orders = replay_order_file(file, self._in_force(load.name), load.format)
                 changed = [o for o in orders if not self._repeats(o)]
@@ -115,7 +118,15 @@ class Replay:
         given = StatementMap(**said.get("map", {}))
         as_of = datetime.fromisoformat(said["as_of"]) if "as_of" in said else None
         declared = given.declared(said.get("custodian"), said.get("account"), as_of)
-        return parse_statement(file, self._in_force(load.name), given, declared, said.get("format"))[1]
+        found = parse_statement(file, self._in_force(load.name), given, declared, said.get("format"))[1]
+        self._withdraw(set(said.get("corrects", ())), {(p.custodian, p.account) for p in found})
+        return found
+
+    def _withdraw(self, loads: set[int], accounts: set[tuple[str, str]]) -> None:
+        """Drop what corrected loads said of some accounts."""
+        self._positions = [
+            (load, p) for load, p in self._positions if load not in loads or (p.custodian, p.account) not in accounts
+        ]
 
     def _in_force(self, name: str) -> Registry:
         if not self.registries:

@@ -4,6 +4,7 @@ import contextlib
 import json
 from datetime import UTC, datetime
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -411,16 +412,17 @@ async def test_what_is_lent_or_pledged_backs_nothing_and_stands_on_its_own_line(
     assert (await tieout_reconcile.get_run(book.dsn, 1)).digest == run.digest
 
 
-async def test_a_wrong_declaration_is_put_right_by_another_import_of_the_same_file(book: Book) -> None:
+async def test_a_file_is_taken_once_under_each_declaration(book: Book) -> None:
     await book.registry()
     path = book.file("p.json", to_alpaca(LONG))
     given = book.file("map.toml", ALPACA_MAP)
+    other = book.file("other.toml", ALPACA_MAP + 'NVDA = "US67066G1040"\n')
 
-    async def take(as_of: datetime) -> tieout_reconcile.Imported:
-        return await tieout_reconcile.import_statement(book.dsn, path, map_path=given, account="ITN-1", as_of=as_of)
+    async def take(map_path: Path) -> tieout_reconcile.Imported:
+        return await tieout_reconcile.import_statement(book.dsn, path, map_path=map_path, account="ITN-1", as_of=at(1))
 
-    first, again, other = await take(at(1)), await take(at(1)), await take(at(2))
-    assert (first.new, again.new, other.new) == (True, False, True)
+    first, again, mapped = await take(given), await take(given), await take(other)
+    assert (first.new, again.new, mapped.new) == (True, False, True)
     assert await book.db.fetchval("select count(distinct declared) from recon.loads where kind = 'statement'") == 2
     listed = await tieout_reconcile.list_statements(book.dsn)
     assert [(s.format, s.basis) for s in listed] == [("alpaca-positions", "trade_date")] * 2

@@ -277,6 +277,12 @@ async def _refuse_other_events(db: Any, file: InputFile, actions: Sequence[Corpo
     problems.refuse_if_any()
 
 
+def read_map(path: Path | str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what a map file declares, and the ISINs of its tickers. Raises BadInput."""
+    given = parse_map(read_file(path))
+    return given.texts, given.isins
+
+
 async def list_records(database: Database, kind: str) -> list[Any]:
     """Return the records of a kind, each in its newest version, in the order of their keys."""
     async with store.session(database) as db:

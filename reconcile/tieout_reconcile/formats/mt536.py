@@ -74,7 +74,9 @@ class _Claim:
             found.periods.update(dict.fromkeys(places, self.period))
 
 
-class _Accounts:
+class Accounts:
+    """Whose account of the registry a name is."""
+
     def __init__(self, registry: Registry, custodian: str | None, problems: Problems) -> None:
         self._named = custodian
         self._problems = problems
@@ -102,7 +104,7 @@ def parse_mt536(
     file: InputFile, registry: Registry, custodian: str | None, clock: Clock, problems: Problems
 ) -> Statement:
     """Return the transactions of all pages. Faults go to ``problems`` with their lines."""
-    accounts = _Accounts(registry, custodian, problems)
+    accounts = Accounts(registry, custodian, problems)
     found = Statement([], {})
     pages: list[tuple[int, str, int]] = []
     heads: list[tuple[int, Mapping[str, str | None]]] = []
@@ -162,7 +164,7 @@ def _unsettled(row: Row) -> Row:
 
 
 def _fin_parts(
-    message: fin.Block, general: fin.Block, accounts: _Accounts, problems: Problems
+    message: fin.Block, general: fin.Block, accounts: Accounts, problems: Problems
 ) -> Iterator[tuple[tuple[str, str], list[fin.Block]]]:
     """Yield each account of a message with its FIN blocks: the statement's own, and that of each SUBSAFE."""
     account, own = fin.account_of(general) or "", list(message.named("FIN"))
@@ -284,7 +286,7 @@ def parse_semt017(
     file: InputFile, registry: Registry, custodian: str | None, clock: Clock, problems: Problems
 ) -> Statement:
     """Return the transactions of a report. Faults go to ``problems`` with their elements."""
-    accounts = _Accounts(registry, custodian, problems)
+    accounts = Accounts(registry, custodian, problems)
     reports = [e for e in parse_xml(file).iter() if local(e) == "SctiesTxPstngRpt"]
     if len(reports) != 1:
         raise BadInput(file.name, [f"holds {len(reports)} securities transaction posting reports, one is wanted"])
@@ -315,7 +317,7 @@ def _xml_claim(report: Element, clock: Clock, where: str, problems: Problems) ->
 
 
 def _xml_parts(
-    report: Element, accounts: _Accounts, where: str, problems: Problems
+    report: Element, accounts: Accounts, where: str, problems: Problems
 ) -> Iterator[tuple[tuple[str, str], list[Element]]]:
     """Yield each account of a report with its instruments: the report's own, and that of each sub-account."""
     every = [e for e in report.iter() if local(e) == "FinInstrmDtls"]

@@ -243,7 +243,7 @@ async def import_records(
         if (load := await store.file_load(db, kind, identity)) is not None:
             return await _taken_before(db, file, kind, load, key)
         parsed = what.parse(file, await _registry(db), declared, file_format)
-        _refuse_coming(file, parsed.spans, await db.fetchval(SQL["now"]))
+        _refuse_coming(file, parsed.spans, await db.fetchval(SQL["passed"]))
         if kind == "actions":
             await _refuse_other_events(db, file, parsed.records)
         rows = len(parsed.records)

@@ -356,6 +356,11 @@ from recon.loads l where l.kind = 'orders' order by l.load desc limit 1
 -- name: now
 select clock_timestamp()
 
+-- name: passed
+-- The latest instant that has passed: by our clock, or by the newest proven block's where that chain runs ahead.
+select greatest(clock_timestamp(), (
+    select block_time from ledger.slots where block_time is not null order by slot desc limit 1))
+
 -- name: insert_sighting
 -- Only the newest order file speaks for the source: an older one handed in again proves nothing.
 insert into recon.source_seen_row (load)

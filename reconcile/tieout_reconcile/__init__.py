@@ -48,6 +48,7 @@ from tieout_reconcile.intake import (
     list_statements,
     list_trades,
     plan_registry,
+    read_map,
     show_registry,
 )
 from tieout_reconcile.lines import CrossingLine, CrossingLines, MatchLine
@@ -181,6 +182,7 @@ __all__ = [
     "parse_quantity",
     "plan_registry",
     "propose_period",
+    "read_map",
     "read_signing_key",
     "rebuild_bundle",
     "rounded_text",

@@ -22,12 +22,16 @@ REQUIRED = frozenset({"action_id", "isin", "kind", "status", "announced_at"})
 OPTIONAL = frozenset({
     "ex_date", "record_date", "pay_date", "effective_at", "factor", "cash_rate", "currency", "withholding", "new_isin",
 })  # fmt: skip
-KINDS = ("dividend", "split", "reverse_split", "spin_off", "merger", "isin_change", "cash_in_lieu")
+KINDS = (
+    "dividend", "split", "reverse_split", "spin_off", "merger", "isin_change", "cash_in_lieu", "stock_dividend",
+)  # fmt: skip
 STATUSES = ("announced", "cancelled")
-STEPPING = frozenset({"dividend", "split", "reverse_split", "spin_off", "merger"})
+STEPPING = frozenset({"dividend", "split", "reverse_split", "spin_off", "merger", "stock_dividend"})
 """The kinds that change the multiplier."""
 _RENAMING = frozenset({"isin_change", "merger"})
-_NEEDS = {"split": ("factor",), "reverse_split": ("factor",), "dividend": ("cash_rate", "currency"),
+_GROWING = frozenset({"split", "stock_dividend"})
+_NEEDS = {"split": ("factor",), "reverse_split": ("factor",), "stock_dividend": ("factor",),
+          "dividend": ("cash_rate", "currency"),
           "isin_change": ("new_isin",), "merger": ("new_isin",)}  # fmt: skip
 
 
@@ -114,7 +118,7 @@ def _check_direction(row: Row, kind: str | None, factor: str | None) -> None:
     if factor is None:
         return
     size = Fraction(factor)
-    if (kind == "split" and size <= 1) or (kind == "reverse_split" and size >= 1):
+    if (kind in _GROWING and size <= 1) or (kind == "reverse_split" and size >= 1):
         row.fault(f"is a {kind} with the factor {factor}: new multiplier divided by old is wanted")
     elif kind in ("isin_change", "cash_in_lieu") and size != 1:
         row.fault(f"is a {kind}, which changes no multiplier, and has the factor {factor}")

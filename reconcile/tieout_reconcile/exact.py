@@ -6,6 +6,7 @@ quantity here has a finite decimal expansion: ``decimal_text`` never rounds.
 
 import re
 import struct
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 
@@ -22,6 +23,15 @@ def parse_quantity(text: str) -> Fraction:
     if _PLAIN.fullmatch(text):
         return Fraction(text)
     raise ValueError(_what_is_wrong(text))
+
+
+def parse_signed(text: str, parse: Callable[[str], Fraction] = parse_quantity) -> Fraction:
+    """Return a number that may stand below zero, as ``-5`` or in an accountant's brackets, ``(5)``."""
+    if text.startswith(("-", "−")):
+        return -parse(text[1:])
+    if text.startswith("(") and text.endswith(")"):
+        return -parse(text[1:-1])
+    return parse(text)
 
 
 def parse_raw(text: str) -> int:

@@ -6,7 +6,7 @@ from datetime import date
 from fractions import Fraction
 
 from tieout_idl import base58
-from tieout_reconcile.exact import decimal_text, parse_quantity, parse_raw
+from tieout_reconcile.exact import decimal_text, parse_quantity, parse_raw, parse_signed
 from tieout_reconcile.files import Row, shown
 from tieout_reconcile.registry import Instrument, Registry
 
@@ -62,7 +62,7 @@ def day(text: str) -> date:
 
 def signed(text: str) -> Fraction:
     """Return a decimal number that may stand below zero."""
-    return -parse_quantity(text[1:]) if text.startswith("-") else parse_quantity(text)
+    return parse_signed(text)
 
 
 def ratio(text: str) -> str:

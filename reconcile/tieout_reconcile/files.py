@@ -18,6 +18,9 @@ FIELD_CHARACTERS_MAX = 256
 PROBLEMS_MAX = 50
 SHOWN_CHARACTERS_MAX = 60
 
+SPACES = " \u00a0\u202f"
+"""The blank, the no-break space and the narrow one: what separates thousands in many languages."""
+
 Value = TypeVar("Value")
 
 
@@ -30,11 +33,19 @@ def shown(value: object) -> str:
     return json.dumps(visible + ending, ensure_ascii=False)
 
 
-class Problems:
-    """The faults of one file, collected so that its author sees them all at once (up to PROBLEMS_MAX)."""
+RULE = 2
+"""The version of the formats' rules by which files are read today. A stored file is read again by its own."""
 
-    def __init__(self, path: str) -> None:
+
+class Problems:
+    """The faults of one file, collected so that its author sees them all at once (up to PROBLEMS_MAX).
+
+    ``rule`` is the version of the formats' rules by which the file is read.
+    """
+
+    def __init__(self, path: str, rule: int = RULE) -> None:
         self.path = path
+        self.rule = rule
         self._found: list[str] = []
         self._more = 0
 
@@ -44,6 +55,11 @@ class Problems:
             self._found.append(f"{place}: {what}")
         else:
             self._more += 1
+
+    def add_since(self, rule: int, place: str, what: str) -> None:
+        """Record a fault that files taken in by an earlier rule were not refused for."""
+        if self.rule >= rule:
+            self.add(place, what)
 
     def __bool__(self) -> bool:
         return bool(self._found)
@@ -59,10 +75,11 @@ class Problems:
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A file's name as given and its bytes; the SHA-256 is its identity."""
+    """A file's name as given and its bytes; the SHA-256 is its identity. ``rule``: see ``RULE``."""
 
     name: str
     data: bytes
+    rule: int = RULE
 
     @property
     def sha256(self) -> bytes:
@@ -201,7 +218,7 @@ def _row(record: list[str], header: list[str], line: int, problems: Problems) ->
         if len(text) > FIELD_CHARACTERS_MAX:
             problems.add(f"line {line}", f"{name} has {len(text)} characters, at most {FIELD_CHARACTERS_MAX} are taken")
             return None
-        if not text.isprintable():
+        if not all(letter.isprintable() or letter in SPACES for letter in text):
             problems.add(f"line {line}", f"{name} {shown(text)} holds control characters")
             return None
         values[name] = text

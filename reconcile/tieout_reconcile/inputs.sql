@@ -6,6 +6,11 @@ select distinct on (action_id)
        cash_rate, currency, withholding, new_isin
 from recon.action_row where load <= $1 order by action_id, load desc
 
+-- name: action_sources
+select distinct on (a.action_id) a.action_id, a.isin, a.kind, l.name, l.load
+from recon.action_row a join recon.load_row l using (load)
+where a.action_id = any ($1::text[]) order by a.action_id, a.load desc
+
 -- name: known_chains
 select distinct on (mint, network, as_of)
        line, mint, network, unit, quantity, issuer_held, decimals, multiplier, block, as_of, source, held

@@ -1,6 +1,7 @@
 """Taking files in: registry, statements, orders. A file is taken whole or not at all, and once."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -8,18 +9,20 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tieout_reconcile import store
+from tieout_reconcile import redating, store
 from tieout_reconcile.canonical import canonical_bytes
-from tieout_reconcile.errors import NoRegistry
-from tieout_reconcile.files import InputFile, read_file
+from tieout_reconcile.corporate import CorporateAction
+from tieout_reconcile.errors import BadInput, NoRegistry
+from tieout_reconcile.files import InputFile, Problems, read_file, shown
 from tieout_reconcile.formats import parse_order_file, parse_statement
 from tieout_reconcile.formats.declared import StatementMap, parse_map
+from tieout_reconcile.formats.ruled import stored_form
 from tieout_reconcile.inputs import KINDS
-from tieout_reconcile.movements import Period
+from tieout_reconcile.movements import Period, Span
 from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import Change, Registry, compare, instant_text
 from tieout_reconcile.registry_file import parse_registry
-from tieout_reconcile.store import SQL, Database
+from tieout_reconcile.store import INPUTS_SQL, SQL, Database
 from tieout_reconcile.trades import Trade, parse_trades
 from tieout_reconcile.working import claim_load, sign_load
 
@@ -117,13 +120,16 @@ async def import_statement(
     custodian: str | None = None,
     account: str | None = None,
     as_of: datetime | None = None,
+    correct: bool = False,
     key: Ed25519PrivateKey | None = None,
 ) -> Imported:
     """Take a custodian's positions, in the format named or the one that the content shows.
 
     ``map_path`` is a TOML file that declares what the format leaves open; ``custodian``, ``account`` and
-    ``as_of`` (with its zone) go before it. ``key`` is the personal key of who hands it in. Raises BadInput,
-    NoRegistry, NotAllowed.
+    ``as_of`` (with its zone) go before it. ``key`` is the personal key of who hands it in. A file has one date:
+    the same bytes under another for the same account are refused, unless ``correct`` says, under a ``key``, that
+    the earlier date was wrong; what was said under it then no longer stands. Raises BadInput, NoRegistry,
+    NotAllowed.
     """
     file = read_file(path)
     given = StatementMap() if map_path is None else parse_map(read_file(map_path))
@@ -131,21 +137,34 @@ async def import_statement(
     declared, content = _declaration(file, said, given)
     async with store.session(database) as db, db.transaction():
         await db.execute(SQL["lock_loads"])
-        if (load := await store.file_load(db, "statement", content)) is not None:
-            return await _taken_before(db, file, "statement", load, key)
+        earlier = await store.file_load(db, "statement", content)
+        if earlier is not None and not await db.fetchval(SQL["is_corrected"], earlier):
+            return await _taken_before(db, file, "statement", earlier, key)
         form, positions = parse_statement(
             file, await _registry(db), given, given.declared(custodian, account, as_of), file_format
         )
-        load = await store.new_load(db, "statement", file, content, len(positions), form, declared)
+        corrected = await redating.dated_otherwise(db, file, positions, correct=correct, signed=key is not None)
+        if not corrected and earlier is not None:
+            return await _taken_before(db, file, "statement", earlier, key)
+        if corrected:
+            # the earlier load has the plain identity already where a date is taken back to what it was
+            declared, other = _declaration(file, said, given, corrected)
+            content = content if earlier is None else other
+        load = await store.new_load(db, "statement", file, content, len(positions), stored_form(form), declared)
         await store.insert_positions(db, load, positions)
+        await redating.insert_corrections(db, load, corrected, positions)
         if key is not None:
             await sign_load(db, load, file.sha256, key)
     return Imported(file.name, "statement", file.sha256.hex(), load, True, len(positions), len(positions), form)
 
 
-def _declaration(file: InputFile, said: dict[str, str | None], given: StatementMap) -> tuple[str | None, bytes]:
+def _declaration(
+    file: InputFile, said: dict[str, str | None], given: StatementMap, corrects: Sequence[int] = ()
+) -> tuple[str | None, bytes]:
     """Return what was declared as canonical JSON, None for nothing, and the digest of file and declaration."""
     plain: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    if corrects:
+        plain["corrects"] = list(corrects)
     if given != StatementMap():
         plain["map"] = given.to_json()
     return _plain_declaration(file, plain)
@@ -224,12 +243,44 @@ async def import_records(
         if (load := await store.file_load(db, kind, identity)) is not None:
             return await _taken_before(db, file, kind, load, key)
         parsed = what.parse(file, await _registry(db), declared, file_format)
+        _refuse_coming(file, parsed.spans, await db.fetchval(SQL["passed"]))
+        if kind == "actions":
+            await _refuse_other_events(db, file, parsed.records)
         rows = len(parsed.records)
-        load = await store.new_load(db, kind, file, identity, rows, parsed.form, said)
+        load = await store.new_load(db, kind, file, identity, rows, stored_form(parsed.form), said)
         await store.insert_records(db, what, load, parsed)
         if key is not None:
             await sign_load(db, load, file.sha256, key)
     return Imported(file.name, kind, file.sha256.hex(), load, True, rows, rows, parsed.form)
+
+
+def _refuse_coming(file: InputFile, spans: Sequence[Span], now: datetime) -> None:
+    """Refuse a period that has not ended: what will move in the rest of it nobody can know."""
+    for span in spans:
+        if span.end > now:
+            what = f"its period for account {shown(span.account)} ends at {instant_text(span.end)}, which is to come"
+            raise BadInput(file.name, [f"{what}: it may end at {instant_text(now)} at the latest"])
+
+
+async def _refuse_other_events(db: Any, file: InputFile, actions: Sequence[CorporateAction]) -> None:
+    """Refuse an action under the reference of another file's event of other shares or of another kind."""
+    known = {
+        row["action_id"]: row for row in await db.fetch(INPUTS_SQL["action_sources"], [a.action_id for a in actions])
+    }
+    problems = Problems(file.name)
+    for action in actions:
+        row = known.get(action.action_id)
+        if row is not None and (row["isin"], row["kind"]) != (action.isin, action.kind):
+            was = f"{row['kind']} of {row['isin']} in {shown(row['name'])} (load {row['load']})"
+            what = f"{shown(action.action_id)} is a {action.kind} of {action.isin} here and a {was}"
+            problems.add(f"line {action.line}", f"{what}: two events need two references, declare one of them in a CSV")
+    problems.refuse_if_any()
+
+
+def read_map(path: Path | str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what a map file declares, and the ISINs of its tickers. Raises BadInput."""
+    given = parse_map(read_file(path))
+    return given.texts, given.isins
 
 
 async def list_records(database: Database, kind: str) -> list[Any]:

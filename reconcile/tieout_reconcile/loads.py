@@ -12,9 +12,10 @@ from datetime import datetime
 from fractions import Fraction
 
 from tieout_reconcile.errors import BadInput
-from tieout_reconcile.files import InputFile
+from tieout_reconcile.files import RULE, InputFile
 from tieout_reconcile.formats import parse_statement, replay_order_file
 from tieout_reconcile.formats.declared import StatementMap
+from tieout_reconcile.formats.ruled import form_of, rule_of
 from tieout_reconcile.inputs import KINDS, Business, Shelf
 from tieout_reconcile.instrument import Book
 from tieout_reconcile.liability import Statement
@@ -84,12 +85,15 @@ class Replay:
         return self._shelf.business()
 
     def _take(self, load: Load) -> None:
-        file = InputFile(load.name, load.body)
+        if rule_of(load.format) > RULE:
+            raise BadInput(load.name, [f"it was read as {load.format}, by a rule that this version does not know"])
+        file = InputFile(load.name, load.body, rule_of(load.format))
         match load.kind:
             case "registry":
                 self.registries.append((load.load, parse_registry(file)))
             case "statement":
-                self._positions.extend((load.load, p) for p in self._statement(load, file))
+                found = self._statement(load, file)
+                self._positions += [(load.load, p) for p in found]
             case "orders":
                 orders = replay_order_file(file, self._in_force(load.name), load.format)
                 changed = [o for o in orders if not self._repeats(o)]
@@ -102,7 +106,8 @@ class Replay:
                         self._trades[trade.custodian, trade.reference] = trade
             case kind if kind in KINDS:
                 said = json.loads(load.declared) if load.declared else {}
-                parsed = KINDS[kind].parse(file, self._in_force(load.name), period_of(said), load.format)
+                form = None if load.format is None else form_of(load.format)
+                parsed = KINDS[kind].parse(file, self._in_force(load.name), period_of(said), form)
                 self._shelf.take(KINDS[kind], parsed)
             case other:
                 what = f"load {load.load} is of the kind {other!r}, which this version does not know"
@@ -113,7 +118,15 @@ class Replay:
         given = StatementMap(**said.get("map", {}))
         as_of = datetime.fromisoformat(said["as_of"]) if "as_of" in said else None
         declared = given.declared(said.get("custodian"), said.get("account"), as_of)
-        return parse_statement(file, self._in_force(load.name), given, declared, said.get("format"))[1]
+        found = parse_statement(file, self._in_force(load.name), given, declared, said.get("format"))[1]
+        self._withdraw(set(said.get("corrects", ())), {(p.custodian, p.account) for p in found})
+        return found
+
+    def _withdraw(self, loads: set[int], accounts: set[tuple[str, str]]) -> None:
+        """Drop what corrected loads said of some accounts."""
+        self._positions = [
+            (load, p) for load, p in self._positions if load not in loads or (p.custodian, p.account) not in accounts
+        ]
 
     def _in_force(self, name: str) -> Registry:
         if not self.registries:

@@ -5,8 +5,8 @@ traded_at, settles_on, settled_at, cash, currency``. ``quantity`` is signed: int
 A file may be declared, or say itself, to hold every movement of its accounts in a period: a ``Span``.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
@@ -83,7 +83,8 @@ class Span:
 class Period:
     """What an importer declares about a file of movements: its period, and the account of a file without rows.
 
-    For a format that gives days or local times: the zone, and the time of day that a day stands for.
+    For a format that gives days or local times: the zone, and the time of day that a day stands for. For one
+    that names tickers: the ISIN of each.
     """
 
     start: datetime | None = None
@@ -92,20 +93,22 @@ class Period:
     account: str | None = None
     time_zone: str | None = None
     cut_off: str | None = None
+    isins: Mapping[str, str] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, Any]:
         """Return what is declared, as plain values."""
         said = {"from": instant_text(self.start), "to": instant_text(self.end),
                 "custodian": self.custodian, "account": self.account, "time_zone": self.time_zone,
-                "cut_off": self.cut_off}  # fmt: skip
+                "cut_off": self.cut_off, "isins": dict(self.isins) or None}  # fmt: skip
         return {name: value for name, value in said.items() if value is not None}
 
 
-def period_of(said: dict[str, str]) -> Period:
+def period_of(said: dict[str, Any]) -> Period:
     """Return what ``Period.to_json`` wrote."""
     start, end = (datetime.fromisoformat(said[n]) if n in said else None for n in ("from", "to"))
     names = ("custodian", "account", "time_zone", "cut_off")
-    return Period(start, end, *(said.get(name) for name in names))
+    custodian, account, time_zone, cut_off = (said.get(name) for name in names)
+    return Period(start, end, custodian, account, time_zone, cut_off, said.get("isins", {}))
 
 
 def parse_movements(file: InputFile, registry: Registry, declared: Period) -> tuple[list[CustodyMovement], list[Span]]:

@@ -169,8 +169,10 @@ from recon.order_row where request_id = any($1::text[]) order by request_id, loa
 -- The latest settled statement of each account at or before the cut-off: its rows of the highest load.
 with latest as (
     select distinct on (custodian, account) custodian, account, as_of, load
-    from recon.position_row
-    where basis = 'settled' and load <= $1 and as_of <= $2
+    from recon.position_row r
+    where basis = 'settled' and load <= $1 and as_of <= $2 and not exists (
+        select from recon.statement_correction_row c
+        where c.corrected_load = r.load and c.custodian = r.custodian and c.account = r.account and c.load <= $1)
     order by custodian, account, as_of desc, load desc
 )
 select p.custodian, p.account, p.as_of, p.load, p.isin, p.quantity,
@@ -180,8 +182,26 @@ from latest l join recon.position_row p using (custodian, account, as_of, load)
 where p.basis = 'settled'
 
 -- name: statements_later
-select custodian, account, min(as_of) as as_of from recon.position_row
-where basis = 'settled' and load <= $1 and as_of > $2 group by custodian, account
+select custodian, account, min(as_of) as as_of from recon.position_row r
+where basis = 'settled' and load <= $1 and as_of > $2 and not exists (
+        select from recon.statement_correction_row c
+        where c.corrected_load = r.load and c.custodian = r.custodian and c.account = r.account and c.load <= $1)
+group by custodian, account
+
+-- name: same_bytes
+-- Under which dates the bytes of a statement were taken in before, by account.
+select distinct l.load, l.name, p.custodian, p.account, p.as_of
+from recon.load_row l join recon.position_row p using (load)
+where l.kind = 'statement' and l.sha256 = $1 and not exists (
+    select from recon.statement_correction_row c
+    where c.corrected_load = p.load and c.custodian = p.custodian and c.account = p.account)
+order by l.load, p.custodian, p.account, p.as_of
+
+-- name: is_corrected
+select exists (select from recon.statement_correction_row where corrected_load = $1)
+
+-- name: insert_statement_correction
+insert into recon.statement_correction_row (load, corrected_load, custodian, account) values ($1, $2, $3, $4)
 
 -- name: loads_known
 select load, kind, sha256, declared from recon.load_row where load <= $1 order by load
@@ -336,6 +356,11 @@ from recon.loads l where l.kind = 'orders' order by l.load desc limit 1
 
 -- name: now
 select clock_timestamp()
+
+-- name: passed
+-- The latest instant that has passed: by our clock, or by the newest proven block's where that chain runs ahead.
+select greatest(clock_timestamp(), (
+    select block_time from ledger.slots where block_time is not null order by slot desc limit 1))
 
 -- name: insert_sighting
 -- Only the newest order file speaks for the source: an older one handed in again proves nothing.

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from stdnum import isin as isin_number
 
-from tieout_reconcile.exact import parse_quantity, parse_raw
+from tieout_reconcile.exact import parse_raw, parse_signed
 from tieout_reconcile.files import InputFile, Problems, Row, choice, csv_rows, parse_instant, shown
 from tieout_reconcile.registry import Registry
 
@@ -92,4 +92,4 @@ def _quantity(row: Row, decimals: int) -> Fraction | None:
     if row.get("raw"):
         raw = row.parsed("raw", parse_raw)
         return None if raw is None else Fraction(raw, 10**decimals)
-    return row.parsed("quantity", parse_quantity)
+    return row.parsed("quantity", parse_signed)

@@ -21,6 +21,7 @@ from tieout_reconcile.canonical import from_plain, to_plain
 from tieout_reconcile.errors import NotFound
 from tieout_reconcile.exact import exact_decimal
 from tieout_reconcile.files import InputFile
+from tieout_reconcile.formats.ruled import form_of
 from tieout_reconcile.inputs import Business, InputKind, Parsed
 from tieout_reconcile.liability import Statement
 from tieout_reconcile.lines import Chunk, CrossingLines
@@ -485,7 +486,8 @@ async def history(db: asyncpg.Connection, limit: int) -> list[RunSummary]:
 
 async def statements(db: asyncpg.Connection) -> list[StatementInfo]:
     """Return all statements ever imported, in order of import."""
-    return [StatementInfo(**row) for row in await _dicts(db, "list_statements")]
+    found = await _dicts(db, "list_statements")
+    return [StatementInfo(**{**row, "format": form_of(row["format"])}) for row in found]
 
 
 async def orders(db: asyncpg.Connection) -> list[Order]:

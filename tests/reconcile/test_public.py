@@ -19,7 +19,22 @@ PURE += ["crossing_lines", "elsewhere", "fields", "figures", "fitting", "groupin
 PURE += ["leg_findings", "movements", "other_chains", "rolling", "split", "three_way", "unmapped", "venues"]
 PURE += ["loads", "registry", "registry_file", "results", "statements", "trades", "whole", "workflow"]
 PURE += [f"reports/{name}" for name in ("build", "bundle", "mint_rows", "render", "roll_forward", "sample", "verify")]
-PURE += [f"formats/{name}" for name in ("alpaca", "columns", "declared", "flex", "mt535", "records", "semt002", "xml")]
+PURE += [
+    f"formats/{name}"
+    for name in (
+        "activities",
+        "alpaca",
+        "columns",
+        "declared",
+        "flex",
+        "mt535",
+        "options",
+        "records",
+        "ruled",
+        "semt002",
+        "xml",
+    )
+]
 
 
 def test_all_lists_each_public_name_in_order() -> None:

@@ -107,21 +107,33 @@ def import_movements(
     ] = None,
     custodian: Annotated[str | None, typer.Option(help="Whose period it is, where the file has no row.")] = None,
     account: Annotated[str | None, typer.Option(help="The account of that custodian.")] = None,
-    time_zone: Annotated[str | None, typer.Option(help="MT536, semt.017: the zone of times without one.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="The zone of days and of times without one.")] = None,
     cut_off: Annotated[
         str | None, typer.Option(help="The time of day that a day alone stands for, like 17:30.")
     ] = None,
-    file_format: Annotated[str | None, typer.Option("--format", help="Told by the content when left out.")] = None,
+    map_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--map", help="TOML, as of the same custodian's statements: tickers' ISINs, account, zone, cut-off."
+        ),
+    ] = None,
+    file_format: Annotated[
+        str | None,
+        typer.Option("--format", help="csv, mt536, semt017, alpaca-activities; told by the content when left out."),
+    ] = None,
     key: PersonalKey = None,
     dsn: Dsn = None,
     as_json: Json = False,
 ) -> None:
     """Take in files of custody movements; each is taken whole or refused whole, and taken once."""
-    from tieout_reconcile import Period
+    from tieout_reconcile import Period, read_map
 
     from_at = None if start is None else instant("--from", start)
     to_at = None if end is None else instant("--to", end)
-    _take("movements", paths, key, dsn, file_format, Period(from_at, to_at, custodian, account, time_zone, cut_off))
+    said, isins = ({}, {}) if map_path is None else read_map(map_path)
+    given = {"custodian": custodian, "account": account, "time_zone": time_zone, "cut_off": cut_off}
+    held, where, zone, time = (value or said.get(name) for name, value in given.items())
+    _take("movements", paths, key, dsn, file_format, Period(from_at, to_at, held, where, zone, time, isins))
 
 
 @VENUE.command()

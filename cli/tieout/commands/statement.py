@@ -33,6 +33,9 @@ def import_(
     as_of: Annotated[
         str | None, typer.Option("--as-of", help="The instant with its zone (ISO 8601), where the file names none.")
     ] = None,
+    correct: Annotated[
+        bool, typer.Option("--correct", help="The date declared earlier for these bytes was wrong; needs --key.")
+    ] = False,
     key: PersonalKey = None,
     dsn: Dsn = None,
     as_json: Json = False,
@@ -54,6 +57,7 @@ def import_(
                 custodian=custodian,
                 account=account,
                 as_of=at,
+                correct=correct,
                 key=signer,
             )
             for path in paths

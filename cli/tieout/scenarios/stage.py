@@ -226,7 +226,7 @@ class Stage(Cast):
         path = await self._file(
             "movements.csv", csv_text(_MOVEMENTS, [(CUSTODIAN, ACCOUNT, ISIN, *row) for row in rows])
         )
-        await import_records(self.dsn, "movements", path, declared=Period(self.opened_at - _BEFORE, await self.now()))
+        await import_records(self.dsn, "movements", path, declared=Period(self.opened_at - _BEFORE, self.closed_at))
         for shares, kind, reference, request, _ in rows:
             await self.tell(
                 f"custody's movements so far: {reference}, a {kind} of {_text(shares)} shares for {request}"

@@ -356,8 +356,11 @@ where f.closed_at is null order by m.mint, f.audit, f.subject
 
 -- name: statement_times
 -- One dated ahead of today shows nothing of today.
-select custodian, account, max(as_of) as as_of from recon.position_row
-where basis = 'settled' and as_of <= clock_timestamp() group by custodian, account
+select custodian, account, max(as_of) as as_of from recon.position_row r
+where basis = 'settled' and as_of <= clock_timestamp() and not exists (
+        select from recon.statement_correction_row c
+        where c.corrected_load = r.load and c.custodian = r.custodian and c.account = r.account)
+group by custodian, account
 
 -- name: last_run
 select max(run) from recon.runs

@@ -47,7 +47,7 @@ def parse_statement(
     if form == "csv" and not given.columns:
         _refuse_declared(file, declared)
         return form, parse_positions(file, registry)
-    problems = Problems(file.name)
+    problems = Problems(file.name, file.rule)
     match form:
         case "csv":
             records, empties = columns.parse(file, given, problems)

@@ -28,17 +28,19 @@ def is_json(head: str) -> bool:
     return head.lstrip().startswith(("[", "{\n", '{"', "{ ", "{\r"))
 
 
+def unique_pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. Raises ValueError where a key is there twice: which one counts would be a guess."""
+    if len({key for key, _ in found}) != len(found):
+        raise ValueError("an object has the same key twice")
+    return dict(found)
+
+
 def read_json(file: InputFile) -> Any:
     """Return a file's JSON; numbers stay text. Raises BadInput, also for a key that is there twice."""
 
-    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({key for key, _ in found}) != len(found):
-            raise ValueError("an object has the same key twice")
-        return dict(found)
-
     try:
         return json.loads(
-            decode_text(file), parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=pairs
+            decode_text(file), parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=unique_pairs
         )
     except json.JSONDecodeError as bad:
         raise BadInput(file.name, [f"line {bad.lineno}: it is not JSON: {bad.msg}"]) from None

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from datetime import date, datetime
 from fractions import Fraction
 
-from tieout_reconcile.exact import parse_quantity
-from tieout_reconcile.files import InputFile, Problems, Row, choice, csv_rows
+from tieout_reconcile.exact import parse_quantity, parse_signed
+from tieout_reconcile.files import SPACES, InputFile, Problems, Row, choice, csv_rows
 from tieout_reconcile.formats.declared import StatementMap
 from tieout_reconcile.formats.records import KINDS, Empty, Record
 from tieout_reconcile.statements import BASES
@@ -32,7 +32,7 @@ def _record(
     def optional(name: str, parse: Callable[[str], Fraction]) -> Fraction | None:
         return row.optional(columns[name], parse) if name in columns else None
 
-    quantity = row.parsed(columns["quantity"], number)
+    quantity = row.parsed(columns["quantity"], lambda text: parse_signed(text, number))
     basis = row.parsed(columns["basis"], choice(*BASES)) if "basis" in columns else None
     at = row.parsed(columns["as_of"], moment) if "as_of" in columns else None
     account = row.get(columns["account"]) if "account" in columns else None
@@ -46,11 +46,13 @@ def _record(
 
 def number_parser(decimal: str, thousands: str) -> Callable[[str], Fraction]:
     """Return a parser of numbers in a style. Digits between thousands signs must be three, or it is no number."""
-    grouped = re.compile(rf"\d{{1,3}}(?:{re.escape(thousands)}\d{{3}})+(?:{re.escape(decimal)}\d*)?", re.ASCII)
+    # programs write a blank, a no-break and a narrow no-break space for one another
+    sign = f"[{SPACES}]" if thousands and thousands in SPACES else re.escape(thousands)
+    grouped = re.compile(rf"\d{{1,3}}(?:{sign}\d{{3}})+(?:{re.escape(decimal)}\d*)?", re.ASCII)
 
     def parse(text: str) -> Fraction:
         if thousands and grouped.fullmatch(text):
-            text = text.replace(thousands, "")
+            text = re.sub(sign, "", text)
         if decimal != "." and "." in text:
             raise ValueError(f"has a point, but {decimal!r} is declared as the decimal sign")
         return parse_quantity(text.replace(decimal, "."))

@@ -9,12 +9,12 @@ from tieout_reconcile import fields
 from tieout_reconcile.corporate import CorporateAction, action_of_row, parse_actions
 from tieout_reconcile.errors import BadInput
 from tieout_reconcile.files import InputFile, Problems, Row
-from tieout_reconcile.formats import fin, mt536, mt564
-from tieout_reconcile.movements import CustodyMovement, Period, Span, movement_of_row, parse_movements
+from tieout_reconcile.formats import activities, fin, mt536, mt564
+from tieout_reconcile.movements import CustodyMovement, Period, Span, movement_of_row, parse_movements, spans_of
 from tieout_reconcile.registry import Registry
 
 ACTION_FORMATS = ("csv", "mt564", "seev031")
-MOVEMENT_FORMATS = ("csv", "mt536", "semt017")
+MOVEMENT_FORMATS = ("csv", "mt536", "semt017", "alpaca-activities")
 _HEAD_BYTES = 4096
 
 
@@ -26,7 +26,7 @@ def parse_action_file(
     if form == "csv":
         return form, parse_actions(file, registry)
     rows = mt564.mt564_rows if form == "mt564" else mt564.seev031_rows
-    problems, seen = Problems(file.name), fields.Seen("action_id")
+    problems, seen = Problems(file.name, file.rule), fields.Seen("action_id")
     isins = {i.isin for i in registry.instruments}
     actions = []
     for row in rows(file, problems):
@@ -46,15 +46,29 @@ def parse_movement_file(
         if declared.time_zone or declared.cut_off:
             raise BadInput(file.name, ["it is the CSV, which says its own times: declare neither zone nor cut-off"])
         return form, *parse_movements(file, registry, declared)
+    if form == "alpaca-activities":
+        return form, *_activities(file, registry, declared)
     if declared.start or declared.end:
         raise BadInput(file.name, [f"it is {form}, which says its own period: declare none"])
     parse = mt536.parse_mt536 if form == "mt536" else mt536.parse_semt017
-    problems = Problems(file.name)
+    problems = Problems(file.name, file.rule)
     statement = parse(file, registry, declared.custodian, _clock(file, declared), problems)
     movements = list(_movements(statement.rows, registry))
     _refuse(file, form, problems, [*movements, *statement.periods])
     spans = [Span(*place, *period) for place, period in sorted(statement.periods.items())]
     return form, movements, spans
+
+
+def _activities(
+    file: InputFile, registry: Registry, declared: Period
+) -> tuple[Sequence[CustodyMovement], Sequence[Span]]:
+    problems = Problems(file.name, file.rule)
+    rows = activities.parse(file, registry, declared, _clock(file, declared), problems)
+    movements = list(_movements(rows, registry))
+    problems.refuse_if_any()
+    spans = spans_of(file, movements, declared, registry) if declared.start or declared.end else []
+    _refuse(file, "alpaca-activities", problems, [*movements, *spans])
+    return movements, spans
 
 
 def _movements(rows: Sequence[Row], registry: Registry) -> Iterator[CustodyMovement]:
@@ -81,6 +95,8 @@ def _told(file: InputFile, fin_format: str, xml_format: str, is_xml: Callable[[s
     head = data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
     if fin.is_fin(head):
         return fin_format
+    if fin_format == "mt536" and activities.is_activities(head):
+        return "alpaca-activities"
     if head.lstrip().startswith("<"):
         if is_xml(head):
             return xml_format

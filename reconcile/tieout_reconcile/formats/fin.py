@@ -1,7 +1,7 @@
 """FIN messages (ISO 15022): a file split into messages, a message into its tree of 16R and 16S blocks. Pure."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -116,3 +116,32 @@ def check_pages(pages: list[tuple[int, str, int]], problems: Problems) -> None:
         if number != expected or kind != ("LAST" if last else "MORE"):
             what = f"is page {number}/{kind}, where page {expected}/{'LAST' if last else 'MORE'} is wanted"
             problems.add(f"line {line}", f"{what}: all pages of one statement belong in one file, in order")
+
+
+def account_of(block: Block) -> str | None:
+    """Return the safekeeping account that a block names."""
+    return block.value("97A", ":SAFE//") or block.value("97B", ":SAFE//")
+
+
+def dated(block: Block, qualifier: str) -> str | None:
+    """Return the date of a qualifier, in whichever option it stands."""
+    return next((v for tag in ("98A", "98C", "98E") for _, v in block.values(tag, f":{qualifier}/")), None)
+
+
+def statement_number(block: Block) -> str | None:
+    """Return the number of a statement (13a STAT)."""
+    return next((v for tag in ("13A", "13J") for _, v in block.values(tag, ":STAT/")), None)
+
+
+def completeness(block: Block) -> set[str]:
+    """Return the codes that say whether a statement holds everything (COMP) or changes alone (DELT)."""
+    return {v.rpartition("/")[2] for tag in ("CODE", "SFRE") for _, v in block.values("22F", f":{tag}/")}
+
+
+def check_same_statement(heads: Sequence[tuple[int, Mapping[str, str | None]]], problems: Problems) -> None:
+    """Report pages that are of another statement than the first; each is (line, what must be the same)."""
+    for line, said in heads[1:]:
+        for name, value in heads[0][1].items():
+            if said[name] != value:
+                what = f"its {name} is {shown(said[name])}, that of the first page {shown(value)}"
+                problems.add_since(2, f"line {line}", f"{what}: it is a page of another statement")

@@ -1,13 +1,15 @@
 """Statements of transactions: MT536 (ISO 15022) and semt.017 (ISO 20022), as rows of a movement file. Pure.
 
-Taken from both: pages, period, account, ISIN, both references, quantity with its direction, payment, what kind of
-transaction, trade, settlement and effective settlement date, reversal. The effective settlement is the fact; a
-transaction without one is pending. A day alone stands for the cut-off time that is declared with the file, as
-it does in the same custodian's statements, and the period runs from the cut-off before its first day.
+Taken from both: pages, period, account and sub-accounts, ISIN, both references, quantity with its direction,
+payment, what kind of transaction, trade, settlement and effective settlement date, reversal. The effective
+settlement is the fact; a transaction without one is pending. A statement on trade date settles nothing, and
+neither it nor one of changes alone (DELT) says that every movement of its period is known. A day alone stands
+for the cut-off time that is declared with the file, as it does in the same custodian's statements, and the
+period runs from the cut-off before its first day.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from xml.etree.ElementTree import Element
@@ -17,7 +19,8 @@ from tieout_reconcile.errors import BadInput
 from tieout_reconcile.exact import parse_quantity
 from tieout_reconcile.files import InputFile, Problems, Row, decode_text, shown
 from tieout_reconcile.formats import fin
-from tieout_reconcile.formats.xml import children, local, parse_xml, text
+from tieout_reconcile.formats.records import BASIS_OF
+from tieout_reconcile.formats.xml import child, children, local, parse_xml, text
 from tieout_reconcile.registry import Registry
 
 _QUANTITY = re.compile(r":PSTA/[^/]*/([A-Z]{4})/(N?)(\d{1,15},\d{0,14})")
@@ -51,13 +54,29 @@ class Clock:
 
 @dataclass(slots=True)
 class Statement:
-    """A statement's rows, and for each account the period that it covers."""
+    """A statement's rows, and for each account the period of which it holds every movement."""
 
     rows: list[Row]
     periods: dict[tuple[str, str], tuple[datetime, datetime]]
 
 
-class _Accounts:
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What a statement says of itself: its period, whether it is complete, whether on settlement date."""
+
+    period: tuple[datetime, datetime] | None
+    complete: bool
+    settled: bool
+
+    def cover(self, found: Statement, places: Iterable[tuple[str, str]]) -> None:
+        """Record the period for the accounts of which every movement in it is known."""
+        if self.period is not None and self.complete and self.settled:
+            found.periods.update(dict.fromkeys(places, self.period))
+
+
+class Accounts:
+    """Whose account of the registry a name is."""
+
     def __init__(self, registry: Registry, custodian: str | None, problems: Problems) -> None:
         self._named = custodian
         self._problems = problems
@@ -85,9 +104,10 @@ def parse_mt536(
     file: InputFile, registry: Registry, custodian: str | None, clock: Clock, problems: Problems
 ) -> Statement:
     """Return the transactions of all pages. Faults go to ``problems`` with their lines."""
-    accounts = _Accounts(registry, custodian, problems)
+    accounts = Accounts(registry, custodian, problems)
     found = Statement([], {})
     pages: list[tuple[int, str, int]] = []
+    heads: list[tuple[int, Mapping[str, str | None]]] = []
     for message in fin.messages(decode_text(file), "536", problems):
         general = next(message.named("GENL"), None)
         if general is None:
@@ -99,17 +119,70 @@ def parse_mt536(
             problems.add(where, "its :28E: is no page number like 1/ONLY")
         else:
             pages.append((int(page[1]), page[2], general.line))
+        heads.append((general.line, _fin_identity(general)))
         if (general.value("23G") or "").partition("/")[0] != "NEWM":
             problems.add(where, f":23G: is {shown(general.value('23G') or '')}: NEWM is taken")
-        account = general.value("97A", ":SAFE//") or general.value("97B", ":SAFE//") or ""
-        place = accounts.place(account, where)
-        period = _fin_period(general, clock, where, problems)
-        if period is not None:
-            found.periods[place] = period
-        for isin, transaction in _transactions(message):
-            found.rows.append(_fin_row(transaction, isin, place, clock, problems))
+        claim = _fin_claim(general, clock, where, problems)
+        parts = list(_fin_parts(message, general, accounts, problems))
+        claim.cover(found, (place for place, _ in parts))
+        for place, holding in ((place, holding) for place, holdings in parts for holding in holdings):
+            isin = fin.ISIN.match(holding.value("35B") or "")
+            for transaction in holding.named("TRAN"):
+                row = _fin_row(transaction, isin[1] if isin else "", place, clock, problems)
+                found.rows.append(row if claim.settled else _unsettled(row))
     fin.check_pages(pages, problems)
+    fin.check_same_statement(heads, problems)
     return found
+
+
+def _fin_identity(general: fin.Block) -> dict[str, str | None]:
+    period = next((v for t in ("69A", "69B") for _, v in general.values(t, ":STAT")), None)
+    return {
+        "account": fin.account_of(general),
+        "period": period,
+        "basis": general.value("22F", ":STBA/"),
+        "number": fin.statement_number(general),
+    }
+
+
+def _fin_claim(general: fin.Block, clock: Clock, where: str, problems: Problems) -> _Claim:
+    period = _fin_period(general, clock, where, problems)
+    basis = next((v.rpartition("/")[2] for _, v in general.values("22F", ":STBA/")), None)
+    return _claim(period, basis, "DELT" not in fin.completeness(general), f"{where}: :22F::STBA//", problems)
+
+
+def _claim(
+    period: tuple[datetime, datetime] | None, basis: str | None, complete: bool, where: str, problems: Problems
+) -> _Claim:
+    if basis is not None and basis not in BASIS_OF:
+        problems.add_since(2, where, f"is {shown(basis)}: SETT and TRAD are taken")
+    return _Claim(period, complete, basis != "TRAD") if problems.rule >= 2 else _Claim(period, True, True)
+
+
+def _unsettled(row: Row) -> Row:
+    return Row(row.line, row.values | {"settled_at": ""}, row.problems, row.place)
+
+
+def _fin_parts(
+    message: fin.Block, general: fin.Block, accounts: Accounts, problems: Problems
+) -> Iterator[tuple[tuple[str, str], list[fin.Block]]]:
+    """Yield each account of a message with its FIN blocks: the statement's own, and that of each SUBSAFE."""
+    account, own = fin.account_of(general) or "", list(message.named("FIN"))
+    inner = [block for block in message.blocks if block.name != "FIN"]
+    if problems.rule < 2:
+        yield accounts.place(account, f"line {general.line}"), own + [f for b in inner for f in b.named("FIN")]
+        return
+    subs = [block for block in inner if block.name == "SUBSAFE"]
+    if own or not subs:
+        yield accounts.place(account, f"line {general.line}"), own
+    for sub in subs:
+        where = f"line {sub.line}"
+        if next(sub.named("SUBSAFE"), None) is not None:
+            problems.add(where, "a SUBSAFE holds a SUBSAFE: whose movements these are is unknown")
+        if (named := fin.account_of(sub)) is None:
+            problems.add(where, "a SUBSAFE names no account")
+        else:
+            yield accounts.place(named, where), list(sub.named("FIN"))
 
 
 def _fin_period(general: fin.Block, clock: Clock, where: str, problems: Problems) -> tuple[datetime, datetime] | None:
@@ -140,14 +213,6 @@ def _fin_moment(day: str, clock_time: str | None) -> datetime | date:
     if clock_time is None:
         return datetime.strptime(day, "%Y%m%d").date()  # noqa: DTZ007 - a day has no zone
     return datetime.strptime(day + clock_time, "%Y%m%d%H%M%S")  # noqa: DTZ007 - local, the zone is declared
-
-
-def _transactions(message: fin.Block) -> Iterator[tuple[str, fin.Block]]:
-    blocks = [b for block in message.blocks for b in ((block,) if block.name == "FIN" else block.named("FIN"))]
-    for block in blocks:
-        isin = fin.ISIN.match(block.value("35B") or "")
-        for transaction in block.named("TRAN"):
-            yield isin[1] if isin else "", transaction
 
 
 def _fin_row(block: fin.Block, isin: str, place: tuple[str, str], clock: Clock, problems: Problems) -> Row:
@@ -221,7 +286,7 @@ def parse_semt017(
     file: InputFile, registry: Registry, custodian: str | None, clock: Clock, problems: Problems
 ) -> Statement:
     """Return the transactions of a report. Faults go to ``problems`` with their elements."""
-    accounts = _Accounts(registry, custodian, problems)
+    accounts = Accounts(registry, custodian, problems)
     reports = [e for e in parse_xml(file).iter() if local(e) == "SctiesTxPstngRpt"]
     if len(reports) != 1:
         raise BadInput(file.name, [f"holds {len(reports)} securities transaction posting reports, one is wanted"])
@@ -229,18 +294,44 @@ def parse_semt017(
     page, last = text(report, "Pgntn", "PgNb"), text(report, "Pgntn", "LastPgInd")
     if (page, last) not in ((None, None), ("1", "true"), ("1", "1")):
         problems.add(f"{where}/Pgntn", f"is page {shown(page)}, last {shown(last)}: all of it belongs in one page")
-    place = accounts.place(text(report, "SfkpgAcct", "Id") or "", f"{where}/SfkpgAcct")
     found = Statement([], {})
-    period = _xml_period(report, clock, where, problems)
-    if period is not None:
-        found.periods[place] = period
+    claim = _xml_claim(report, clock, where, problems)
     number = 0
-    for holding in (e for e in report.iter() if local(e) == "FinInstrmDtls"):
+    parts = list(_xml_parts(report, accounts, where, problems))
+    claim.cover(found, (place for place, _ in parts))
+    for place, holding in ((place, holding) for place, holdings in parts for holding in holdings):
         isin = text(holding, "FinInstrmId", "ISIN") or ""
         for transaction in children(holding, "Tx"):
             number += 1
-            found.rows.append(_xml_row(transaction, isin, place, clock, number, problems))
+            row = _xml_row(transaction, isin, place, clock, number, problems)
+            found.rows.append(row if claim.settled else _unsettled(row))
     return found
+
+
+def _xml_claim(report: Element, clock: Clock, where: str, problems: Problems) -> _Claim:
+    period = _xml_period(report, clock, where, problems)
+    details = child(report, "StmtGnlDtls")
+    update, basis = child(details, "UpdTp"), child(details, "StmtBsis")
+    said = None if basis is None else text(basis, "Cd") or "no code"
+    return _claim(period, said, update is None or text(update, "Cd") == "COMP", f"{where}/StmtBsis", problems)
+
+
+def _xml_parts(
+    report: Element, accounts: Accounts, where: str, problems: Problems
+) -> Iterator[tuple[tuple[str, str], list[Element]]]:
+    """Yield each account of a report with its instruments: the report's own, and that of each sub-account."""
+    every = [e for e in report.iter() if local(e) == "FinInstrmDtls"]
+    subs = [e for e in report.iter() if local(e) == "SubAcctDtls"] if problems.rule >= 2 else []
+    inner = {id(e) for sub in subs for e in sub.iter()}
+    own = [e for e in every if id(e) not in inner]
+    if own or not subs:
+        yield accounts.place(text(report, "SfkpgAcct", "Id") or "", f"{where}/SfkpgAcct"), own
+    for number, sub in enumerate(subs, 1):
+        place = f"{where}/SubAcctDtls[{number}]"
+        if any(local(e) == "SubAcctDtls" for e in sub.iter() if e is not sub):
+            problems.add(place, "holds a sub-account of a sub-account: whose movements these are is unknown")
+        held = [e for e in sub.iter() if local(e) == "FinInstrmDtls"]
+        yield accounts.place(text(sub, "SfkpgAcct", "Id") or "", f"{place}/SfkpgAcct"), held
 
 
 def _xml_period(report: Element, clock: Clock, where: str, problems: Problems) -> tuple[datetime, datetime] | None:

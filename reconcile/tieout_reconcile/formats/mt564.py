@@ -1,11 +1,13 @@
 """Corporate action notifications: MT564 (ISO 15022) and seev.031 (ISO 20022), as rows of an action file. Pure.
 
 Taken from both: the event's reference, its function or type, the ISIN, ex, record, pay and effective day, new for
-old, gross rate with its currency, withholding, and the ISIN that is delivered. Neither knows the token: it takes
-effect at 00:00 UTC of the effective or ex day, near which the multiplier's step is looked for.
+old or additional for existing, gross rate with its currency, withholding, and the ISIN that is delivered. Of
+several options the terms and dates are those of the default; which one would be guessed is refused
+(``options.py``). Neither knows the token: it takes effect at 00:00 UTC of the effective or ex day, near which
+the multiplier's step is looked for.
 
 MT564: ``:20C::CORP``, ``:23G:`` NEWM, REPL, RMDR, CANC, WITH, ``:22F::CAEV``, ``:98a::PREP``, XDTE, RDTE, PAYD,
-EFFD, ``:92D::NEWO``, ``:92F::GRSS``, ``:92A::TAXR``. A time without its distance from UTC is read as UTC.
+EFFD, ``:92D::NEWO`` and ADEX, ``:92F::GRSS``, ``:92A::TAXR``. A time without its distance from UTC is read as UTC.
 """
 
 import re
@@ -16,16 +18,18 @@ from xml.etree.ElementTree import Element
 
 from tieout_reconcile.exact import decimal_text
 from tieout_reconcile.files import InputFile, Problems, Row, decode_text, shown
-from tieout_reconcile.formats import fin
+from tieout_reconcile.formats import fin, options
 from tieout_reconcile.formats.xml import local, parse_xml
 
 KINDS = {
     "DVCA": "dividend", "DRIP": "dividend", "CAPG": "dividend", "SPLF": "split", "SPLR": "reverse_split",
-    "SOFF": "spin_off", "MRGR": "merger", "CHAN": "isin_change",
+    "SOFF": "spin_off", "MRGR": "merger", "CHAN": "isin_change", "DVSE": "stock_dividend",
 }  # fmt: skip
 _ANNOUNCED = frozenset({"NEWM", "REPL", "RMDR"})
 _CANCELLED = frozenset({"CANC", "WITH"})
-_RATIO = re.compile(r":(?:NEWO|ADEX)/[^/]*/([\d,]+)/([\d,]+)")
+_GROWING = frozenset({"SPLF", "DVSE"})
+"""The events of which a ratio may say what comes on top of each share, rather than in its place."""
+_RATIO = re.compile(r":(NEWO|ADEX)/[^/]*/([\d,]+)/([\d,]+)")
 _RATE = re.compile(r":GRSS/[^/]*/(?:[A-Z]{4}/)?([A-Z]{3})(\d+,\d*)")
 _TAX = re.compile(r":TAXR/[^/]*/(?:[A-Z]{4}/)?(\d+,\d*)")
 
@@ -42,8 +46,10 @@ def mt564_rows(file: InputFile, problems: Problems) -> Iterator[Row]:
         if general is None:
             problems.add(f"line {message.line}", "the message has no block GENL: it is no MT564")
             continue
-        blocks = list(_walk(message))
         place = f"line {general.line}"
+        if problems.rule >= 2:
+            options.keep_default_block(message, place, problems)
+        blocks = list(_walk(message))
         event = _first(blocks, "22F", ":CAEV/").rpartition("/")[2]
         function = (general.value("23G") or "").partition("/")[0]
         values = {
@@ -55,7 +61,7 @@ def mt564_rows(file: InputFile, problems: Problems) -> Iterator[Row]:
             "ex_date": _day(_date(blocks, "XDTE", place, problems)),
             "record_date": _day(_date(blocks, "RDTE", place, problems)),
             "pay_date": _day(_date(blocks, "PAYD", place, problems)),
-            **_fin_terms(blocks),
+            **_fin_terms(blocks, event, place, problems),
         }
         values["effective_at"] = _effective(_day(_date(blocks, "EFFD", place, problems)) or values["ex_date"])
         new = [_isin(b) for b in blocks if b.name == "SECMOVE"]
@@ -92,17 +98,40 @@ def _date(blocks: list[fin.Block], qualifier: str, place: str, problems: Problem
         return None
 
 
-def _fin_terms(blocks: list[fin.Block]) -> dict[str, str]:
+def _fin_terms(blocks: list[fin.Block], event: str, place: str, problems: Problems) -> dict[str, str]:
     terms = {"factor": "", "cash_rate": "", "currency": "", "withholding": ""}
     for block in blocks:
         for _, tag, value in block.fields:
-            if tag == "92D" and (found := _RATIO.fullmatch(value)):
-                terms["factor"] = f"{_number(found[1])}/{_number(found[2])}"
-            elif tag == "92F" and (found := _RATE.fullmatch(value)):
-                terms["currency"], terms["cash_rate"] = found[1], _number(found[2])
-            elif tag == "92A" and (found := _TAX.fullmatch(value)):
-                terms["withholding"] = decimal_text(Fraction(_number(found[1])) / 100)
-    return terms | {"factor": _whole_ratio(terms["factor"])}
+            for name, said in _fin_term(tag, value, event, problems.rule).items():
+                if terms[name] not in ("", said):
+                    problems.add_since(2, place, f"says two things of its {name}: {terms[name]} and {said}")
+                terms[name] = said
+    return terms
+
+
+def _fin_term(tag: str, value: str, event: str, rule: int) -> dict[str, str]:
+    """Return what one field says of an action's terms."""
+    if tag == "92D" and (found := _RATIO.fullmatch(value)):
+        ratio = f"{_number(found[2])}/{_number(found[3])}"
+        return {"factor": _factor(ratio, event, additional=found[1] == "ADEX" and rule >= 2)}
+    if tag == "92F" and (found := _RATE.fullmatch(value)):
+        return {"currency": found[1], "cash_rate": _number(found[2])}
+    if tag == "92A" and (found := _TAX.fullmatch(value)):
+        return {"withholding": decimal_text(Fraction(_number(found[1])) / 100)}
+    return {}
+
+
+def _factor(ratio: str, event: str, *, additional: bool) -> str:
+    """Return new for old of a ratio; what is additional for existing shares comes on top of them.
+
+    A stock dividend takes no share away: one new for twenty is one on top of twenty, whatever it is called.
+    """
+    whole = _whole_ratio(ratio)
+    new, _, old = whole.partition("/")
+    if event not in _GROWING or not new.isdecimal() or not old.isdecimal() or not int(old):
+        return whole
+    on_top = additional or (event == "DVSE" and int(new) <= int(old))
+    return _whole_ratio(f"{int(new) + int(old)}/{old}") if on_top else whole
 
 
 def _number(text: str) -> str:
@@ -157,11 +186,15 @@ def seev031_rows(file: InputFile, problems: Problems) -> Iterator[Row]:
         problems.add(local(root), "holds no CorpActnNtfctn")
     for number, one in enumerate(found, 1):
         place = f"CorpActnNtfctn[{number}]"
+        if problems.rule >= 2:
+            options.keep_default_element(one, place, problems)
+        event = _text(_child(_child(one, "CorpActnGnlInf"), "EvtTp"), "Cd")
         general = _child(one, "CorpActnGnlInf")
         ex_date, effective = _dated(one, "ExDvddDt"), _dated(one, "FctvDt")
         if not made:
             problems.add(place, "has no creation time (AppHdr/CreDt): when it was announced is unknown")
         rate, tax = _child(one, "GrssDvddRate"), _child(one, "WhldgTaxRate")
+        _check_said_once(one, place, problems)
         amount = next((e for e in rate.iter() if local(e) == "Amt"), None) if rate is not None else None
         percent = _text(tax, "Rate") if tax is not None else ""
         underlying = _text(general, "ISIN")
@@ -171,14 +204,14 @@ def seev031_rows(file: InputFile, problems: Problems) -> Iterator[Row]:
         values = {
             "action_id": _text(general, "CorpActnEvtId"),
             "isin": underlying,
-            "kind": _kind(_text(_child(general, "EvtTp"), "Cd"), place, problems),
+            "kind": _kind(event, place, problems),
             "status": _status(_text(_child(one, "NtfctnGnlInf"), "NtfctnTp") or "NEWM", place, problems),
-            "announced_at": made if made.endswith("Z") or "+" in made[10:] or not made else f"{made}Z",
+            "announced_at": _xml_instant(made),
             "ex_date": ex_date,
             "record_date": _dated(one, "RcrdDt"),
             "pay_date": _dated(one, "PmtDt"),
             "effective_at": _effective(effective or ex_date),
-            "factor": _xml_ratio(_child(one, "NewToOd")),
+            "factor": _xml_factor(one, event),
             "cash_rate": (amount.text or "") if amount is not None else "",
             "currency": amount.get("Ccy", "") if amount is not None else "",
             "withholding": decimal_text(Fraction(percent) / 100) if re.fullmatch(r"\d+(\.\d+)?", percent) else percent,
@@ -203,6 +236,33 @@ def _dated(element: Element, name: str) -> str:
         None if found is None else next((e.text for e in found.iter() if local(e) in ("Dt", "DtTm") and e.text), None)
     )
     return ((inner or given).strip())[:10]
+
+
+def _check_said_once(notification: Element, place: str, problems: Problems) -> None:
+    for name in ("GrssDvddRate", "WhldgTaxRate", "NewToOd", "AddtlQtyForExstgScties"):
+        said = {
+            tuple((local(x), (x.text or "").strip(), *sorted(x.attrib.items())) for x in e.iter())
+            for e in notification.iter()
+            if local(e) == name
+        }
+        if len(said) > 1:
+            problems.add_since(2, place, f"says {len(said)} things of its {name}")
+
+
+def _xml_instant(made: str) -> str:
+    """Return an instant with its zone; one without is UTC."""
+    try:
+        moment = datetime.fromisoformat(made)
+    except ValueError:
+        return made
+    return _instant(moment)
+
+
+def _xml_factor(notification: Element, event: str) -> str:
+    replacing, additional = _child(notification, "NewToOd"), _child(notification, "AddtlQtyForExstgScties")
+    if replacing is not None:
+        return _factor(_xml_ratio(replacing), event, additional=False)
+    return _factor(_xml_ratio(additional), event, additional=True)
 
 
 def _xml_ratio(element: Element | None) -> str:

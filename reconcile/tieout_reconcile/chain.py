@@ -61,7 +61,7 @@ async def read_movements(
     moved = movements_by_mint(await db.fetch(SQL["movements"], mints, slot, batch, owners, accounts))
     handed = owner_changes_by_mint(await db.fetch(SQL["owner_changes"], mints, slot, batch))
     authorities = authority_changes_by_mint(await db.fetch(SQL["authority_changes"], mints, slot, batch))
-    orphans = await orphan_slots(db, (m for rows in moved.values() for m in rows))
+    orphans = await orphan_slots(db, (m for rows in moved.values() for m in rows), batch)
     chains = {}
     for mint in (m for m in mints if m in standing.chains):
         chain, state = standing.chains[mint], standing.states[mint]
@@ -89,7 +89,7 @@ async def read_standing(db: asyncpg.Connection, registry: Registry, slot: int, b
     doubted = doubted_by_mint(await db.fetch(SQL["quarantined"], mints, slot, batch))
     held = _grouped((r["mint"], _holding(r)) for r in holdings)
     proven_from = [row["known_from"] for row in states if _gap(row, slot) is None]
-    block = await db.fetchrow(SQL["slot_time"], min(proven_from), slot) if proven_from else None
+    block = await db.fetchrow(SQL["slot_time"], min(proven_from), slot, batch) if proven_from else None
     chains = {
         row["mint"]: Chain(
             _gap(row, slot),
@@ -116,10 +116,10 @@ def issuer_addresses(registry: Registry) -> tuple[list[str], list[str]]:
     return _addresses(w for w in registry.wallets if w.role in ISSUER_ROLES or w.role is Role.BRIDGE)
 
 
-async def orphan_slots(db: asyncpg.Connection, movements: Iterable[Movement]) -> frozenset[int]:
-    """Return the slots of movements of which the ledger has no block."""
+async def orphan_slots(db: asyncpg.Connection, movements: Iterable[Movement], batch: int) -> frozenset[int]:
+    """Return the slots of movements of which the ledger had no block at a batch."""
     slots = sorted({m.position.slot for m in movements})
-    return frozenset(row["slot"] for row in await db.fetch(SQL["orphans"], slots))
+    return frozenset(row["slot"] for row in await db.fetch(SQL["orphans"], slots, batch))
 
 
 async def read_more(
@@ -160,7 +160,7 @@ async def _venue_holding(
     batch: int,
 ) -> VenueHolding:
     covered = state["known_to"]
-    slot = await slot_at(db, as_of, covered) if covered is not None else None
+    slot = await slot_at(db, as_of, covered, batch) if covered is not None else None
     if slot is None or slot < state["known_from"]:
         return VenueHolding(venue, as_of, None, None)
     owners, accounts = _addresses(wallets_of(registry, venue, instrument.symbol, as_of))
@@ -299,7 +299,10 @@ async def default_slot(db: asyncpg.Connection, mints: Sequence[str], batch: int)
     return slot
 
 
-async def slot_at(db: asyncpg.Connection, at: datetime, covered_to: int) -> int | None:
-    """Return the last slot at or before an instant; None while no later proven block shows that it is the last."""
-    row = await db.fetchrow(SQL["slot_at"], at, covered_to)
+async def slot_at(db: asyncpg.Connection, at: datetime, covered_to: int, batch: int) -> int | None:
+    """Return the last slot at or before an instant, of the blocks known at a batch.
+
+    None while no later proven block shows that it is the last.
+    """
+    row = await db.fetchrow(SQL["slot_at"], at, covered_to, batch)
     return row["slot"] if row is not None and row["passed"] else None

@@ -138,7 +138,7 @@ async def _entitlement(
         raise NotReady(
             f"the supply of {instrument.symbol} at slot {slot} is unknown: is it proven? tieout index status"
         )
-    block = await db.fetchrow(SQL["slot_time"], state["known_from"], slot)
+    block = await db.fetchrow(SQL["slot_time"], state["known_from"], slot, batch)
     at = block["block_time"] if block else None
     steps = multipliers_by_mint(await db.fetch(SQL["multipliers"], [mint], batch)).get(mint, [])
     found = None if at is None else multiplier_in_force(tuple(steps), slot, at)

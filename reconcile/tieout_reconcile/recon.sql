@@ -241,13 +241,10 @@ select coalesce(min(to_slot) filter (where not doubtful), min(to_slot)) from pro
 -- name: slot_at
 -- The last slot at or before an instant (a chain's clock never goes back), and whether a later block
 -- proves that it is the last.
-select (select slot from ledger.slots where block_time <= $1 and slot <= $2
-        order by block_time desc, slot desc limit 1) as slot,
-       exists (select from ledger.slots where block_time > $1 and slot <= $2) as passed
+select slot, passed from ledger.slot_at_known($1, $2, $3)
 
 -- name: slot_time
-select slot, blockhash, block_time from ledger.slots
-where slot between $1 and $2 and block_time is not null order by slot desc limit 1
+select slot, blockhash, block_time from ledger.slot_time_known($1, $2, $3)
 
 -- name: chain_states
 select mint, known_from, known_to, covered_to, decimals, supply from ledger.mint_states_known($1, $2, $3)
@@ -268,10 +265,7 @@ from ledger.owner_changes_known($1, $2, $3)
 
 -- name: open_findings
 -- Of audits of the ledger, as known at a batch; one that names no mint speaks of the whole ledger.
-select m.mint, f.audit, f.subject, f.expected, f.found
-from unnest($1::text[]) as m(mint) join ledger.findings f on f.mint is null or f.mint = m.mint
-where f.opened_batch <= $2 and (f.closed_batch is null or f.closed_batch > $2)
-order by m.mint collate "C", f.audit, f.subject collate "C"
+select mint, audit, subject, expected, found from ledger.findings_known($1, $2)
 
 -- name: multipliers
 -- Bytes that are no number stand for what nobody can say: whoever computes with them finds it unknown.
@@ -287,9 +281,8 @@ select mint, slot, tx_index, step, child, block_time, signature, authority_type,
 from ledger.authority_changes_known($1, $2, $3)
 
 -- name: orphans
--- Slots of movements of which the ledger has no block.
-select s.slot from unnest($1::bigint[]) as s(slot)
-where not exists (select from ledger.slots l where l.slot = s.slot) order by s.slot
+-- Slots of movements of which the ledger had no block at a batch.
+select slot from ledger.slots_unknown($1, $2)
 
 -- name: holders
 select owner, amount from ledger.holders_known($1, $2, $3)

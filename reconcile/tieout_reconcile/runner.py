@@ -131,7 +131,7 @@ async def slot_of(db: asyncpg.Connection, as_of: AsOf, registry: Registry, batch
         return covered
     if as_of.tzinfo is None:
         raise ValueError(f"the instant {as_of} has no time zone")
-    slot = await slot_at(db, as_of, covered)
+    slot = await slot_at(db, as_of, covered, batch)
     if slot is None:
         raise NotReady(
             f"the ledger, proven to slot {covered}, does not reach past {instant_text(as_of)}: "

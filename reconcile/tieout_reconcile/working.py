@@ -1,7 +1,8 @@
 """Work on breaks, stored: each action by an authenticated person, logged in the audit chain with its signature."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -118,8 +119,17 @@ async def act(database: Database, wish: Wish, identity: Identity, *, after: int 
         evidence = await _evidence(db, proposed if wish.kind in (Kind.APPROVE, Kind.REJECT) else wish.document)
         now: datetime = await db.fetchval(SQL["now"])
         refuse_unless_allowed(wish, person, Case(finding.key, finding.shares, tuple(actions), evidence, now), people)
-        await _store(db, wish, person, identity, actions)
+        with _refused_by_the_database():
+            await _store(db, wish, person, identity, actions)
         return (await _worked(db, run, [finding]))[0]
+
+
+@contextmanager
+def _refused_by_the_database() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.RestrictViolationError as refused:
+        raise NotAllowed(str(refused)) from refused
 
 
 def _cleaned(wish: Wish, key: str) -> Wish:
@@ -172,6 +182,28 @@ def person_of(identity: Identity, people: Sequence[Person]) -> Person:
     return found[0]
 
 
+def person_body(name: str, roles: Sequence[str], public_key: str | None) -> bytes:
+    """Return what an admin signs who sets a person's roles and key."""
+    return canonical_bytes({
+        "schema": "tieout/person/1", "name": name, "roles": sorted(set(roles)), "public_key": public_key,
+    })  # fmt: skip
+
+
+def _unsigned_people(rows: Sequence[Any]) -> list[str]:
+    """Say which changes of people no admin's key signed, from the first signed one on: before it none were."""
+    faults: list[str] = []
+    signed_before = False
+    for row in rows:
+        details = json.loads(row["details"])
+        signature = details.get("signature")
+        body = person_body(row["name"], details.get("roles", ()), details.get("public_key"))
+        if signature is not None and signing.is_signed_by(row["public_key"] or "", signature, body):
+            signed_before = True
+        elif signature is not None or signed_before:
+            faults.append(f"person {row['name']}, version {row['version']}: {row['actor']} did not sign it")
+    return faults
+
+
 async def sign_load(db: asyncpg.Connection, load: int, sha256: bytes, key: Ed25519PrivateKey) -> str:
     """Record who handed in a file, in the transaction that stores it; return the name. Raises NotAllowed."""
     person = person_of(key, await people_of(db))
@@ -207,7 +239,10 @@ async def verify_signatures(database: Database) -> list[str]:
         actions, loads = await db.fetch(SQL["signed_actions"]), await db.fetch(SQL["signed_loads"])
         periods = await db.fetch(PERIODS_SQL["signed"])
         seen = await db.fetch(SQL["signed_acknowledgements"])
-    faults = [
+        bare, people = await db.fetch(SQL["unsigned_actions"]), await db.fetch(SQL["people_set"])
+    faults = [f"action {row['action']}: {row['actor']} signed it with no key, and had no session then" for row in bare]
+    faults += _unsigned_people(people)
+    faults += [
         f"action {row['action']}: the signature is not {row['actor']}'s over what is stored"
         for row in actions
         if not signing.is_signed_by(row["public_key"] or "", row["signature"], row["body"].encode())

@@ -46,6 +46,24 @@ left join lateral (
 ) k on true
 where a.signature is not null order by a.action
 
+-- name: unsigned_actions
+-- What no key signed and no session of its actor covers.
+select a.action, a.actor, a.kind from recon.break_actions a
+where a.signature is null and not exists (
+    select from access.session_spans s where s.name = a.actor and a.at between s.from_at and s.to_at)
+order by a.action
+
+-- name: people_set
+-- Each change of a person beside the key that its maker had then; the founder has none.
+select p.name, p.version, e.entry, e.actor, e.details, k.public_key
+from access.person_keys p
+join audit.entries e using (entry)
+left join lateral (
+    select o.public_key from access.person_keys o
+    where o.name = e.actor and o.entry < e.entry order by o.version desc limit 1
+) k on true
+order by e.entry
+
 -- name: shortfall_actions
 select a.action, a.signature, a.body, k.public_key
 from recon.break_actions a

@@ -424,3 +424,47 @@ def test_an_expired_line_explains_nothing_any_more() -> None:
     later = work_of([propose, approve], start + timedelta(days=2))
     assert later.status == "expired"
     assert later.explained_shares == 0
+
+
+async def test_the_database_lets_nobody_approve_in_anothers_name(book: Book) -> None:
+    key, number = await proposed(book, by="paul")
+    row = (
+        "insert into recon.break_action_row (action, key, kind, actor, at, proposal, signature, body, entry) "
+        "select 99, $1, 'approve', $2, clock_timestamp(), $3, $4, '{}', 1"
+    )
+    for actor, signature, why in (
+        ("anna", None, "anna has no session and signs nothing"),
+        ("paul", "s", "paul made proposal"),
+        ("pat", "s", "pat handed in the evidence"),
+    ):
+        with pytest.raises(asyncpg.RestrictViolationError, match=why):
+            await book.db.execute(row, key, actor, number, signature)
+    # nor does whom the proposer made an approver
+    await set_person(book.dsn, "ada", ["admin", "preparer"], None, key_of("ada"))
+    await act(book.dsn, Wish(key, Kind.REJECT, proposal=number), key_of("anna"))
+    again = await act(book.dsn, proposal(key, await document(book, by="paul", quantity="2")), key_of("ada"))
+    await person(book, "eve", "approver")
+    assert again.work.pending is not None
+    wish = Wish(key, Kind.APPROVE, proposal=again.work.pending.action)
+    with pytest.raises(NotAllowed, match=r"ada made proposal .*, and gave eve the key"):
+        await act(book.dsn, wish, key_of("eve"))
+
+
+async def test_a_person_has_one_name_and_a_key_is_one_persons_for_ever(book: Book) -> None:
+    await short_book(book)
+    await set_person(book.dsn, "pat", ["preparer"], signing.public_text(key_of("new")), key_of("ada"))
+    with pytest.raises(NotAllowed, match="is or was that of pat"):
+        await set_person(book.dsn, "ana", ["approver"], signing.public_text(key_of("pat")), key_of("ada"))
+    for alike in ("Pat", "ｐａｔ"):
+        with pytest.raises(NotAllowed, match="reads as 'pat'"):
+            await person(book, alike, "approver")
+
+
+async def test_a_person_whom_no_admin_signed_for_is_found(book: Book) -> None:
+    await short_book(book)
+    assert await verify_signatures(book.dsn) == []
+    key = signing.public_text(key_of("mallory"))
+    details = {"public_key": key, "roles": ["approver"]}
+    entry = await append_audit(book.db, "ada", "person.set", "mallory", details)
+    await book.db.execute("insert into access.person_row values ('mallory', 1, $1, array['approver'], $2)", key, entry)
+    assert await verify_signatures(book.dsn) == ["person mallory, version 1: ada did not sign it"]

@@ -4,6 +4,7 @@ The first person is an admin and is added by whoever may write to the database; 
 is made by an admin, by their key.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tieout_database import Queries, append_audit, check_schema, connect
 from tieout_idl import base58
 from tieout_reconcile import NotAllowed
+from tieout_reconcile.reports.signing import sign
+from tieout_reconcile.working import person_body
 
 ROLES = ("viewer", "preparer", "approver", "auditor", "admin")
 NAME_CHARACTERS_MAX = 64
@@ -66,8 +69,11 @@ async def set_person(
             _refuse_last_admin(people, name, roles)
             known = people.get(name)
             key = public_key or (known["public_key"] if known else None)
-            _refuse_shared_key(people, name, key)
+            _refuse_shared_key(await connection.fetch(_SQL["keys"]), name, key)
+            _refuse_alike(people, name)
             details = {"roles": sorted(set(roles)), "public_key": key}
+            if admin is not None:
+                details["signature"] = sign(admin, person_body(name, roles, key))
             entry = await append_audit(connection, actor, "person.set", name, details)
             await connection.execute(_SQL["insert_person"], name, key, sorted(set(roles)), entry)
         return next(p for p in await _people(connection) if p.name == name)
@@ -119,7 +125,18 @@ def _refuse_last_admin(people: dict[str, Any], name: str, roles: Sequence[str]) 
         raise NotAllowed(f"{name} is the last admin: make somebody else one first")
 
 
-def _refuse_shared_key(people: dict[str, Any], name: str, key: str | None) -> None:
-    holders = [row["name"] for row in people.values() if key is not None and row["public_key"] == key]
-    if any(holder != name for holder in holders):
-        raise NotAllowed(f"the key {key} is that of {holders[0]}: two people with one key would be one person")
+def _refuse_shared_key(known: Sequence[Any], name: str, key: str | None) -> None:
+    """Whoever ever had a key may still have it."""
+    holders = [row["name"] for row in known if key is not None and row["public_key"] == key and row["name"] != name]
+    if holders:
+        raise NotAllowed(f"the key {key} is or was that of {holders[0]}: two people with one key would be one person")
+
+
+def _refuse_alike(people: dict[str, Any], name: str) -> None:
+    alike = [other for other in people if other != name and _folded(other) == _folded(name)]
+    if alike:
+        raise NotAllowed(f"{name!r} reads as {alike[0]!r}, who is there: one person has one name")
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()

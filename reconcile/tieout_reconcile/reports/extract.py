@@ -95,7 +95,7 @@ async def _mint_rows(
             _holdings(held),
             tuple(doubtful.get(mint, ())),
             tuple(doubted.get(mint, ())),
-            tuple(sorted(await orphan_slots(db, moved))),
+            tuple(sorted(await orphan_slots(db, moved, batch))),
             (),
             tuple(authorities.get(mint, ())),
         )
@@ -117,7 +117,7 @@ async def _venues(
     mint, found = state["mint"], []
     symbol = next(i.symbol for i in registry.instruments if i.mint == mint)
     for ledger in ledgers(business.venue, mint, at) if at is not None else ():
-        slot = await slot_at(db, ledger.as_of, state["known_to"])
+        slot = await slot_at(db, ledger.as_of, state["known_to"], batch)
         if slot is None or slot < state["known_from"]:
             found.append(VenueAccounts(ledger.venue, ledger.as_of, None, ()))
             continue

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tieout_indexer.continuity import Continuity
-from tieout_indexer.model import TransactionResult
+from tieout_indexer.model import Doubt, TransactionResult
 from tieout_indexer.pipeline import Context, quarantine
 from tieout_indexer.rows import RowSet, add_result
+from tieout_indexer.withheld import Withholding, paid_out, withheld_by_account
 from tieout_indexer.writer import LedgerWriter
 
 
@@ -32,6 +33,17 @@ async def checked_rows(
     rows = RowSet()
     for reading in readings:
         if continuity:
-            quarantine(reading.result, state.check(reading.result))
+            doubts = state.check(reading.result)
+            doubts += [d for m in sorted(paid_out(reading.result)) if (d := await _overpaid(writer, state, reading, m))]
+            quarantine(reading.result, doubts)
         add_result(rows, reading.slot, reading.block_time, reading.result)
     return rows
+
+
+async def _overpaid(writer: LedgerWriter, state: Continuity, reading: Reading, mint: str) -> Doubt | None:
+    """Compare withheld fees that are paid out with the ledger's, up to the slot before; None where it is unknown."""
+    if not state.is_complete(mint):
+        return None
+    withholding = Withholding()
+    withholding.begin(mint, await withheld_by_account(writer.reader, mint, reading.slot - 1))
+    return withholding.check(reading.result, mint)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from solders.keypair import Keypair
 
 from indexer.test_audits import SHARE, FeeNode
@@ -16,7 +18,8 @@ from support.database import query, value
 from support.replay import Answer
 from support.transactions import ALICE, BOB, KEYS, MINT
 from tieout_client import Authorities, Issuer, connect
-from tieout_indexer import IndexerLimits, backfill, take_snapshot
+from tieout_indexer import IndexerLimits, backfill, listing, take_snapshot
+from tieout_indexer.listing import Listed
 from tieout_rpc import RpcClient
 
 
@@ -217,3 +220,31 @@ async def test_what_blocks_say_otherwise_replaces_what_was_listed(market: Market
     assert (await market.index("backfill", "--dsn", dsn, *span)).code == 0
     assert await value(dsn, "select supply from ledger.supply") == 100 * SHARE
     assert await value(dsn, "select count(*) from ledger.retractions") == 1
+
+
+@given(st.lists(st.integers(5, 40), max_size=60).map(sorted), st.integers(0, 5), st.integers(40, 45), st.integers(1, 7))
+def test_a_listing_is_committed_in_parts_that_meet_and_split_no_slot(
+    slots: list[int], first: int, last: int, at_once: int
+) -> None:
+    entries = [Listed(f"s{number}", slot, failed=False) for number, slot in enumerate(slots)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(listing, "_COMMITTED_AT_ONCE", at_once)
+        parts = list(listing._parts(entries, first, last))
+    assert [entry for _, _, part in parts for entry in part] == entries
+    assert [parts[0][0], *(start for start, _, _ in parts[1:])] == [first, *(end + 1 for _, end, _ in parts[:-1])]
+    assert parts[-1][1] == last
+    assert all(start <= entry.slot <= end for start, end, part in parts for entry in part)
+
+
+async def test_a_listing_that_is_cut_claims_nothing_up_to_the_cut(market: Market, dsn: str) -> None:
+    first, last = str(market.first), str(await market.final())
+    ask = ("index", "list", "--rpc-url", market.url, "--mint", market.mint, "--dsn", dsn, "--json")
+    cut = await tieout(*ask, "--from-slot", first, "--to-slot", last, TIEOUT_AUDIT_SIGNATURES_MAX="2")
+    assert cut.code == 1, cut
+    slot = cut.json["cut_at"]
+    assert market.first < slot
+    assert await value(dsn, "select coalesce(min(from_slot), 0) from ledger.listed") in (0, slot + 1)
+    whole = await tieout(*ask, "--from-slot", first, "--to-slot", last)
+    assert (whole.code, whole.json["cut_at"]) == (0, None), whole
+    assert await value(dsn, "select min(from_slot) from ledger.listed") == market.first
+    assert await value(dsn, "select count(*) from ledger.events where kind = 'mint'") == 1

@@ -6,11 +6,13 @@ import signal
 
 import pytest
 
+from indexer.test_block_subscribe import PushingNode
 from support.command import start_tieout, tieout
 from support.database import query, value
 from support.ledger import ledger
 from support.replay import GoldenDay, ReplayNode
-from tieout_indexer import Fenced, Final, IndexerLimits, Position, Provisional, Withdrawn, backfill, events
+from tieout_database import DatabaseUnreachable
+from tieout_indexer import Fenced, Final, IndexerLimits, Position, Provisional, Withdrawn, backfill, events, follow
 from tieout_indexer.rows import RowSet
 from tieout_indexer.writer import LedgerWriter
 
@@ -143,21 +145,64 @@ async def test_the_stream_gives_each_final_event_once_and_resumes_at_any_positio
     assert sum(i.event.amount for i in seen) == expected
 
 
+class Confirmed(PushingNode):
+    """Confirmed up to its last block, finalized up to its tip."""
+
+    def _getBlocks(self, start: int, end: int, *config: dict[str, str]) -> dict[str, object]:  # noqa: N802
+        listed = sorted(self.blocks) if config and config[0].get("commitment") == "confirmed" else self._listed()
+        return {"result": [s for s in listed if start <= s <= end]}
+
+    def _getBlock(self, slot: int, *config: dict[str, str]) -> dict[str, object]:  # noqa: N802
+        if config and config[0].get("commitment") == "confirmed" and slot in self.blocks:
+            return {"result": self.blocks[slot]}
+        return super()._getBlock(slot)
+
+
+async def test_a_confirmed_event_is_told_when_a_node_says_so_and_waits_for_no_poll(day: GoldenDay, dsn: str) -> None:
+    whole, stop = day.blocks(), asyncio.Event()
+    async with Confirmed({s: b for s, b in whole.items() if s <= 68}, "slotsUpdatesSubscribe") as node:
+        node.tip = 68
+        limits = IndexerLimits(poll_interval_s=300.0)
+        daemon = asyncio.create_task(follow([node.url], dsn, [day.mints["AAPLx"]], stop, from_slot=58, limits=limits))
+
+        async def first() -> Provisional:
+            async for item in events(dsn, provisional=True, poll_interval_s=300.0):
+                if isinstance(item, Provisional):
+                    return item
+            raise AssertionError("a stream has no end")
+
+        waiting = asyncio.create_task(first())
+        await node.listened_to("slotsUpdatesSubscribe")
+        async with asyncio.timeout(60):
+            while await value(dsn, "select coalesce(max(to_slot), 0) from ledger.coverage") < 68:
+                await asyncio.sleep(0.02)
+            node.blocks |= {s: b for s, b in whole.items() if s <= 72}
+            while not waiting.done():
+                await node.tell("slotsUpdates", {"type": "optimisticConfirmation", "slot": 72, "timestamp": 1})
+                await asyncio.sleep(0.05)
+        stop.set()
+        await daemon
+    assert (await waiting).event.slot > 68
+
+
+async def test_a_stream_whose_connection_ends_says_so(dsn: str) -> None:
+    async def read() -> None:
+        async for _ in events(dsn, poll_interval_s=0.05):
+            pass
+
+    reading = asyncio.create_task(read())
+    others = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    async with asyncio.timeout(30):
+        while not reading.done():
+            await query(dsn, f"select pg_terminate_backend(pid) {others}")
+            await asyncio.sleep(0.05)
+    with pytest.raises(DatabaseUnreachable, match="connection to the database was lost"):
+        await reading
+
+
 async def test_provisional_events_come_before_finality_and_are_withdrawn_when_they_are_final(
     day: GoldenDay, dsn: str
 ) -> None:
-    class Confirmed(ReplayNode):
-        """Confirmed up to its last block, finalized up to its tip."""
-
-        def _getBlocks(self, start: int, end: int, *config: dict[str, str]) -> dict[str, object]:  # noqa: N802
-            listed = sorted(self.blocks) if config and config[0].get("commitment") == "confirmed" else self._listed()
-            return {"result": [s for s in listed if start <= s <= end]}
-
-        def _getBlock(self, slot: int, *config: dict[str, str]) -> dict[str, object]:  # noqa: N802
-            if config and config[0].get("commitment") == "confirmed" and slot in self.blocks:
-                return {"result": self.blocks[slot]}
-            return super()._getBlock(slot)
-
     blocks = {s: b for s, b in day.blocks().items() if s <= 72}
     async with Confirmed(blocks) as node:
         node.tip = 68

@@ -192,9 +192,9 @@ class Figures:
 
 def figures_of(known: Known) -> Figures:
     """Return the figures; a reason against them makes the verdict ``incomplete``."""
-    hard = [line.shares for line in known.accounts if line.is_hard]
-    shares = [size for size in hard if size is not None]
-    custody = sum(shares, Fraction(0)) if hard and len(shares) == len(hard) else None
+    counted = [line for line in known.accounts if line.is_hard]
+    shares = [line.shares for line in counted if line.shares is not None]
+    custody = sum(shares, Fraction(0)) if counted and len(shares) == len(counted) else None
     disagree = any(doubt.anchor == "decimals" for doubt in known.doubts)
     others = known.other_chains
     if known.totals is None or known.multiplier is None or disagree or others is None:
@@ -203,7 +203,7 @@ def figures_of(known: Known) -> Figures:
     raw = known.totals.liability + known.bridged.total_in_flight - known.bridged.escrow
     liability = raw * unit + others
     rounding = sum((n.rounding for n in known.networks), Fraction(0))
-    tolerance = tolerance_of(known.instrument, known.registry, known.accounts, unit, rounding)
+    tolerance = tolerance_of(known.instrument, known.registry, counted, unit, rounding)
     if custody is None:
         return Figures(Verdict.INCOMPLETE, liability, None, None, tolerance)
     difference = custody - liability

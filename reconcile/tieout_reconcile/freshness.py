@@ -95,6 +95,7 @@ def ages_of(
         *(
             InputAge(f"the statement of {line.custodian}", line.as_of, statement_age_max_s)
             for line in result.accounts
+            if line.is_hard
         ),
     ]  # fmt: skip
 

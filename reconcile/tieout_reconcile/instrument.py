@@ -158,7 +158,8 @@ class _Case:
                 instrument, book.registry, book.statements, book.later_statements, self.at, self.isins,
                 (*settled_trades(self._all_trades(), self.at), *settled_movements(self.moved)),
             )  # fmt: skip
-        self.reflected = {(a.custodian, a.account): a.as_of for a in self.accounts if a.as_of is not None}
+        self.counted = [a for a in self.accounts if a.is_hard]
+        self.reflected = {(a.custodian, a.account): a.as_of for a in self.counted if a.as_of is not None}
         self.trades = unsettled_trades(instrument, book.registry, book.trades, self.at, self.isins)
 
     def _all_trades(self) -> list[Trade]:
@@ -297,8 +298,8 @@ class _Case:
         others = [a for a in self.actions if a.kind not in STEPPING]
         found = booked(self.moved, self._all_trades(), self.reflected, self.at)
         # a statement that does not count, being too old or missing, shows nothing
-        counting = all(a.shares is not None for a in self.accounts)
-        stated = min((a.as_of for a in self.accounts if a.as_of is not None), default=None) if counting else None
+        counting = all(a.shares is not None for a in self.counted)
+        stated = min((a.as_of for a in self.counted if a.as_of is not None), default=None) if counting else None
         self.receivables: list[Receivable] = receivables(
             self.paired,
             others,
@@ -318,14 +319,14 @@ class _Case:
             told = all(
                 a.as_of is not None
                 and any(s.start <= step.at and a.as_of <= s.end for s in spans.get((a.custodian, a.account), ()))
-                for a in self.accounts
+                for a in self.counted
             )
             unnamed = any(
                 m.kind in _BOOKINGS and m.action_id is None and m.request_id is None
                 and (m.settled_at is None or m.settled_at >= step.at)
                 for m in self.moved
             )  # fmt: skip
-            return bool(self.accounts) and told and not unnamed
+            return bool(self.counted) and told and not unnamed
 
         return lambda step: stated is not None and (stated < step.at or known_since(step))
 
@@ -398,7 +399,7 @@ class _Case:
         instrument, at = self.instrument, self.at
         yield from (figure_finding(d.code, instrument, d.anchor, d.text) for d in known.doubts)
         yield from verdict_findings(known, figures)
-        yield from (encumbrance_finding(instrument, line) for line in self.accounts if line.encumbered)
+        yield from (encumbrance_finding(instrument, line) for line in self.counted if line.encumbered)
         late = overdue_trades(instrument, self.book.registry, self.book.trades, at, self.isins)
         yield from (overdue_finding(instrument, t) for t in late)
         yield from chain_findings(instrument, self.chain, self.walked.found)
@@ -441,10 +442,10 @@ class _Case:
         What the action itself brought was not there. None where the movements back to that day are not all known.
         """
         record_date = action.record_date
-        if record_date is None or not self.accounts:
+        if record_date is None or not self.counted:
             return None
         spans, total = spans_by_place(self.book.business.spans), Fraction(0)
-        for line in self.accounts:
+        for line in self.counted:
             place = (line.custodian, line.account)
             if line.aggregate is None or line.as_of is None:
                 return None

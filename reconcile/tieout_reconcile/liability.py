@@ -12,7 +12,7 @@ from tieout_reconcile.exact import rounded_text
 from tieout_reconcile.facts import Holding
 from tieout_reconcile.matching import Matching, is_owed_when_unsettled, order_settles, redeems_by_burning
 from tieout_reconcile.movements import CustodyMovement
-from tieout_reconcile.registry import ISSUER_ROLES, Instrument, Registry, Role, Wallet, instant_text
+from tieout_reconcile.registry import HARD_EVIDENCE, ISSUER_ROLES, Instrument, Registry, Role, Wallet, instant_text
 from tieout_reconcile.results import CustodyLine, Encumbrance, TradeLine, Verdict
 from tieout_reconcile.trades import Trade
 
@@ -312,10 +312,12 @@ def overdue_trades(
 
 
 def collateral(instrument: Instrument, registry: Registry, at: datetime) -> set[tuple[str, str]]:
-    """Return the accounts (custodian, account) that are collateral of an instrument at an instant."""
-    return {
-        (c.custodian, a.account) for c in registry.custodians for a in c.accounts if a.counts(instrument.symbol, at)
-    }
+    """Return the accounts (custodian, account) that are collateral of an instrument at an instant.
+
+    What only affiliates or management speak for is none: no trade or movement there explains anything.
+    """
+    hard = (c for c in registry.custodians if c.evidence in HARD_EVIDENCE)
+    return {(c.custodian, a.account) for c in hard for a in c.accounts if a.counts(instrument.symbol, at)}
 
 
 def trades_of(

@@ -86,3 +86,16 @@ async def test_a_registry_that_says_nothing_of_it_is_the_same_as_before_it_could
     plain = (await tieout_reconcile.show_registry(book.dsn)).to_json()
     assert "evidence" not in plain["custodians"][0]
     assert {"holder", "proven_at"}.isdisjoint(plain["wallets"][0])
+
+
+async def test_what_management_says_is_bought_explains_no_gap(book: Book) -> None:
+    await opened(book, PROVEN + BROKER.format("management"))
+    header = "custodian,account,isin,reference,side,quantity,traded_at,settles_on,status,status_at"
+    row = f"{{}},{{}},{ISIN},T-1,buy,40,{iso(15)},2026-11-03,pending,"
+    for custodian, account, verdict in (
+        ("house", "H-1", Verdict.DOES_NOT_TIE_OUT),
+        ("alpaca", "ITN-1", Verdict.TIES_OUT_IN_SETTLEMENT),
+    ):
+        text = "\n".join([header, row.format(custodian, account)])
+        await tieout_reconcile.import_trades(book.dsn, book.file(f"{custodian}.csv", text))
+        assert (await book.run()).verdict is verdict

@@ -19,6 +19,7 @@ from tieout_reconcile.control.limits import ControlLimits
 from tieout_reconcile.control.notices import ended, write_notices
 from tieout_reconcile.control.reading import SQL, Book, book_known
 from tieout_reconcile.freshness import InputAge, freshness_of, order_source, problems_of, ripcord_reasons
+from tieout_reconcile.liability import collateral
 from tieout_reconcile.registry import Instrument
 from tieout_reconcile.results import Run
 
@@ -155,12 +156,8 @@ def _statements(
     now: datetime,
 ) -> list[InputAge]:
     return [
-        InputAge(
-            f"the statement of {custodian.custodian}", statements.get((custodian.custodian, account.account)), age_max_s
-        )
-        for custodian in book.registry.custodians
-        for account in custodian.accounts
-        if account.counts(instrument.symbol, now)
+        InputAge(f"the statement of {custodian}", statements.get((custodian, account)), age_max_s)
+        for custodian, account in sorted(collateral(instrument, book.registry, now))
     ]
 
 

@@ -83,7 +83,7 @@ async def test_it_outlives_a_node_that_refuses_for_longer_than_one_call_is_tried
         daemon = asyncio.create_task(
             follow(
                 [node.url], dsn, [apple], stop, from_slot=58, limits=limits,
-                rpc_limits=RpcLimits(give_up_after_s=0.2, backoff_initial_s=0.02),
+                rpc_limits=RpcLimits(give_up_after_s=1.0, backoff_initial_s=0.02),
                 say=lambda text, **_: said.append(text),
             )
         )  # fmt: skip

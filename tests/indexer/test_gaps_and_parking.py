@@ -11,7 +11,7 @@ from support.replay import Answer, GoldenDay, ReplayNode, error
 from tieout_indexer import BackfillResult, ChangedBlock, IndexerLimits, backfill
 from tieout_rpc import NodeRefused, RpcLimits
 
-FAST = RpcLimits(give_up_after_s=0.3, backoff_initial_s=0.02)
+FAST = RpcLimits(give_up_after_s=2.0, backoff_initial_s=0.02)
 
 
 async def read(

@@ -18,7 +18,7 @@ async def read(day: GoldenDay, dsn: str, *nodes: ReplayNode, every: int = 1) -> 
     return await backfill(
         [node.url for node in nodes], dsn, [day.mints["AAPLx"]], day.first, day.last,
         limits=IndexerLimits(poll_interval_s=0.05, quorum_every_slots=every),
-        rpc_limits=RpcLimits(give_up_after_s=0.5, backoff_initial_s=0.02),
+        rpc_limits=RpcLimits(give_up_after_s=2.0, backoff_initial_s=0.02),
     )  # fmt: skip
 
 

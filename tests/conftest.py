@@ -1,5 +1,6 @@
 """What every test may ask for: a fresh database, a running chain, the recorded day, real data."""
 
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,10 @@ from support.chains import running_chain
 from support.database import fresh_database, make_template, running_server
 from support.paths import load_shared, shared_file
 from support.replay import GoldenDay
+
+# Where the tests run in the background SIGINT is ignored, and would be by each command that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -43,6 +43,11 @@ async def desk(book: Book) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+async def live(page: Page) -> None:
+    """Wait until the page hears of movements; a predicate that is polled would be `eval`, which the page forbids."""
+    await page.locator("#live-status", has_text=re.compile(r"^\s*Live")).wait_for(state="attached")
+
+
 async def scrolled(page: Page) -> list[str]:
     """Return the tables that are cut off at this width."""
     cut = "found => found.filter(e => e.scrollWidth > e.clientWidth).map(e => e.ariaLabel)"
@@ -148,7 +153,7 @@ async def test_the_keyboard_reaches_everything(chromium: Browser, desk: httpx.As
 async def test_a_mint_appears_while_somebody_looks(chromium: Browser, desk: httpx.AsyncClient, book: Book) -> None:
     watched = await opened(chromium, desk)
     await watched.page.goto("/instruments/AAPLx")
-    await watched.page.wait_for_function("document.getElementById('live-status').textContent.startsWith('Live')")
+    await live(watched.page)
     async with book.db.transaction():
         await book.commit()
         await book.mint(101, "treasury", 77 * ONE)
@@ -234,7 +239,7 @@ async def test_a_page_left_open_says_when_nobody_serves_it_any_more_and_that_it_
     async with served(book.dsn, statement_age_max_s=oldest_s + 5) as client:
         watched = await opened(chromium, client)
         await watched.page.goto("/instruments/AAPLx")
-        await watched.page.wait_for_function("document.getElementById('live-status').textContent.startsWith('Live')")
+        await live(watched.page)
     await watched.page.get_by_text("No connection since").or_(watched.page.get_by_text("too old since")).wait_for()
     await watched.page.get_by_text("read them as unknown").wait_for(timeout=20_000)
     assert set(await watched.page.locator(".verdict").all_inner_texts()) == {"unknown"}

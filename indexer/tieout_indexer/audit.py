@@ -4,15 +4,22 @@ Each difference is a finding with both values; none is an exception.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import asyncpg
 
 from tieout_database import Queries, check_schema, connect
+from tieout_database.content import (
+    GENESIS_PREV_HASH,
+    batch_rows,
+    chain_hash,
+    parted_hash,
+    parts_of,
+    stored_parts,
+    whole_hash,
+)
 from tieout_indexer.errors import BadEvidence
 from tieout_indexer.evidence import stored_body
 from tieout_indexer.findings import AuditFinding
-from tieout_indexer.rows import COLUMNS, GENESIS_PREV_HASH, chain_hash, content_hash, from_database
 
 _SQL = Queries("tieout_indexer", "audit.sql")
 
@@ -43,7 +50,7 @@ async def verify_chain_after(dsn: str, mark: ChainMark) -> tuple[ChainMark, list
             subject = f"batch {batch}"
             if batch != expected_batch:
                 findings.append(AuditFinding("gapless", subject, str(expected_batch), str(batch)))
-            content = content_hash(await _batch_rows(connection, batch))
+            content = await _content(connection, batch)
             if content != row["content_hash"]:
                 findings.append(AuditFinding("content", subject, row["content_hash"].hex(), content.hex()))
             linked = chain_hash(prev_hash, batch, row["decoder_version"], row["content_hash"])
@@ -59,12 +66,13 @@ async def verify_chain_after(dsn: str, mark: ChainMark) -> tuple[ChainMark, list
         await connection.close()
 
 
-async def _batch_rows(connection: asyncpg.Connection, batch: int) -> dict[str, list[Any]]:
-    tables: dict[str, list[Any]] = {}
-    for table, columns in COLUMNS.items():
-        rows = await connection.fetch(f"select {', '.join(columns)} from ledger.{table} where batch = $1", batch)
-        tables[table] = [from_database(row) for row in rows]
-    return tables
+async def _content(connection: asyncpg.Connection, batch: int) -> bytes:
+    """The hash of a batch's rows as they are stored now, by the rule that it was made by."""
+    rows, said = await batch_rows(connection, batch), await stored_parts(connection, batch)
+    if said is None:
+        return whole_hash(rows)
+    # both the rows and the digests stored beside them have to be those that were hashed
+    return parted_hash(parts) if (parts := parts_of(rows)) == said else parted_hash(parts + said)
 
 
 async def _evidence_findings(connection: asyncpg.Connection, batch: int) -> list[AuditFinding]:

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from tieout_database import Queries
+from tieout_database.content import COLUMNS, from_database
 from tieout_indexer.model import SNAPSHOT_INDEX
-from tieout_indexer.rows import COLUMNS, RowSet, from_database
+from tieout_indexer.rows import RowSet
 from tieout_indexer.writer import LedgerWriter
 
 _SQL = Queries("tieout_indexer", "differing.sql")

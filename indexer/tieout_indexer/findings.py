@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tieout_database import Queries, clean_text
+from tieout_database.content import Row
 from tieout_indexer.limits import IndexerLimits
-from tieout_indexer.rows import Row, RowSet
+from tieout_indexer.rows import RowSet
 from tieout_indexer.writer import LedgerWriter
 
 _SQL = Queries("tieout_indexer", "findings.sql")

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from tieout_database import clean_text
+from tieout_database.content import COLUMNS
 from tieout_indexer import mint_state
 from tieout_indexer.chain import Anchor, Segment, missing, plan
 from tieout_indexer.continuity import Continuity
@@ -25,7 +26,7 @@ from tieout_indexer.findings import AuditFinding, finding_rows
 from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.mint_state import EpochOf, MintState
 from tieout_indexer.model import BlockHeader, DecodedBlock, Doubt, TransactionResult
-from tieout_indexer.rows import COLUMNS, RowSet, add_block
+from tieout_indexer.rows import RowSet, add_block
 from tieout_indexer.source import BlockSource, Fetched, Parked, naming
 from tieout_indexer.wire import UNREADABLE
 from tieout_indexer.withheld import Withholding, paid_out, withheld_by_account

@@ -8,12 +8,13 @@ another block, so what is kept is checked against the newest block's links back 
 import time
 from collections.abc import Callable
 
+from tieout_database.content import COLUMNS
 from tieout_indexer.chain import Segment
 from tieout_indexer.decode import Scope
 from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.model import BlockHeader, DecodedBlock
 from tieout_indexer.pipeline import Pipeline, decode_block
-from tieout_indexer.rows import COLUMNS, RowSet, add_result, for_copy
+from tieout_indexer.rows import RowSet, add_result, for_copy
 from tieout_indexer.source import BlockSource, Fetched, Parked, Relevance, naming
 from tieout_indexer.writer import LedgerWriter
 from tieout_rpc import RpcError

@@ -1,58 +1,15 @@
-"""Values → rows of the stored tables, and the hash of a batch's content.
-
-The hash is over each row's values in a fixed form, so that it can be computed again from the
-tables by anyone: ``tieout db verify`` does.
-"""
+"""Values → rows of the stored tables. Their columns, and the hash of a batch's rows, are the database's own."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
-from typing import Any, Final
 
-import msgspec
 import zstandard
 
+from tieout_database.content import COLUMNS, Row
 from tieout_indexer.model import BlockHeader, DecodedBlock, TransactionResult
 
-Row = tuple[Any, ...]
-
-COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
-    "tracked_row": ("mint", "from_slot"),
-    # written by older versions, a row a mint; see cohort_coverage_row
-    "coverage_row": ("mint", "from_slot", "to_slot"),
-    "cohort_row": ("cohort", "mint"),
-    "cohort_coverage_row": ("cohort", "from_slot", "to_slot"),
-    "slot_row": ("slot", "parent_slot", "blockhash", "parent_blockhash", "block_time", "transactions"),
-    "event_row": (
-        "slot", "block_time", "tx_index", "step", "child", "path", "signature", "program", "kind", "mint", "source",
-        "source_owner", "destination", "destination_owner", "authority", "authority_role", "amount", "fee", "memo",
-    ),
-    "control_row": (
-        "slot", "block_time", "tx_index", "step", "child", "path", "signature", "kind", "mint", "account",
-        "authority", "details",
-    ),
-    "proof_row": ("slot", "tx_index", "mint", "status"),
-    "touch_row": (
-        "slot", "tx_index", "mint", "account", "decimals", "pre_amount", "post_amount", "pre_owner", "post_owner",
-    ),
-    "quarantine_row": ("slot", "tx_index", "step", "child", "signature", "path", "mint", "reason", "data"),
-    "park_row": ("slot", "action", "reason", "at"),
-    "evidence_row": ("slot", "tx_index", "encoding", "endpoint", "sha256", "body"),
-    "retraction_row": ("relation", "slot", "tx_index", "step", "child", "mint", "account", "row_batch"),
-    "hole_row": ("from_slot", "to_slot", "reason", "accepted_by", "at"),
-    "finding_row": ("audit", "subject", "mint", "slot", "action", "expected", "found", "evidence", "at"),
-    "opening_row": ("mint", "slot", "decimals", "supply", "withheld", "hidden", "accounts"),
-    "listed_row": ("mint", "from_slot", "to_slot"),
-    "detachment_row": ("before_slot", "files", "bytes", "manifest_sha256", "at"),
-    "multiplier_rule_row": ("from_slot", "reason", "declared_by", "at"),
-}  # fmt: skip
-"""Stored table → its columns in the order of a row here; each table has ``batch`` after them."""
-
-_DETACHABLE: Final = {"evidence_row": ("body",)}
-"""Last columns outside the batch's hash: evidence may move to files, its own sha256 stays."""
-_ENCODER = msgspec.json.Encoder(order="deterministic")
 # Level 1: on a transaction of JSON, level 3 takes a third longer for one percent.
 _COMPRESSOR = zstandard.ZstdCompressor(level=1)
 
@@ -136,36 +93,6 @@ def add_result(rows: RowSet, slot: int, block_time: datetime | None, result: Tra
             for d in result.doubts
         ]
     )
-
-
-def from_database(row: Iterable[Any]) -> Row:
-    """A row as it was before it was stored: amounts come back as Decimal."""
-    return tuple(int(value) if isinstance(value, Decimal) else value for value in row)
-
-
-def content_hash(tables: Mapping[str, Sequence[Row]]) -> bytes:
-    """SHA-256 over the rows of one batch: tables in name order, rows as JSON arrays, sorted.
-
-    Bytes are in base64, times in ISO 8601 (UTC), the keys of details in order.
-    """
-    total = hashlib.sha256()
-    for table in sorted(tables):
-        width = len(COLUMNS[table]) - len(_DETACHABLE.get(table, ()))
-        encoded = sorted(_ENCODER.encode(row[:width]) for row in tables[table])
-        if encoded:
-            total.update(table.encode() + b"\n")
-            total.update(b"\n".join(encoded) + b"\n")
-    return total.digest()
-
-
-def chain_hash(prev_hash: bytes, batch: int, decoder_version: str, content: bytes) -> bytes:
-    """The hash of a batch: over its predecessor's hash, its number, the decoder's version, its content."""
-    head = f"{batch}\n{decoder_version}\n".encode()
-    return hashlib.sha256(prev_hash + head + content).digest()
-
-
-GENESIS_PREV_HASH: Final = bytes(32)
-"""The predecessor of the first batch."""
 
 
 def for_copy(rows: Iterable[Row], batch: int) -> list[Row]:

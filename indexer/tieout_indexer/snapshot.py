@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from tieout_database.content import Row
 from tieout_idl import Mint, multiplier_bits
 from tieout_indexer.accounts import AccountsAt, MintAt, read_accounts, read_mint, withheld_of
 from tieout_indexer.backfilling import check_mint_address
 from tieout_indexer.errors import NoSnapshot
 from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.model import SNAPSHOT_INDEX
-from tieout_indexer.rows import Row, RowSet, evidence_row
+from tieout_indexer.rows import RowSet, evidence_row
 from tieout_indexer.session import open_session
 from tieout_indexer.writer import Stands
 from tieout_rpc import MalformedAnswer, NodeRefused, RpcClient, RpcLimits

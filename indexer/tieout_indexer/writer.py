@@ -17,12 +17,13 @@ from typing import Any, Self
 import asyncpg
 
 from tieout_database import DatabaseUnreachable, Queries, check_schema, connect
+from tieout_database.content import COLUMNS, GENESIS_PREV_HASH, Row, chain_hash, parted_hash, parts_of
 from tieout_indexer.continuity import Left
 from tieout_indexer.decode import DECODER_VERSION
 from tieout_indexer.errors import AnotherChain, ChangedBlock, Fenced, WriterBusy
 from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.model import Touch
-from tieout_indexer.rows import COLUMNS, GENESIS_PREV_HASH, Row, RowSet, chain_hash, content_hash, for_copy
+from tieout_indexer.rows import RowSet, for_copy
 from tieout_rpc import Endpoint
 
 _SQL = Queries("tieout_indexer", "writer.sql")
@@ -269,7 +270,8 @@ class LedgerWriter:
             last = await self._connection.fetchrow(_SQL["last_batch"])
             batch, prev_hash = (last["batch"] + 1, last["hash"]) if last else (1, GENESIS_PREV_HASH)
             cohorts, tables = await self._in_cohorts(rows)
-            content = content_hash(tables)
+            parts = parts_of(tables)
+            content = parted_hash(parts)
             await self._connection.execute(
                 _SQL["insert_batch"],
                 batch,
@@ -278,6 +280,7 @@ class LedgerWriter:
                 prev_hash,
                 content,
                 chain_hash(prev_hash, batch, DECODER_VERSION, content),
+                parts.decode(),
             )
             for table, table_rows in tables.items():
                 if table_rows:

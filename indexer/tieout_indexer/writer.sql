@@ -11,6 +11,7 @@ select epoch from ledger.writer for update
 select batch, hash from ledger.batch_row order by batch desc limit 1
 
 -- name: insert_batch
+with hashed as (insert into ledger.content_row (batch, parts) values ($1, $7))
 insert into ledger.batch_row (batch, epoch, decoder_version, prev_hash, content_hash, hash)
 values ($1, $2, $3, $4, $5, $6)
 

@@ -27,12 +27,13 @@ from support.database import fresh_database, make_template, running_server
 from support.paths import SHARED
 from support.replay import ReplayNode
 from tieout_database import connect
+from tieout_database.content import COLUMNS
 from tieout_idl import TOKEN_PROGRAMS
 from tieout_indexer import IndexerLimits, backfill
 from tieout_indexer.decode import Scope
 from tieout_indexer.model import DecodedBlock
 from tieout_indexer.pipeline import decode_block
-from tieout_indexer.rows import COLUMNS, RowSet, add_block, for_copy
+from tieout_indexer.rows import RowSet, add_block, for_copy
 from tieout_indexer.source import Fetched, naming, verifiable
 from tieout_indexer.writer import LedgerWriter
 

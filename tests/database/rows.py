@@ -152,6 +152,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "batch": 1,
     },
     "multiplier_rule_row": {"from_slot": 1, "reason": "r", "declared_by": "who", "at": T0, "batch": 1},
+    "content_row": {"batch": 1, "parts": ""},
     "provisional_row": {},
 }
 DEFAULTS["provisional_row"] = {**DEFAULTS["event_row"], "blockhash": "h1"}

@@ -25,7 +25,7 @@ VIEWS = {
     "parked": "slot reason since",
     "cluster": "genesis_hash",
     "batches": "batch committed_at decoder_version prev_hash hash",
-    "evidence": "slot tx_index encoding endpoint sha256 body detached",
+    "evidence": "slot tx_index encoding endpoint sha256 body detached batch",
     "holes": "from_slot to_slot reason accepted_by accepted_at batch",
     "findings": "audit subject mint slot expected found opened_at opened_batch closed_at closed_batch evidence",
     "endpoints": "endpoint standing requests failures rate_limited disagreements latency_s finalized_slot lag_slots "

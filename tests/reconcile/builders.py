@@ -6,15 +6,19 @@ is a hundred tokens. Names stand for addresses.
 
 import hashlib
 import itertools
+import json
 import struct
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import zstandard
 
 import tieout_reconcile
 from tieout_database import connect
+from tieout_database.content import batch_rows, chain_hash, parted_hash, parts_of, whole_hash
 from tieout_idl import base58
 
 ONE = 10**8
@@ -109,6 +113,38 @@ class Book:
             self.batch, prev, content, self._head,
         )  # fmt: skip
         return self.batch
+
+    async def seal(self, *, whole: Collection[int] = ()) -> None:
+        """Hash what each batch holds by now, as a writer does before it commits; some whole, as older ones did."""
+        await self.flush()
+        async with self.db.transaction():
+            await self.db.execute("set local session_replication_role = replica")
+            await self._answered()
+            await self.db.execute("delete from ledger.content_row")
+            self._head = bytes(32)
+            for batch in range(1, self.batch + 1):
+                rows = await batch_rows(self.db, batch)
+                parts, prev = parts_of(rows), self._head
+                content = whole_hash(rows) if batch in whole else parted_hash(parts)
+                self._head = chain_hash(prev, batch, "test", content)
+                await self.db.execute(
+                    "update ledger.batch_row set prev_hash = $2, content_hash = $3, hash = $4 where batch = $1",
+                    batch, prev, content, self._head,
+                )  # fmt: skip
+                if batch not in whole:
+                    await self.db.execute("insert into ledger.content_row values ($1, $2)", batch, parts.decode())
+
+    async def _answered(self) -> None:
+        """The node's answer for each transaction with an event, as the indexer stores it."""
+        for row in await self.db.fetch(
+            "select distinct on (slot, tx_index) slot, tx_index, signature, batch from ledger.event_row e where not "
+            "exists (select from ledger.evidence_row n where n.slot = e.slot and n.tx_index = e.tx_index)"
+        ):
+            body = json.dumps({"transaction": {"signatures": [row["signature"]]}}).encode()
+            await self.db.execute(
+                "insert into ledger.evidence_row values ($1, $2, 'json', 'node', $3, $4, $5)", row["slot"],
+                row["tx_index"], hashlib.sha256(body).digest(), zstandard.ZstdCompressor().compress(body), row["batch"],
+            )  # fmt: skip
 
     async def open_mint(
         self, *, mint: str = MINT, slot: int = 1, decimals: int = 8, multiplier: float | None = 1.0

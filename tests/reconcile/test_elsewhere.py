@@ -321,6 +321,7 @@ async def test_a_report_of_a_book_with_all_of_it_verifies_offline(book: Book, tm
     await book.records("movements", moved, declared=Period(at(90), at(100)))
     await book.records("venue", line("customer", str(30 * ONE), 50))
     await book.statement("251", 92, name="later.csv")
+    await book.seal()
     run = await book.run()
     exported = await export_report(book.dsn, run.run, KEY)
     path = tmp_path / "report.zip"

@@ -265,6 +265,7 @@ async def test_a_report_with_orders_elsewhere_verifies_offline(book: Book, tmp_p
     assert (await tieout_reconcile.import_orders(book.dsn, path)).stored == 1
     await moved(book, "100", leg("50", 40, "ETH-1"))
     await book.records("chains", reading("0", 20), reading("52.5", 5 * DAY - 60))
+    await book.seal()
     run = await book.run(105)
     assert mine(run, "ETH-2") == ["C1"]
     exported = await export_report(book.dsn, run.run, KEY)

@@ -65,6 +65,7 @@ async def books(book: Book, by: str | None = "pat") -> None:
     await book.transfer(20, "treasury", "ap", 200 * ONE, memo=memo("issue", "REQ-1"))
     await book.transfer(60, "treasury", "ap", 50 * ONE, memo=memo("issue", "REQ-2"))
     await book.track(100)
+    await book.seal()
     for name, roles in (("ada", ["admin"]), ("pat", ["preparer"]), ("paul", ["preparer", "approver"]),
                         ("anna", ["approver"])):  # fmt: skip
         await person(book, name, *roles, by=None if name == "ada" else "ada")
@@ -242,7 +243,7 @@ async def test_a_corrected_ledger_is_told_as_such_and_the_roll_forward_must_add_
     first_report = await report(book, tmp_path, "p1")
     await book.commit()
     await book.mint(30, "carol", 7 * ONE)
-    await book.flush()
+    await book.seal()
     now = await show_period(book.dsn, "p1")
     assert now.later is not None
     (cause,) = now.later.causes

@@ -3,12 +3,12 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import tieout_reconcile
@@ -31,7 +31,11 @@ from reconcile.builders import (
 from tieout_database import connect, migrate
 from tieout_reconcile import BadInput, NotReady, export_report, verify_report
 from tieout_reconcile.canonical import canonical_bytes
+from tieout_reconcile.loads import Replay
 from tieout_reconcile.reports import bundle, signing
+from tieout_reconcile.reports.build import Material, build, head_of, recompute
+from tieout_reconcile.reports.making import pack_report
+from tieout_reconcile.reports.verify import _load, _material
 
 KEY = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"the issuer").digest())
 STRANGER = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"a stranger").digest())
@@ -44,8 +48,7 @@ async def month(book: Book) -> None:
     await book.open_mint()
     await book.mint(10, "treasury", 1000 * ONE)
     for number, slot in enumerate((20, 21, 22), 1):
-        sign = await book.transfer(slot, "treasury", "ap", 10 * ONE, memo=memo("issue", f"REQ-{number}"))
-        await evidence(book, slot, sign)
+        await book.transfer(slot, "treasury", "ap", 10 * ONE, memo=memo("issue", f"REQ-{number}"))
     await book.transfer(30, "ap", "alice", 5 * ONE)
     await book.transfer(31, "alice", "bob", 5 * ONE)
     await book.multiplier(40, 1.5, 0)
@@ -61,16 +64,6 @@ async def month(book: Book) -> None:
     await book.records("actions", step("SPLIT-1", 40, "1.5"))
 
 
-async def evidence(book: Book, slot: int, sign: str) -> None:
-    """The node's answer for a transaction, as the indexer stores it."""
-    body = json.dumps({"transaction": {"signatures": [sign]}}).encode()
-    index = await book.db.fetchval("select tx_index from ledger.event_row where signature = $1", sign)
-    await book.db.execute(
-        "insert into ledger.evidence_row values ($1, $2, 'json', 'node', $3, $4, $5)",
-        slot, index, hashlib.sha256(body).digest(), zstandard.ZstdCompressor().compress(body), book.batch,
-    )  # fmt: skip
-
-
 async def migrated(dsn: str) -> None:
     connection = await connect(dsn)
     await migrate(connection)
@@ -78,6 +71,7 @@ async def migrated(dsn: str) -> None:
 
 
 async def made(book: Book, tmp_path: Path, as_of: int = 100, key: Ed25519PrivateKey | None = KEY) -> Path:
+    await book.seal()
     run = await book.run(as_of)
     path = tmp_path / f"report-{as_of}-{run.run}.zip"
     path.write_bytes((await export_report(book.dsn, run.run, key)).data)
@@ -121,7 +115,7 @@ async def test_a_bundle_verifies_offline_against_the_trusted_key(book: Book, tmp
     verified = verify_report(await made(book, tmp_path), TRUSTED)
     assert failed(verified) == {}
     assert {c.name for c in verified.checks} == {
-        "origin", "files", "loads", "batches", "complete", "sample", "figures", "report", "pages", "shortfalls",
+        "origin", "files", "loads", "batches", "rows", "complete", "sample", "figures", "report", "pages", "shortfalls",
         "period",
     }  # fmt: skip
     assert verified.report is not None
@@ -178,7 +172,9 @@ TAKEN_OUT: dict[str, tuple[Callable[[dict[str, bytes]], None], str]] = {
     "an event between outsiders": (without_line(bundle.mint_name(MINT), b'{"event":[31,'), "complete"),
     "an account": (without_line(bundle.mint_name(MINT), b'{"account":'), "complete"),
     "a multiplier step": (without_line(bundle.mint_name(MINT), b'{"multiplier":', 1), "figures"),
-    "the mint's proven range": (without_line(bundle.mint_name(MINT), b'{"coverage":'), "figures"),
+    "the mint's proven range": (without_line(bundle.mint_name(MINT), b'{"coverage":'), "rows"),
+    "a row of the ledger": (without_line(bundle.CONTENT, b"[20,"), "computed"),
+    "all rows of a part": (without_line(bundle.CONTENT, b'["'), "computed"),
     "a commit of the ledger": (without_line(bundle.BATCHES, b"{"), "batches"),
 }
 
@@ -190,6 +186,124 @@ async def test_what_is_taken_out_shows_even_when_it_is_signed_again(book: Book, 
     verified = verify_report(resigned(await made(book, tmp_path), change), TRUSTED)
     assert not verified.holds
     assert check in failed(verified)
+
+
+Change = Callable[[Material], Material]
+
+
+def of_the_mint(**parts: Callable[[Any], Any]) -> Change:
+    """A change of some parts of the mint's rows."""
+
+    def change(material: Material) -> Material:
+        rows = material.mints[MINT]
+        return replace(material, mints={MINT: replace(rows, **{n: f(getattr(rows, n)) for n, f in parts.items()})})
+
+    return change
+
+
+def computed_again(path: Path, change: Change) -> Path:
+    """The report that the issuer would have made of changed material: every figure computed anew, and signed."""
+    files = bundle.unpack(path)
+    said = json.loads(files[bundle.REPORT])
+    loads = [_load(files, line) for line in json.loads(files[bundle.LOADS])["loads"]]
+    material = change(_material(files, said, Replay(loads)))
+    report, made_files = build(head_of(said), recompute(material), material)
+    body = canonical_bytes(report)
+    forged = path.with_suffix(".again.zip")
+    forged.write_bytes(pack_report(body, made_files, TRUSTED, signing.sign(KEY, body)))
+    return forged
+
+
+def other_bytes(material: Material) -> Material:
+    """Answers with the right signatures that no node gave."""
+    return replace(
+        material, evidence={place: body[:-1] + b', "made": "up"}' for place, body in material.evidence.items()}
+    )
+
+
+LEFT_OUT: dict[str, tuple[Change, str]] = {
+    "the last multiplier step": (of_the_mint(multipliers=lambda steps: steps[:-1]), "rows"),
+    "the change of the mint authority": (of_the_mint(authority_changes=lambda _: ()), "rows"),
+    "an account handed over": (of_the_mint(owner_changes=lambda _: ()), "rows"),
+    "a finding of an audit": (of_the_mint(findings=lambda _: ()), "rows"),
+    "a transaction in quarantine": (of_the_mint(doubted=lambda _: ()), "rows"),
+    "a block that the ledger lacks": (of_the_mint(orphans=lambda _: ()), "rows"),
+    "a mint that was read": (lambda m: replace(m, tracked=m.tracked[1:]), "rows"),
+    "the evidence of the sample": (lambda m: replace(m, evidence={}), "sample"),
+    "the node's own bytes": (other_bytes, "sample"),
+}
+
+
+@pytest.mark.parametrize("whole", [(), (1,)])
+async def test_what_is_left_out_shows_though_every_figure_is_computed_anew(
+    book: Book, tmp_path: Path, whole: tuple[int, ...]
+) -> None:
+    await month(book)
+    await book.control("authority", 60, details={"type": "mint_tokens", "new": address("x")}, authority=address("y"))
+    await book.hand_over(61, "bob", "carol")
+    await book.db.execute(
+        "insert into ledger.finding_row values ('supply', $1, $1, 90, 'open', '100', '99', 'e', now(), $2)",
+        MINT, book.batch,
+    )  # fmt: skip
+    await book.db.execute(
+        "insert into ledger.quarantine_row values (95, 0, 0, -1, 's', '0', $1, 'unknown', '', $2)", MINT, book.batch
+    )
+    async with book.db.transaction():
+        await book.db.execute("set local session_replication_role = replica")
+        await book.db.execute("delete from ledger.slot_row where slot = 30")
+    await book.seal(whole=whole)
+    run = await book.run(100)
+    path = tmp_path / "report.zip"
+    path.write_bytes((await export_report(book.dsn, run.run, KEY)).data)
+    verified = verify_report(path, TRUSTED)
+    assert failed(verified) == {}
+    how = "0 by the digests of their parts, 1 by all of their rows" if whole else "1 by the digests of their parts, 0"
+    assert how in next(c.text for c in verified.checks if c.name == "rows")
+    for what, (change, check) in LEFT_OUT.items():
+        assert check in failed(verify_report(computed_again(path, change), TRUSTED)), what
+    assert failed(verify_report(computed_again(path, lambda m: m), TRUSTED)) == {}
+
+
+async def test_a_bundle_shows_no_other_mints_rows_and_verifies_all_the_same(book: Book, tmp_path: Path) -> None:
+    await month(book)
+    other = address("another mint")
+    await book.open_mint(mint=other)
+    await book.mint(12, "alice", 77 * ONE, mint=other)
+    await book.track(100, mint=other)
+    path = await made(book, tmp_path)
+    assert failed(verify_report(path, TRUSTED)) == {}
+    shown = [line for line in bundle.unpack(path)[bundle.CONTENT].splitlines() if line.startswith(b"[")]
+    assert not any(other.encode() in line for line in shown)
+
+
+async def test_evidence_that_was_moved_to_files_is_no_fault_where_the_ledger_says_so(
+    book: Book, tmp_path: Path
+) -> None:
+    await month(book)
+    await book.seal()
+    async with book.db.transaction():
+        await book.db.execute("set local session_replication_role = replica")
+        await book.db.execute("update ledger.evidence_row set body = ''")
+    assert "sample" in failed(verify_report(await made(book, tmp_path), TRUSTED))
+    await book.commit()
+    await book.db.execute("insert into ledger.detachment_row values (99, 7, 7, $1, now(), $2)", bytes(32), book.batch)
+    verified = verify_report(await made(book, tmp_path), TRUSTED)
+    assert failed(verified) == {}
+    assert "moved to files, by the ledger's own record: 7" in next(
+        c.text for c in verified.checks if c.name == "sample"
+    )
+
+
+async def test_the_last_files_left_out_show_against_the_report_before(book: Book, tmp_path: Path) -> None:
+    await month(book)
+    first, second = await made(book, tmp_path, 60), await made(book, tmp_path, 100)
+    said = {c.name: c.text for c in verify_report(second, TRUSTED).checks}
+    assert "that the last of them is not left out is not anchored" in said["loads"]
+    forged = computed_again(second, lambda m: replace(m, replay=Replay(m.replay.loads[:-1])))
+    assert failed(verify_report(forged, TRUSTED)) == {}
+    assert (
+        "the report before had files that this one has not: 6" in failed(verify_report(forged, TRUSTED, first))["loads"]
+    )
 
 
 async def test_a_statement_taken_out_leaves_a_hole_in_the_numbers(book: Book, tmp_path: Path) -> None:
@@ -241,7 +355,7 @@ async def test_the_sample_is_drawn_from_the_chain_and_carries_the_nodes_answers(
     lines = json.loads(files[bundle.REPORT])["sample"]["movements"]
     assert len(lines) == 7
     with_evidence = [line for line in lines if line["evidence"] is not None]
-    assert len(with_evidence) == 3
+    assert len(with_evidence) == 7
     for line in with_evidence:
         assert json.loads(files[line["evidence"]])["transaction"]["signatures"] == [line["signature"]]
 
@@ -267,6 +381,7 @@ async def test_an_open_finding_of_the_indexers_audits_makes_verdict_and_headroom
     book: Book, tmp_path: Path
 ) -> None:
     await month(book)
+    await book.seal()
     before = await book.run()
     assert before.clean
     await book.commit()

@@ -760,3 +760,30 @@ async def test_reading_by_wallet_gives_the_rows_of_the_general_functions(book: B
     early = await book.db.fetch(f"{read} ledger.boundary_events_known($1, 24, 1, $2, '{{}}')", [MINT], owners)
     assert [r["slot"] for r in early] == [10, 20]
     assert await book.db.fetch(f"{read} ledger.boundary_events_known($1, 100, 0, $2, '{{}}')", [MINT], owners) == []
+
+
+async def test_a_later_batch_changes_nothing_of_what_was_known_before(book: Book) -> None:
+    await book.commit()
+    await book.open_mint()
+    await book.mint(10, "treasury", 1000 * ONE)
+    await book.transfer(20, "treasury", "ap", 10 * ONE)
+    await book.track(100)
+    await book.registry()
+    insert = "insert into ledger.finding_row values ('supply', 'x', $1, 90, 'open', '100', $2, 'e', now(), $3)"
+    await book.db.execute(insert, MINT, "99", book.batch)
+    missing = "delete from ledger.slot_row where slot = any($1::bigint[])"
+    async with book.db.transaction():
+        await book.db.execute("set local session_replication_role = replica")
+        await book.db.execute(missing, [20, 80, 99, 100])
+    before = await book.run(100)
+    assert "A4" in [f.code for f in before.findings]
+    asked = await book.run(at(80), known_batch=before.inputs.known_batch)
+    await book.commit()
+    for slot in (20, 80, 99, 100):
+        row = (slot, slot - 1, f"hash{slot}", f"hash{slot - 1}", at(slot), book.batch)
+        await book.db.execute("insert into ledger.slot_row values ($1, $2, $3, $4, $5, 1, $6)", *row)
+    await book.db.execute(insert, MINT, "98", book.batch)
+    known = {"known_batch": before.inputs.known_batch, "known_load": before.inputs.known_load}
+    assert (await book.run(100, **known)).digest == before.digest
+    assert (await book.run(at(80), **known)).digest == asked.digest
+    assert (await book.run(100)).digest != before.digest

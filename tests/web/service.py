@@ -38,6 +38,7 @@ async def fill(book: Book, custody: str = "40.5") -> Run:
     await book.multiplier(40, 1.5, 0)
     await book.transfer(50, "ap", "redemption", 3 * ONE, memo=memo("redeem", "RED-1"))
     await book.track(100)
+    await book.seal()
     await book.registry()
     await book.orders(*(issue(f"REQ-{n}", "10") for n in (1, 2, 3)), redeem("RED-1", "4.5", settled_at=iso(60)))
     await book.records("actions", step("SPLIT-1", 40, "1.5"))

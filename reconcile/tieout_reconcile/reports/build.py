@@ -18,7 +18,7 @@ from tieout_reconcile.results import Inputs, Run
 from tieout_reconcile.whole import reconcile_all
 
 SCHEMA = "tieout/report/1"
-REPORT_RULES = "2"
+REPORT_RULES = "3"
 STATEMENT = (
     "This is a statement by the management that signs it, not the opinion of an independent practitioner. "
     "It compares the tokens outside the issuer's own wallets, at the multiplier in force, with the settled shares "
@@ -95,7 +95,8 @@ class Batch:
 class Material:
     """All that a report is computed from, the files of the business parsed once.
 
-    ``tracked``: every mint that the ledger covers, registered or not.
+    ``tracked``: every mint that the ledger covers, registered or not. ``content``: the ledger's own rows that all of
+    it follows from, as its batches were hashed.
     """
 
     inputs: Inputs
@@ -104,6 +105,7 @@ class Material:
     tracked: tuple[str, ...]
     batches: tuple[Batch, ...]
     evidence: Mapping[tuple[int, int], bytes]
+    content: bytes = b""
 
 
 def recompute(material: Material) -> Run:
@@ -236,6 +238,7 @@ def _files(run: Run, material: Material, drawn: Sequence[Movement]) -> list[tupl
     }
     files.append((bundle.INDEX, canonical_bytes(index)))
     files.append((bundle.BATCHES, b"".join(canonical_bytes(to_plain(b)) + b"\n" for b in material.batches)))
+    files.append((bundle.CONTENT, material.content))
     files += [(bundle.mint_name(mint), rows.to_bytes()) for mint, rows in sorted(material.mints.items())]
     wanted = sorted({(m.position.slot, m.position.tx_index) for m in drawn})
     files += [

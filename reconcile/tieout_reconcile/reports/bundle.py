@@ -11,6 +11,7 @@ BUNDLE_BYTES_MAX = 4 * 1024**3
 FILES_MAX = 200_000
 REPORT, SIGNATURE, PAGE, TABLE = "report.json", "signature.json", "report.html", "report.csv"
 LOADS, INDEX, BATCHES = "loads.json", "ledger/index.json", "ledger/batches.jsonl"
+CONTENT = "ledger/content.txt"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 

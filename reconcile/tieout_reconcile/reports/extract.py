@@ -9,6 +9,7 @@ import asyncpg
 import zstandard
 
 from tieout_database import Queries
+from tieout_database.content import Wanted, content_of
 from tieout_reconcile.chain import (
     authority_changes_by_mint,
     doubted_by_mint,
@@ -25,7 +26,7 @@ from tieout_reconcile.inputs import Business
 from tieout_reconcile.loads import Load, Replay
 from tieout_reconcile.registry import Registry
 from tieout_reconcile.reports.build import Batch, Material
-from tieout_reconcile.reports.mint_rows import MintRows, Opening, VenueAccounts
+from tieout_reconcile.reports.mint_rows import SNAPSHOT_INDEX, MintRows, Opening, VenueAccounts
 from tieout_reconcile.results import Inputs
 from tieout_reconcile.split import ledgers, wallets_of
 from tieout_reconcile.store import SQL as RECON_SQL
@@ -128,12 +129,29 @@ async def _venues(
     return tuple(found)
 
 
-async def read_evidence(db: asyncpg.Connection, drawn: Sequence[Movement]) -> dict[tuple[int, int], bytes]:
+async def read_content(db: asyncpg.Connection, material: Material, drawn: Sequence[Movement]) -> bytes:
+    """Return the ledger's rows that the material follows from, as the batches known to the run were hashed."""
+    every = material.mints.values()
+    moved = {e.position.slot for rows in every for e in rows.events}
+    block = await db.fetchrow(RECON_SQL["slot_time"], 0, material.inputs.as_of_slot, material.inputs.known_batch)
+    opened = {(o.position.slot, SNAPSHOT_INDEX) for rows in every for o in rows.openings}
+    # an owner that the instruction does not name is told by the node's balances
+    handed = {(c.position.slot, c.position.tx_index) for rows in every for c in rows.owner_changes}
+    wanted = Wanted(
+        sorted(material.mints),
+        sorted(moved if block is None else moved | {block["slot"]}),
+        sorted({(m.position.slot, m.position.tx_index) for m in drawn}),
+        sorted(opened | handed),
+    )
+    return await content_of(db, material.inputs.known_batch, wanted)
+
+
+async def read_evidence(db: asyncpg.Connection, drawn: Sequence[Movement], batch: int) -> dict[tuple[int, int], bytes]:
     """Return the node's answers for the sampled movements, as far as the database still holds them."""
     unpacker = zstandard.ZstdDecompressor()
     found = {}
     for place in sorted({(m.position.slot, m.position.tx_index) for m in drawn}):
-        row = await db.fetchrow(SQL["evidence"], *place)
+        row = await db.fetchrow(SQL["evidence"], *place, batch)
         if row is not None and row["body"]:
             found[place] = unpacker.decompress(row["body"], max_output_size=_EVIDENCE_BYTES_MAX)
     return found

@@ -17,7 +17,7 @@ from tieout_reconcile.errors import NotFound, NotReady
 from tieout_reconcile.period_work import sign_off_of
 from tieout_reconcile.reports import bundle, signing
 from tieout_reconcile.reports.build import Head, Material, Previous, build, head_of, recompute, sampled
-from tieout_reconcile.reports.extract import SQL, read_evidence, read_material
+from tieout_reconcile.reports.extract import SQL, read_content, read_evidence, read_material
 from tieout_reconcile.reports.render import page, table
 from tieout_reconcile.results import Run
 from tieout_reconcile.store import Database
@@ -110,7 +110,9 @@ def pack_report(body: bytes, files: dict[str, bytes], public_key: str | None, si
 async def _material(db: asyncpg.Connection, run: Run, head: Head) -> Material:
     material = await read_material(db, run.inputs)
     drawn = sampled(run, material.replay.registries[-1][1], material, head)
-    return replace(material, evidence=await read_evidence(db, [m for _, m in drawn]))
+    movements = [m for _, m in drawn]
+    content = await read_content(db, material, movements)
+    return replace(material, evidence=await read_evidence(db, movements, run.inputs.known_batch), content=content)
 
 
 async def _head(

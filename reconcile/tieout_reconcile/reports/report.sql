@@ -27,7 +27,9 @@ where e.slot <= $2
 order by slot, tx_index, step, child
 
 -- name: evidence
-select slot, tx_index, sha256, body from ledger.evidence where slot = $1 and tx_index = $2 limit 1
+-- Of several answers one that is still there, the first of them.
+select slot, tx_index, sha256, body from ledger.evidence where slot = $1 and tx_index = $2 and batch <= $3
+order by detached, batch limit 1
 
 -- name: lock_reports
 select pg_advisory_xact_lock(7401685237)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from tieout_reconcile.reports.build import (
     head_of,
     recompute,
 )
+from tieout_reconcile.reports.content import Rows, rows_of
 from tieout_reconcile.reports.mint_rows import MintRows, balance_differences, mint_rows_of, venue_differences
+from tieout_reconcile.reports.proven import block_shown, detached_before, differences, evidence_digests, unlisted
 from tieout_reconcile.reports.render import page, table
 from tieout_reconcile.reports.shortfalls import shortfall_faults
 from tieout_reconcile.results import RULES, Inputs, Run
@@ -111,7 +113,7 @@ def verify_report(
     if before is not None:
         checks.append(_chained(report, before))
     try:
-        checks += _contents(files, report, body)
+        checks += _contents(files, report, body, before)
         checks += _signed_off(report, before, period, signers)
     except _Broken as broken:
         checks.append(Check("computed", False, str(broken)))
@@ -161,18 +163,22 @@ def _chained(report: dict[str, Any], files: Mapping[str, bytes]) -> Check:
     return Check("previous", holds, f"it follows {said}" + ("" if holds else f"; the bundle given is {digest}"))
 
 
-def _contents(files: Mapping[str, bytes], report: dict[str, Any], body: bytes) -> Iterator[Check]:
+def _contents(
+    files: Mapping[str, bytes], report: dict[str, Any], body: bytes, before: Mapping[str, bytes] | None
+) -> Iterator[Check]:
     if (rules := (report["rules"], report["run"]["rules"])) != (REPORT_RULES, RULES):
         raise _Broken(
             f"it was made by rules {rules}; this version has {(REPORT_RULES, RULES)}: verify with {report['software']}"
         )
     yield _manifest(files, report["files"])
     loads = [_load(files, line) for line in json.loads(files[bundle.LOADS])["loads"]]
-    yield _loads(loads, report)
+    yield _loads(loads, report, before)
     material = _material(files, report, Replay(loads))
     yield _batches(material, report)
+    rows = rows_of(material.content, material.batches, material.mints.keys())
+    yield _rows(rows, material)
     yield from _mints(material)
-    yield _sample(material, report)
+    yield _sample(material, report, rows)
     made = recompute(material)
     said = from_plain(Run, report["run"])
     yield Check(
@@ -219,14 +225,28 @@ def _manifest(files: Mapping[str, bytes], listed: Mapping[str, str]) -> Check:
     return Check("files", not faults, "; ".join(faults) or f"{len(listed)} files have the digests that were signed")
 
 
-def _loads(loads: Sequence[Load], report: dict[str, Any]) -> Check:
+def _loads(loads: Sequence[Load], report: dict[str, Any], before: Mapping[str, bytes] | None) -> Check:
+    """The files of the business: without a gap, and with all those that the report before had."""
     numbers = [load.load for load in loads]
     known = report["run"]["inputs"]["known_load"]
     holes = sorted(set(range(1, known + 1)) - set(numbers))
     if holes or numbers != list(range(1, known + 1)):
         lacking = ", ".join(map(str, holes[:_SHOWN_DIFFERENCES]))
         return Check("loads", False, f"of {known} files of the business these are missing or out of order: {lacking}")
-    return Check("loads", True, f"all {known} files of the business, numbered without a gap")
+    told = f"all {known} files of the business, numbered without a gap"
+    if before is None:
+        signed = "; their number is anchored by who signed the period"
+        nobody = "; that the last of them is not left out is not anchored: give the report before (--previous)"
+        return Check("loads", True, told + (nobody if report["period"] is None else signed))
+    earlier = [(x["load"], x["sha256"]) for x in json.loads(before[bundle.LOADS])["loads"]]
+    kept = {(load.load, load.sha256.hex()) for load in loads}
+    lost = [str(number) for number, digest in earlier if (number, digest) not in kept]
+    if lost:
+        return Check("loads", False, f"the report before had files that this one has not: {', '.join(lost)}")
+    later = known - len(earlier)
+    told += f", among them the {len(earlier)} of the report before"
+    told += f"; the {later} since then are anchored by the next report alone" if later else ""
+    return Check("loads", True, told)
 
 
 def _batches(material: Material, report: dict[str, Any]) -> Check:
@@ -238,6 +258,20 @@ def _batches(material: Material, report: dict[str, Any]) -> Check:
     head = report["run"]["inputs"]["batch_hash"]
     holds = bool(material.batches) and head == prev.hex()
     return Check("batches", holds, f"{number - 1} commits of the ledger, chained up to {head}")
+
+
+def _rows(rows: Rows, material: Material) -> Check:
+    """Whether all that is said of the mints follows from the ledger's rows, none of them left out."""
+    inputs = material.inputs
+    wrong = differences(rows, material.mints, inputs.as_of_slot, inputs.genesis_hash)
+    unproven = [mint for mint, one in material.mints.items() if not one.coverage]
+    wrong += [f"{m} was read and is not among the mints told of" for m in unlisted(rows, material.tracked, unproven)]
+    if not block_shown(rows, inputs.blockhash, inputs.as_of_time, inputs.as_of_slot):
+        wrong.append(f"no row of the ledger is the cut-off's block {inputs.blockhash} with its time")
+    whole, every = rows.whole, len(material.batches)
+    how = f"{every - whole} by the digests of their parts, {whole} by all of their rows"
+    text = f"all rows of {len(material.mints)} mints are those that {every} commits hashed ({how}), none is left out"
+    return Check("rows", not wrong, "; ".join(wrong[:_SHOWN_DIFFERENCES]) or text)
 
 
 def _mints(material: Material) -> Iterator[Check]:
@@ -253,17 +287,30 @@ def _mints(material: Material) -> Iterator[Check]:
         yield Check("complete", not wrong, text)
 
 
-def _sample(material: Material, report: dict[str, Any]) -> Check:
-    lines = report["sample"]["movements"]
-    lacking = [line["signature"] for line in lines if line["evidence"] is None]
+def _sample(material: Material, report: dict[str, Any], rows: Rows) -> Check:
+    """Each sampled movement has the node's answer, by its digest in the ledger; or it was moved to files, on record."""
+    lines, digests, since = report["sample"]["movements"], evidence_digests(rows), detached_before(rows)
+    wrong, moved = [], 0
     for line in lines:
-        body = material.evidence.get((line["slot"], line["tx_index"]))
-        if body is None:
-            continue
-        if line["signature"] not in json.loads(body)["transaction"]["signatures"]:
-            return Check("sample", False, f"the evidence of {line['signature']} is of another transaction")
-    text = f"{len(lines) - len(lacking)} of {len(lines)} sampled movements have the node's answer"
-    return Check("sample", True, text + (f"; not in the database any more: {len(lacking)}" if lacking else ""))
+        place = (line["slot"], line["tx_index"])
+        body, named = material.evidence.get(place), digests.get(place, set())
+        detached = body is None and line["slot"] < since
+        moved += detached
+        if not detached and (fault := _evidence_fault(line["signature"], body, named)) is not None:
+            wrong.append(fault)
+    text = f"{len(lines) - moved - len(wrong)} of {len(lines)} sampled movements have the node's answer"
+    text += f"; moved to files, by the ledger's own record: {moved}" if moved else ""
+    return Check("sample", not wrong, "; ".join([text, *wrong[:_SHOWN_DIFFERENCES]]))
+
+
+def _evidence_fault(signature: str, body: bytes | None, digests: Collection[bytes]) -> str | None:
+    if body is None:
+        return f"the node's answer for {signature} is not in it, and no record of the ledger says that it was moved"
+    if hashlib.sha256(body).digest() not in digests:
+        return f"the evidence of {signature} is not what the ledger hashed"
+    if signature not in json.loads(body)["transaction"]["signatures"]:
+        return f"the evidence of {signature} is of another transaction"
+    return None
 
 
 def _material(files: Mapping[str, bytes], report: dict[str, Any], replay: Replay) -> Material:
@@ -281,7 +328,7 @@ def _material(files: Mapping[str, bytes], report: dict[str, Any], replay: Replay
     inputs = from_plain(Inputs, report["run"]["inputs"])
     if canonical_bytes(to_plain(inputs)) != canonical_bytes(report["run"]["inputs"]):
         raise _Broken("its inputs hold more than this version knows")
-    return Material(inputs, replay, mints, tuple(index["tracked"]), tuple(batches), evidence)
+    return Material(inputs, replay, mints, tuple(index["tracked"]), tuple(batches), evidence, files[bundle.CONTENT])
 
 
 def _load(files: Mapping[str, bytes], line: dict[str, Any]) -> Load:

@@ -42,6 +42,7 @@ _BY_NAME: Final[dict[str, int]] = {
     "tieout_reconcile.errors.ReconcileError": USAGE,
     "asyncpg.exceptions.ConnectionDoesNotExistError": UNREACHABLE,
     "asyncpg.exceptions._base.InterfaceError": UNREACHABLE,
+    "asyncpg.exceptions._base.InternalClientError": UNREACHABLE,
     "asyncpg.exceptions.PostgresConnectionError": UNREACHABLE,
     "asyncpg.exceptions.AdminShutdownError": UNREACHABLE,
     "asyncpg.exceptions.LockNotAvailableError": UNREACHABLE,

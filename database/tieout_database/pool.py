@@ -24,6 +24,7 @@ _UNREACHABLE = (
     asyncpg.TooManyConnectionsError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.ClientConfigurationError,
     ValueError,
 )

@@ -107,10 +107,10 @@ async def events(
     """
     connection = await connect(dsn)
     wake = asyncio.Event()
-    for channel in ("tieout_ledger", *(["tieout_provisional"] if provisional else [])):
-        await connection.add_listener(channel, lambda *_: wake.set())
     shown: dict[tuple[str, int, int, int, int], Provisional] = {}
     try:
+        for channel in ("tieout_ledger", *(["tieout_provisional"] if provisional else [])):
+            await connection.add_listener(channel, lambda *_: wake.set())
         while True:
             wake.clear()
             async for item in _finals(connection, after):
@@ -125,7 +125,7 @@ async def events(
                     await wake.wait()
             except TimeoutError:
                 continue
-    except (asyncpg.InterfaceError, *DATABASE_OUTAGES) as lost:
+    except DATABASE_OUTAGES as lost:
         raise DatabaseUnreachable(f"the connection to the database was lost: {lost}") from lost
     finally:
         await connection.close()

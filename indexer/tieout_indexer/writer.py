@@ -37,6 +37,7 @@ DATABASE_OUTAGES = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what is asked between the server's last word and the end of the connection
     ConnectionError,
 )
 """What a server that goes away raises, here or there; the same work may succeed when it is back."""

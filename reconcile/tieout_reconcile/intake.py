@@ -153,6 +153,7 @@ async def import_statement(
         load = await store.new_load(db, "statement", file, content, len(positions), stored_form(form), declared)
         await store.insert_positions(db, load, positions)
         await redating.insert_corrections(db, load, corrected, positions)
+        await store.insert_saying(db, load, "statement", positions)
         if key is not None:
             await sign_load(db, load, file.sha256, key)
     return Imported(file.name, "statement", file.sha256.hex(), load, True, len(positions), len(positions), form)
@@ -196,6 +197,7 @@ async def import_orders(
         changed = [o for o in orders if o.request_id not in known or not o.same_content(known[o.request_id])]
         load = await store.new_load(db, "orders", file, file.sha256, count, form)
         await store.insert_orders(db, load, changed)
+        await store.insert_saying(db, load, "orders", orders)
         if key is not None:
             await sign_load(db, load, file.sha256, key)
     return Imported(file.name, "orders", file.sha256.hex(), load, True, count, len(changed), form)
@@ -213,6 +215,7 @@ async def import_trades(database: Database, path: Path | str, *, key: Ed25519Pri
         changed = [t for t in trades if not _repeats(t, known.get((t.custodian, t.reference)))]
         load = await store.new_load(db, "trades", file, file.sha256, len(trades), "csv")
         await store.insert_trades(db, load, changed)
+        await store.insert_saying(db, load, "trades", trades)
         if key is not None:
             await sign_load(db, load, file.sha256, key)
     return Imported(file.name, "trades", file.sha256.hex(), load, True, len(trades), len(changed), "csv")
@@ -249,6 +252,7 @@ async def import_records(
         rows = len(parsed.records)
         load = await store.new_load(db, kind, file, identity, rows, stored_form(parsed.form), said)
         await store.insert_records(db, what, load, parsed)
+        await store.insert_saying(db, load, kind, parsed.records)
         if key is not None:
             await sign_load(db, load, file.sha256, key)
     return Imported(file.name, kind, file.sha256.hex(), load, True, rows, rows, parsed.form)

@@ -20,6 +20,9 @@ select coalesce(max(load), 0) from recon.load_row
 insert into recon.load_row (load, kind, name, sha256, content_sha256, rows, body, format, declared)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
+-- name: insert_saying
+insert into recon.load_saying_row (load, digests) values ($1, $2)
+
 -- name: insert_instrument
 insert into recon.instrument_row
     (load, symbol, mint, isin, decimals, name, buffer_shares, valid_from, valid_to, chains, chain_age_hours_max,

@@ -38,6 +38,7 @@ from tieout_reconcile.registry import (
     sorted_registry,
 )
 from tieout_reconcile.results import InstrumentResult, Run
+from tieout_reconcile.saying import said_digests
 from tieout_reconcile.sources import Source
 from tieout_reconcile.statements import Position
 from tieout_reconcile.trades import Trade
@@ -92,6 +93,11 @@ async def new_load(
     name = clean_text(file.name, _NAME_CHARACTERS_MAX)[0]
     await db.execute(SQL["insert_load"], load, kind, name, file.sha256, content_sha256, rows, file.data, form, declared)
     return load
+
+
+async def insert_saying(db: asyncpg.Connection, load: int, kind: str, records: Iterable[Any]) -> None:
+    """Store what a file says, record by record, for whoever hands it in again in other words."""
+    await db.execute(SQL["insert_saying"], load, said_digests(kind, records))
 
 
 async def insert_registry(db: asyncpg.Connection, load: int, registry: Registry) -> None:

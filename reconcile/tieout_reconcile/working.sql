@@ -14,11 +14,11 @@ from recon.break_actions where key = any($1::text[]) order by action
 -- name: evidence
 select l.load, a.actor as importer,
        array(select distinct p.key from recon.break_actions p
-             where p.document = l.load and p.kind = 'propose'
+             where p.kind = 'propose' and recon.says_again(l.load, p.document)
                and not exists (select from recon.break_actions r where r.proposal = p.action and r.kind = 'reject')
              order by p.key) as used_by,
        array(select distinct c.key from recon.break_actions c
-             where c.document = l.load and c.kind = 'cover' order by c.key) as covers
+             where c.kind = 'cover' and recon.says_again(l.load, c.document) order by c.key) as covers
 from recon.loads l left join recon.load_actors a using (load) where l.load = $1
 
 -- name: lives

@@ -167,6 +167,20 @@ async def test_each_report_names_the_one_before_and_rolls_its_figures_forward(bo
     assert (shares["opening"], shares["moved"], shares["closing"], shares["unexplained"]) == ("30", "-3", "42", "0")
 
 
+async def test_each_step_of_the_multiplier_is_a_line_of_its_own_whatever_comes_after_it(
+    book: Book, tmp_path: Path
+) -> None:
+    await month(book)
+    for slot, value in ((70, 2.0), (75, 1.5), (80, 3.0)):
+        await book.multiplier(slot, value, 0)
+    await made(book, tmp_path, 60)
+    report = json.loads(bundle.unpack(await made(book, tmp_path, 100))[bundle.REPORT])
+    shares = report["roll_forward"][0]["outside_shares"]
+    told = [(s["from"], s["to"], s["shares"]) for s in shares["multiplier_steps"]]
+    assert told == [("1.5", "2", "14"), ("2", "1.5", "-14"), ("1.5", "3", "42")]
+    assert (shares["opening"], shares["closing"], shares["unexplained"]) == ("42", "84", "0")
+
+
 TAKEN_OUT: dict[str, tuple[Callable[[dict[str, bytes]], None], str]] = {
     "an event of the issuer's": (without_line(bundle.mint_name(MINT), b'{"event":[20,'), "complete"),
     "an event between outsiders": (without_line(bundle.mint_name(MINT), b'{"event":[31,'), "complete"),
@@ -262,6 +276,33 @@ async def test_what_is_left_out_shows_though_every_figure_is_computed_anew(
     for what, (change, check) in LEFT_OUT.items():
         assert check in failed(verify_report(computed_again(path, change), TRUSTED)), what
     assert failed(verify_report(computed_again(path, lambda m: m), TRUSTED)) == {}
+
+
+async def test_the_population_lists_every_mint_under_an_authority_that_the_issuer_has_or_had(
+    book: Book, tmp_path: Path
+) -> None:
+    await month(book)
+    ours, later, strange = address("our authority"), address("our next authority"), address("a stranger's")
+    opened, given, foreign = (address(name) for name in ("opened", "given", "foreign"))
+    await book.control("authority", 60, details={"type": "mint_tokens", "new": ours}, authority=address("first"))
+    await book.control("authority", 61, details={"type": "mint_tokens", "new": later}, authority=ours)
+    # what the issuer once held counts over another mint too; what comes after the cut-off does not
+    await book.control("mint_open", 62, mint=opened, details={"decimals": 8, "freeze_authority": ours})
+    await book.control("mint_open", 63, mint=given, details={"decimals": 8, "mint_authority": strange})
+    await book.control("authority", 64, mint=given, details={"type": "pause", "new": later}, authority=strange)
+    await book.control("mint_open", 65, mint=foreign, details={"decimals": 8, "mint_authority": strange})
+    await book.control("authority", 101, mint=foreign, details={"type": "pause", "new": ours}, authority=strange)
+    path = await made(book, tmp_path)
+    assert failed(verify_report(path, TRUSTED)) == {}
+    population = json.loads(bundle.unpack(path)[bundle.REPORT])["population"]
+    found = {
+        line["mint"]: (line["symbol"], [(a["type"], a["authority"], a["from_slot"]) for a in line["authorities"]])
+        for line in population["under_the_issuers_authorities"]
+    }
+    assert found.pop(MINT)[0] == "AAPLx"
+    assert found == {opened: (None, [("freeze_account", ours, 62)]), given: (None, [("pause", later, 64)])}
+    assert "never indexed" in population["not_seen"]
+    assert given in bundle.unpack(path)[bundle.PAGE].decode()
 
 
 async def test_a_bundle_shows_no_other_mints_rows_and_verifies_all_the_same(book: Book, tmp_path: Path) -> None:

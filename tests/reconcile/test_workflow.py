@@ -93,6 +93,42 @@ async def test_one_proposes_another_approves_and_the_figures_stay(book: Book) ->
     assert [(a.actor, str(a.kind)) for a in again.actions] == [("pat", "propose"), ("anna", "approve")]
 
 
+TRADES = "custodian,account,isin,reference,side,quantity,traded_at,settles_on,status,status_at\n"
+TRADE = f"alpaca,ITN-1,{ISIN},{{}},buy,{{}},{iso(60)},2026-11-03,pending,\n"
+
+
+async def test_a_document_counts_once_by_what_it_says_and_not_by_its_bytes(book: Book) -> None:
+    found = await short_book(book)
+    columns = "custodian,account,isin,quantity,basis,as_of"
+    said = f"alpaca,ITN-1,{ISIN},1,trade_date,{iso(95)}"
+    texts = [f"{columns}\n{said}\n", f"{columns}\n\n{said}\n\n", f"{columns}\n{said.replace(',1,', ',1.0,')}\n"]
+
+    async def loaded(number: int, text: str, take: Any = tieout_reconcile.import_statement) -> int:
+        done = await take(book.dsn, book.file(f"evidence-{number}.csv", text), key=key_of("paul"))
+        load: int = done.load
+        return load
+
+    loads = [await loaded(number, text) for number, text in enumerate(texts)]
+    assert len(set(loads)) == 3
+    parts = {"shares": Fraction(5)}
+    worked = await act(book.dsn, proposal(found.finding.key, loads[0], **parts), key_of("pat"))
+    assert worked.work.pending is not None
+    wish = Wish(found.finding.key, Kind.APPROVE, proposal=worked.work.pending.action)
+    await act(book.dsn, wish, key_of("anna"))
+    for load in loads[1:]:
+        with pytest.raises(NotAllowed, match="evidence counts once"):
+            await act(book.dsn, proposal(found.finding.key, load, **parts), key_of("pat"))
+    # a trade is the same trade in a later version, and beside others
+    trades = [TRADES + TRADE.format("T-1", 3), TRADES + TRADE.format("T-1", 4), TRADES + TRADE.format("T-2", 3)]
+    taken = [await loaded(9 + n, text, tieout_reconcile.import_trades) for n, text in enumerate(trades)]
+    worked = await act(book.dsn, proposal(found.finding.key, taken[0], shares=Fraction(2)), key_of("pat"))
+    assert worked.work.pending is not None
+    await act(book.dsn, Wish(found.finding.key, Kind.APPROVE, proposal=worked.work.pending.action), key_of("anna"))
+    with pytest.raises(NotAllowed, match="evidence counts once"):
+        await act(book.dsn, proposal(found.finding.key, taken[1], shares=Fraction(2)), key_of("pat"))
+    await act(book.dsn, proposal(found.finding.key, taken[2], shares=Fraction(2)), key_of("pat"))
+
+
 async def test_nobody_approves_what_they_proposed_themselves(book: Book) -> None:
     key, number = await proposed(book, by="paul")
     with pytest.raises(NotAllowed, match="somebody else must approve"):

@@ -92,11 +92,27 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthorityHeld:
+    """An authority of the issuer's over a mint, registered or not, and the first slot from which it is known."""
+
+    mint: str
+    type: str
+    authority: str
+    from_slot: int
+
+
+UNSEEN = (
+    "Mints that were never indexed are not seen, whoever's they are; nor is who held an authority over a mint before "
+    "the ledger knows of it."
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Material:
     """All that a report is computed from, the files of the business parsed once.
 
     ``tracked``: every mint that the ledger covers, registered or not. ``content``: the ledger's own rows that all of
-    it follows from, as its batches were hashed.
+    it follows from, as its batches were hashed. ``authorities``: those that the issuer has or had, over any mint.
     """
 
     inputs: Inputs
@@ -106,6 +122,7 @@ class Material:
     batches: tuple[Batch, ...]
     evidence: Mapping[tuple[int, int], bytes]
     content: bytes = b""
+    authorities: tuple[AuthorityHeld, ...] = ()
 
 
 def recompute(material: Material) -> Run:
@@ -189,7 +206,7 @@ def _rolled(
     result = run.instrument(symbol)
     assert result is not None, "it is one of the run's own"
     chain = chain_of(material.mints[mints[symbol]], registry, run.inputs.as_of_slot)
-    return roll_forward(result, chain, *head.opens)
+    return roll_forward(result, chain, *head.opens, (run.inputs.as_of_slot, run.inputs.as_of_time))
 
 
 def _population(registry: Registry, material: Material, slot: int) -> dict[str, Any]:
@@ -207,7 +224,21 @@ def _population(registry: Registry, material: Material, slot: int) -> dict[str, 
             "owner_changes": len(rows.owner_changes),
             "multiplier_steps": len(rows.multipliers),
         })  # fmt: skip
-    return {"registered": lines, "indexed_but_not_registered": [m for m in material.tracked if m not in registered]}
+    return {
+        "registered": lines,
+        "indexed_but_not_registered": [m for m in material.tracked if m not in registered],
+        "under_the_issuers_authorities": _held(registered, material.authorities),
+        "not_seen": UNSEEN,
+    }
+
+
+def _held(registered: Mapping[str, str], authorities: Sequence[AuthorityHeld]) -> list[dict[str, Any]]:
+    """Every mint that was created with, or later given, an authority that the issuer has or had."""
+    mints: dict[str, list[dict[str, Any]]] = {}
+    for held in authorities:
+        line = {"type": held.type, "authority": held.authority, "from_slot": held.from_slot}
+        mints.setdefault(held.mint, []).append(line)
+    return [{"mint": mint, "symbol": registered.get(mint), "authorities": lines} for mint, lines in mints.items()]
 
 
 def _sample_line(symbol: str, movement: Movement, material: Material) -> dict[str, Any]:
@@ -231,6 +262,7 @@ def _files(run: Run, material: Material, drawn: Sequence[Movement]) -> list[tupl
     files += [(bundle.load_name(load.load), load.body) for load in material.replay.loads]
     index = {
         "tracked": list(material.tracked),
+        "authorities": [to_plain(held) for held in material.authorities],
         "genesis_hash": run.inputs.genesis_hash,
         "slot": run.inputs.as_of_slot,
         "block_time": instant_text(run.inputs.as_of_time),

@@ -25,7 +25,7 @@ from tieout_reconcile.facts import Holding, Movement, Position
 from tieout_reconcile.inputs import Business
 from tieout_reconcile.loads import Load, Replay
 from tieout_reconcile.registry import Registry
-from tieout_reconcile.reports.build import Batch, Material
+from tieout_reconcile.reports.build import AuthorityHeld, Batch, Material
 from tieout_reconcile.reports.mint_rows import SNAPSHOT_INDEX, MintRows, Opening, VenueAccounts
 from tieout_reconcile.results import Inputs
 from tieout_reconcile.split import ledgers, wallets_of
@@ -41,6 +41,7 @@ async def read_material(db: asyncpg.Connection, inputs: Inputs) -> Material:
     registry = replay.registries[-1][1]
     mints = [i.mint for i in registry.instruments]
     covered = await db.fetch(SQL["coverage"], inputs.known_batch)
+    holding = await db.fetch(SQL["authorities"], mints, inputs.as_of_slot, inputs.known_batch)
     return Material(
         inputs,
         replay,
@@ -48,6 +49,7 @@ async def read_material(db: asyncpg.Connection, inputs: Inputs) -> Material:
         tuple(sorted({row["mint"] for row in covered})),
         tuple([Batch(**row) for row in await db.fetch(SQL["batches"], inputs.known_batch)]),
         {},
+        authorities=tuple(AuthorityHeld(**row) for row in holding),
     )
 
 

@@ -275,9 +275,21 @@ def _population(population: Mapping[str, Any]) -> str:
     )  # fmt: skip
     others = population["indexed_but_not_registered"]
     text = "none" if not others else ", ".join(others)
-    return _table("Registered mints", ("symbol", "mint", "proven slots", "events>", "accounts>"), rows) + (
-        f"<p>Indexed, but not registered: <code>{escape(text)}</code></p>"
+    return (
+        _table("Registered mints", ("symbol", "mint", "proven slots", "events>", "accounts>"), rows)
+        + (f"<p>Indexed, but not registered: <code>{escape(text)}</code></p>")
+        + _authorities(population)
     )
+
+
+def _authorities(population: Mapping[str, Any]) -> str:
+    rows = (
+        (m["symbol"] or "not registered", m["mint"], a["type"], a["authority"], a["from_slot"])
+        for m in population["under_the_issuers_authorities"] for a in m["authorities"]
+    )  # fmt: skip
+    columns = ("symbol", "mint", "authority over", "held by", "from slot>")
+    caption = "Mints created with, or later given, an authority that the issuer has or had"
+    return _table(caption, columns, rows) + f"<p>{escape(population['not_seen'])}</p>"
 
 
 def _changes(changes: Sequence[Mapping[str, Any]]) -> str:

@@ -9,6 +9,9 @@ select batch, decoder_version, prev_hash, hash, content_hash from ledger.batches
 -- name: coverage
 select mint, from_slot, to_slot from ledger.coverage_known($1) order by mint collate "C", from_slot
 
+-- name: authorities
+select mint, type, authority, from_slot from ledger.issuer_authorities_known($1, $2, $3)
+
 -- name: openings
 select mint, slot, tx_index, step, child, (details ->> 'decimals')::integer as decimals
 from ledger.controls_known($2) where mint = any($1::text[]) and kind in ('mint_open', 'snapshot')

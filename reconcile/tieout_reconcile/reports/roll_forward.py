@@ -1,26 +1,39 @@
 """The roll-forward: opening + what happened = closing, in raw and in shares, nothing netted away. Pure.
 
 In raw the quantity outside the issuer's wallets changes by boundary crossings alone. In shares it also
-changes when the multiplier does: each step stands on a line of its own, over the raw quantity that was
-outside at that instant.
+changes when the multiplier does: each step of the chain stands on a line of its own, over the raw quantity that
+was outside at its instant, be it taken back by the next one with no crossing between them.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
-from tieout_reconcile.exact import decimal_text
+from tieout_reconcile.exact import decimal_text, f64
 from tieout_reconcile.facts import Chain, multiplier_in_force
 from tieout_reconcile.liability import unit_of
 from tieout_reconcile.lines import CrossingLine
 from tieout_reconcile.results import InstrumentResult
 
+Moment = tuple[int | None, datetime | None]
+"""A slot and its instant; a change of role has no slot."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A multiplier that was announced at a slot and in effect from an instant, as shares a raw unit."""
+
+    slot: int
+    at: datetime
+    unit: Fraction
+
 
 def roll_forward(
-    result: InstrumentResult, chain: Chain, slot: int | None, at: datetime | None
+    result: InstrumentResult, chain: Chain, slot: int | None, at: datetime | None, end: Moment
 ) -> dict[str, Any] | None:
-    """Return an instrument's roll-forward from an opening slot and its instant (None: from nothing).
+    """Return an instrument's roll-forward from an opening slot and its instant (None: from nothing) to its end.
 
     None where the closing figures are unknown: there is nothing to roll forward to.
     """
@@ -30,16 +43,21 @@ def roll_forward(
     during = [c for c in result.crossings if not _is_before(c, slot, at)]
     raw_open = sum(map(_signed, before))
     unit_open = _unit_at(chain, slot, at, result.decimals)
-    steps, unit = [], unit_open
+    steps, unit = list[dict[str, str]](), unit_open
+    ahead = [s for s in _standing(chain, end, result.decimals) if slot is None or not _reached(s, (slot, at))]
     outside, shares = raw_open, raw_open * (unit_open or Fraction(0))
     opening_shares, moved_shares = shares, Fraction(0)
     for crossing in [*during, None]:
         now = unit_of(result.multiplier, result.decimals) if crossing is None else _unit(crossing)
         if now is None:
             return None
-        if unit is not None and now != unit and outside:
-            steps.append({"outside_raw": str(outside), **_step(unit, now, result.decimals, outside)})
-        unit = now
+        moment = end if crossing is None else (crossing.slot, crossing.at)
+        passed = [s.unit for s in ahead if _reached(s, moment)]
+        ahead = [s for s in ahead if not _reached(s, moment)]
+        for after in [*passed, now]:
+            if unit is not None and after != unit:
+                steps.append({"outside_raw": str(outside), **_step(unit, after, result.decimals, outside)})
+            unit = after
         if crossing is not None:
             outside += _signed(crossing)
             moved_shares += _signed(crossing) * now
@@ -68,6 +86,24 @@ def roll_forward(
             "unexplained": decimal_text(closing_shares - opening_shares - moved_shares - stepped),
         },
     }
+
+
+def _standing(chain: Chain, end: Moment, decimals: int) -> list[_Change]:
+    """The multipliers that came into force by the end, in the order in which they counted."""
+    told = sorted((m for m in chain.multipliers if m.superseded_slot is None), key=lambda m: m.position)
+    valued = ((m, f64(m.bits)) for m in told)
+    changes = [
+        _Change(m.position.slot, m.effective_at, unit_of(value, decimals))
+        for m, value in valued
+        if value is not None and value > 0
+    ]
+    return [change for change in changes if _reached(change, end)]
+
+
+def _reached(change: _Change, moment: Moment) -> bool:
+    """Whether a multiplier counts at a moment: announced by its slot, and in effect by its instant."""
+    slot, at = moment
+    return (slot is None or change.slot <= slot) and (at is None or change.at <= at)
 
 
 def _is_before(crossing: CrossingLine, slot: int | None, at: datetime | None) -> bool:

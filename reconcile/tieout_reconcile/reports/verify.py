@@ -15,6 +15,7 @@ from tieout_reconcile.reports import bundle, signing
 from tieout_reconcile.reports.build import (
     REPORT_RULES,
     SCHEMA,
+    AuthorityHeld,
     Batch,
     Material,
     build,
@@ -325,10 +326,13 @@ def _material(files: Mapping[str, bytes], report: dict[str, Any], replay: Replay
         name = bundle.evidence_name(line["slot"], line["tx_index"])
         if line["evidence"] is not None:
             evidence[line["slot"], line["tx_index"]] = files[name]
+    held = tuple(from_plain(AuthorityHeld, line) for line in index["authorities"])
     inputs = from_plain(Inputs, report["run"]["inputs"])
     if canonical_bytes(to_plain(inputs)) != canonical_bytes(report["run"]["inputs"]):
         raise _Broken("its inputs hold more than this version knows")
-    return Material(inputs, replay, mints, tuple(index["tracked"]), tuple(batches), evidence, files[bundle.CONTENT])
+    return Material(
+        inputs, replay, mints, tuple(index["tracked"]), tuple(batches), evidence, files[bundle.CONTENT], held
+    )
 
 
 def _load(files: Mapping[str, bytes], line: dict[str, Any]) -> Load:

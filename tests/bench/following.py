@@ -1,5 +1,5 @@
-"""What following costs: the time from a root notification to COMMIT, what is kept of what was read and how long reading
-it takes, and memory over a hundred times the work.
+"""What following costs: the time from a root notification to COMMIT and from a confirmation to a reader of its rows,
+what is kept of what was read and how long reading it takes, and memory over a hundred times the work.
 """
 
 import asyncio
@@ -56,14 +56,17 @@ def _trade(url: str, started: Any) -> None:
     asyncio.run(trade(url, started))
 
 
-async def latency(dsn: str, url: str) -> dict[str, float]:
-    """Milliseconds from this process's root notification of a slot to COMMIT of the segment that holds it."""
+async def latency(dsn: str, url: str) -> tuple[list[float], list[float]]:
+    """Milliseconds from this process's root notification of a slot to COMMIT of the segment that holds it, and from its
+    confirmation to a reader's having the rows of it that are not final yet; each in ascending order.
+    """
     told: Any = multiprocessing.Queue()
     trader = multiprocessing.Process(target=_trade, args=(url, told), daemon=True)
     trader.start()
     mint = await asyncio.to_thread(told.get)
     rooted: dict[int, float] = {}
     taken: list[float] = []
+    shown: list[float] = []
     stop = asyncio.Event()
 
     async def listen() -> None:
@@ -81,19 +84,47 @@ async def latency(dsn: str, url: str) -> dict[str, float]:
         await asyncio.to_thread(told.get)
         stop.set()
 
-    listener, ender = asyncio.create_task(listen()), asyncio.create_task(end())
+    besides = [asyncio.create_task(work) for work in (listen(), _read_confirmed(dsn, url, shown))]
+    ender = asyncio.create_task(end())
     await asyncio.sleep(1)
     await follow([url], dsn, [mint], stop, progress=committed, limits=IndexerLimits())
-    listener.cancel()
+    for task in besides:
+        task.cancel()
     await ender
     trader.join()
-    ordered = sorted(taken[5:])
-    return {
-        "slots": len(ordered),
-        "p50_ms": statistics.median(ordered),
-        "p99_ms": ordered[int(len(ordered) * 0.99) - 1],
-        "max_ms": ordered[-1],
-    }
+    return sorted(taken[5:]), sorted(shown[5:])
+
+
+async def _read_confirmed(dsn: str, url: str, taken: list[float]) -> None:
+    """Read the rows that are not final when told of some, and note how long after its confirmation a slot's came."""
+    confirmed: dict[int, float] = {}
+
+    async def listen() -> None:
+        async for update in subscribe(websocket_url(url), "slotsUpdatesSubscribe"):
+            if update is not None and update["type"] == "optimisticConfirmation":
+                confirmed.setdefault(update["slot"], time.perf_counter())
+
+    listener, wake, seen = asyncio.create_task(listen()), asyncio.Event(), set[int]()
+    connection = await connect_database(dsn)
+    await connection.add_listener("tieout_provisional", lambda *_: wake.set())
+    try:
+        while True:
+            await wake.wait()
+            wake.clear()
+            rows = await connection.fetch("select distinct slot from ledger.provisional_events")
+            now, new = time.perf_counter(), {row["slot"] for row in rows} - seen
+            seen |= new
+            taken += [(now - confirmed[slot]) * 1000 for slot in new if slot in confirmed]
+    finally:
+        listener.cancel()
+        await connection.close()
+
+
+def _tell(what: str, ordered: list[float], report: Any, budget: str | None) -> None:
+    """The middle, the 99th percentile and the worst, of how many."""
+    print(f"{what}: {len(ordered)} slots, the slowest {ordered[-1]:.1f} ms")
+    report(f"{what}, p50", statistics.median(ordered), "ms", None)
+    report(f"{what}, p99", ordered[int(len(ordered) * 0.99) - 1], "ms", budget)
 
 
 def block(slot: int, transactions: list[Any]) -> Any:
@@ -217,10 +248,10 @@ async def run(result: dict[str, Any], report: Any) -> None:
         template = await asyncio.to_thread(make_template, server)
         with running_chain("embedded", Path(folder), "--slot-ms", str(SLOT_MS)) as url:
             async with fresh_database(server, template) as dsn:
-                found = await latency(dsn, url)
-        print(f"\nroot notification → COMMIT returned, local chain of {SLOT_MS} ms slots, {found['slots']} slots")
-        report("root notification to COMMIT, p50", found["p50_ms"], "ms", None)
-        report("root notification to COMMIT, p99", found["p99_ms"], "ms", "at most 50")
+                final, confirmed = await latency(dsn, url)
+        print(f"\nfollowing a local chain of {SLOT_MS} ms slots, a transfer a time")
+        _tell("root notification to COMMIT", final, report, "at most 50")
+        _tell("confirmation to a reader of its rows", confirmed, report, None)
         print(f"\ncommits of one slot's progress each, the first {COMMITS:,} of a ledger; its coverage when it is long")
         for count in FOLLOWED:
             async with fresh_database(server, template) as dsn:

@@ -11,6 +11,8 @@ PYTEST_ARGS ?=
 # a file's tests share a chain and a database: they stay in one process
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes
+# the tests start hundreds of processes: without the bytecode on disk each compiles all of it again
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup fmt check test test-database test-agave chaos demo bench docs lock clean
 

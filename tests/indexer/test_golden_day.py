@@ -202,3 +202,19 @@ async def test_the_hash_chain_and_the_evidence_verify_and_tampering_is_found(day
     done = await tieout("db", "verify", "--dsn", dsn, "--json")
     assert done.code == 1
     assert [f["check"] for f in done.json["findings"]] == ["content"]
+
+
+async def test_the_digests_kept_beside_a_batch_are_audited_like_its_rows(day: GoldenDay, dsn: str) -> None:
+    await backfilled(day, dsn)
+    await query(dsn, "alter table ledger.content_row disable trigger all")
+    last = await value(dsn, "select max(batch) from ledger.content_row")
+    changed = "update ledger.content_row set parts = translate(parts, '0123456789', '1234567890') where batch = $1"
+    await query(dsn, changed, last)
+    done = await tieout("db", "verify", "--dsn", dsn, "--json")
+    assert (done.code, [(f["check"], f["subject"]) for f in done.json["findings"]]) == (
+        1,
+        [("content", f"batch {last}")],
+    )
+    await query(dsn, "delete from ledger.content_row where batch = $1", last)
+    done = await tieout("db", "verify", "--dsn", dsn, "--json")
+    assert (done.code, [f["check"] for f in done.json["findings"]]) == (1, ["content"])

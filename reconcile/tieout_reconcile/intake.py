@@ -234,7 +234,7 @@ async def import_records(
     file_format: str | None = None,
     key: Ed25519PrivateKey | None = None,
 ) -> Imported:
-    """Take a file of corporate actions, chains, bridge messages, movements or a venue's ledger (``inputs.KINDS``).
+    """Take a file of one of ``inputs.KINDS``: actions, chains, bridge messages, movements, payments, a venue's ledger.
 
     ``declared`` is the period of a file of movements. Raises BadInput, NoRegistry, NotAllowed.
     """

@@ -328,6 +328,12 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 insert into recon.custody_row (run, symbol, custodian, account, shares, as_of, load, aggregate, encumbered)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
+-- name: insert_cash
+insert into recon.cash_row
+    (run, symbol, request_id, kind, currency, agreed, owed, paid, returned, outstanding, overdue, overpaid, state,
+     owed_since, due_on, tokens_at, paid_at, ahead, payments)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+
 -- name: insert_finding
 insert into recon.finding_row
     (run, id, key, code, name, severity, symbol, raw, shares, at, signature, request_id, summary, details)

@@ -390,6 +390,19 @@ async def _insert_content(db: asyncpg.Connection, number: int, run: Run) -> None
             for a in i.accounts
         ],
     )  # fmt: skip
+    await db.executemany(
+        SQL["insert_cash"],
+        [
+            (
+                number, i.symbol, c.request_id, c.kind, c.currency, _decimal(c.agreed), _decimal(c.owed),
+                _decimal(c.paid), _decimal(c.returned), _decimal(c.outstanding), _decimal(c.overdue),
+                _decimal(c.overpaid), c.state, c.owed_since, c.due_on, c.tokens_at, c.paid_at, c.ahead,
+                list(c.payments),
+            )
+            for i in run.instruments
+            for c in i.cash_legs
+        ],
+    )  # fmt: skip
     for instrument in run.instruments:
         await _insert_lines(db, number, instrument.symbol, instrument.crossings)
     await db.executemany(

@@ -33,6 +33,11 @@ select distinct on (reference)
        signature
 from recon.payment_row where load <= $1 order by reference, load desc
 
+-- name: payment_sources
+select distinct on (p.reference) p.reference, p.account, l.name, l.load
+from recon.payment_row p join recon.load_row l using (load)
+where p.reference = any ($1::text[]) and p.account is not null order by p.reference, p.load desc
+
 -- name: known_spans
 select custodian, account, from_at, to_at from recon.movement_span_row where load <= $1
 order by custodian, account, from_at, to_at, load

@@ -450,3 +450,25 @@ def test_an_order_of_another_network_owes_by_its_own_word() -> None:
     # what its tokens did nobody here knows: nothing is said to be ahead
     assert (leg_.line.state, leg_.line.ahead) == ("open", None)
     assert leg_.line.outstanding == 3
+
+
+async def test_a_reference_of_another_account_is_another_payment_and_refused_with_both_files(book: Book) -> None:
+    await redeemed(book, payment("P-1", "out", "5", 50, "RED-1", account="bank A"))
+    with pytest.raises(BadInput) as bad:
+        await book.records("payments", payment("P-1", "out", "9", 60, "RED-1", account="bank B"))
+    assert 'line 2: "P-1" is a payment of account "bank B" here and of "bank A" in' in bad.value.problems[0]
+    assert "(load 4): two payments need two references" in bad.value.problems[0]
+    await book.records("payments", payment("P-1", "out", "6", 60, "RED-1"))
+    await book.records("payments", payment("P-1", "out", "7", 60, "RED-1", account="bank A"))
+    assert line(await book.run(100)).paid == 7
+
+
+async def test_a_restated_payment_is_the_same_evidence_and_another_payment_is_not(book: Book) -> None:
+    await opened(book)
+    for row in (payment("P-1", "out", "5", 50), payment("P-1", "out", "6", 50), payment("P-2", "out", "5", 50)):
+        await book.records("payments", row)
+    (first, again, other) = [
+        row["load"] for row in await book.db.fetch("select load from recon.load_row where kind = 'payments' order by 1")
+    ]
+    asked = "select recon.says_again($1, $2)"
+    assert [await book.db.fetchval(asked, load, first) for load in (again, other)] == [True, False]

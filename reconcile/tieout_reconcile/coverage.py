@@ -36,8 +36,8 @@ from tieout_reconcile.results import Inputs, InstrumentResult, Verdict
 class Coverage:
     """All instruments' figures at a slot. ``walked`` are the symbols whose chain was walked anew for it.
 
-    The same figures and verdicts as a run of the same inputs; the orders behind each crossing, and breaks of
-    single crossings, are a run's.
+    The same figures and verdicts as a run of the same inputs; the orders behind each crossing, what they owe in cash,
+    and breaks of single crossings, are a run's.
     """
 
     verdict: Verdict
@@ -46,10 +46,11 @@ class Coverage:
     walked: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values; the crossings are left out."""
+        """Return plain values; crossings and cash, which are a run's, are left out."""
         plain = to_plain(self)
         for instrument in plain["instruments"]:
-            del instrument["crossings"]
+            for name in ("crossings", "cash", "cash_legs"):
+                del instrument[name]
         return plain
 
 

@@ -65,7 +65,8 @@ async def _coverage(
     anew = [i for i in valid_at(chosen, snapshot.at) if i.symbol not in found]
     if anew:
         run = await reconcile_some(db, known, anew, spread)
-        found |= {result.symbol: result for result in run.instruments}
+        # what is looked up has no cash side: nothing here may be taken for nothing owed
+        found |= {result.symbol: replace(result, cash=(), cash_legs=()) for result in run.instruments}
     results = in_order(chosen, found)
     verdict = worst([result.verdict for result in results])
     walked = tuple(i.symbol for i in anew)

@@ -15,6 +15,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 _RATIO = re.compile(r"([0-9]{1,18})/([0-9]{1,18})")
 _SIGNATURE_BYTES = 64
 _CURRENCY = re.compile(r"[A-Z]{3,5}")
+_MONEY = re.compile(r"[A-Z][A-Z0-9]{2,9}")
 
 
 def key(text: str) -> str:
@@ -91,6 +92,21 @@ def currency(text: str) -> str:
     if not _CURRENCY.fullmatch(text):
         raise ValueError("is no currency like USD")
     return text
+
+
+def money(text: str) -> str:
+    """Return the code of a currency (ISO 4217) or the name of a stablecoin, as payments and cash legs give it."""
+    if not _MONEY.fullmatch(text):
+        raise ValueError("is no currency: write its code, or a stablecoin's name, in capital letters, like USD or USDC")
+    return text
+
+
+def positive(text: str) -> Fraction:
+    """Return a decimal number above zero."""
+    found = parse_quantity(text)
+    if not found:
+        raise ValueError("is 0: an amount above zero is wanted")
+    return found
 
 
 def positive_raw(text: str) -> int:

@@ -23,6 +23,8 @@ from tieout_reconcile.results import CustodyLine, Finding, TradeLine
 from tieout_reconcile.trades import Trade
 
 SHOWN_PLACES = 9
+EVERY = "*"
+"""The symbol of a finding that is about no one instrument."""
 
 NAMES = {
     "A1": "GAP",
@@ -65,6 +67,10 @@ NAMES = {
     "C10": "BRIDGE_UNPAIRED",
     "C11": "SPLIT_INCOMPLETE",
     "C12": "REJECTED_BUT_MINTED",
+    "C13": "UNPAID",
+    "C14": "OVERPAID",
+    "C15": "PAYMENT_NO_ORDER",
+    "C16": "PAYMENT_CURRENCY",
     "D1": "UNLABELLED_LARGE",
     "D2": "VENUE_STATEMENT_DIFF",
     "D3": "LABEL_CHANGED",

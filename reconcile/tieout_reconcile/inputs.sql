@@ -27,6 +27,17 @@ select distinct on (custodian, reference)
        settled_at, cash, currency
 from recon.custody_movement_row where load <= $1 order by custodian, reference, load desc
 
+-- name: known_payments
+select distinct on (reference)
+       line, reference, direction, amount, currency, paid_at, source, request_id, account, counterparty, evidence,
+       signature
+from recon.payment_row where load <= $1 order by reference, load desc
+
+-- name: payment_sources
+select distinct on (p.reference) p.reference, p.account, l.name, l.load
+from recon.payment_row p join recon.load_row l using (load)
+where p.reference = any ($1::text[]) and p.account is not null order by p.reference, p.load desc
+
 -- name: known_spans
 select custodian, account, from_at, to_at from recon.movement_span_row where load <= $1
 order by custodian, account, from_at, to_at, load

@@ -14,6 +14,8 @@ from tieout_reconcile import leg_findings as told_of_legs
 from tieout_reconcile.bridge_findings import bridge_findings
 from tieout_reconcile.bridging import Bridged, bridge_instrument
 from tieout_reconcile.calendars import Calendar, day_of
+from tieout_reconcile.cash import CashLeg, Delivery, cash_legs, cash_totals, tokens_moved
+from tieout_reconcile.cash_findings import cash_findings
 from tieout_reconcile.chain_findings import chain_findings
 from tieout_reconcile.corporate import STEPPING, CorporateAction
 from tieout_reconcile.crossing_lines import crossing_lines
@@ -52,7 +54,7 @@ from tieout_reconcile.liability import (
 from tieout_reconcile.matching import Matching, match
 from tieout_reconcile.movements import CustodyMovement
 from tieout_reconcile.network_orders import NetworkOrders, check_networks, held_elsewhere, network_findings
-from tieout_reconcile.orders import Order
+from tieout_reconcile.orders import CASH, Order
 from tieout_reconcile.registry import Instrument, Registry, Role
 from tieout_reconcile.results import CustodyLine, Finding, HeldLine, InstrumentResult
 from tieout_reconcile.rolling import contested, isins_of, spans_by_place
@@ -96,7 +98,10 @@ def reconcile_instrument(
     known = case.known()
     figures = figures_of(known)
     lines = crossing_lines(case.walked.found, case.matching, case.owed, case.bridged.crossings)
-    result = replace(result_of(known, figures, lines), history=case.history(known))
+    cash = tuple(leg.line for leg in case.cash)
+    result = replace(
+        result_of(known, figures, lines), cash=tuple(cash_totals(cash)), cash_legs=cash, history=case.history(known)
+    )
     return result, tuple(sorted(case.findings(known, figures), key=lambda f: f.key))
 
 
@@ -137,6 +142,7 @@ class _Case:
         self._custody()
         self._chain()
         self._orders()
+        self._cash()
         self._actions()
 
     def _isins(self) -> None:
@@ -239,6 +245,20 @@ class _Case:
         self.networks_told: NetworkOrders = check_networks(
             instrument, self.elsewhere, self.book.business.chains, self.book.business.bridge, self._multiplier_value, at
         )
+
+    def _cash(self) -> None:
+        """What orders owe in cash; told beside the shares, and never part of their figures."""
+        self.cash: list[CashLeg] = []
+        payments = self.book.business.payments
+        if self.cut_off.at is None or not (payments or any(o.settlement == CASH for o in self.orders)):
+            return
+        delivered = {
+            request_id: leg.settled_at
+            for request_id in self.settled
+            if (leg := self.legs.by_order[request_id]).settled_at is not None
+        }
+        delivery = Delivery(tokens_moved(self.matching), delivered, self.chain.gap is None)
+        self.cash = cash_legs(self.orders, payments, delivery, self.calendar, self.at)
 
     def _wanted(self, order: Order) -> Fraction | None:
         """The shares that custody moves for an order: a redemption's fee is kept back."""
@@ -415,6 +435,7 @@ class _Case:
             yield from self._told_of_legs()
             yield from network_findings(instrument, self.networks_told, at)
             yield from self._told_of_actions(figures)
+        yield from cash_findings(instrument, self.cash, at)
         yield from self._told_of_wallets()
 
     def _told_of_legs(self) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from tieout_reconcile.formats.ruled import stored_form
 from tieout_reconcile.inputs import KINDS
 from tieout_reconcile.movements import Period, Span
 from tieout_reconcile.orders import Order
+from tieout_reconcile.payments import Payment
 from tieout_reconcile.registry import Change, Registry, compare, instant_text
 from tieout_reconcile.registry_file import parse_registry
 from tieout_reconcile.store import INPUTS_SQL, SQL, Database
@@ -234,7 +235,7 @@ async def import_records(
     file_format: str | None = None,
     key: Ed25519PrivateKey | None = None,
 ) -> Imported:
-    """Take a file of corporate actions, chains, bridge messages, movements or a venue's ledger (``inputs.KINDS``).
+    """Take a file of one of ``inputs.KINDS``: actions, chains, bridge messages, movements, payments, a venue's ledger.
 
     ``declared`` is the period of a file of movements. Raises BadInput, NoRegistry, NotAllowed.
     """
@@ -249,6 +250,8 @@ async def import_records(
         _refuse_coming(file, parsed.spans, await db.fetchval(SQL["passed"]))
         if kind == "actions":
             await _refuse_other_events(db, file, parsed.records)
+        if kind == "payments":
+            await _refuse_other_accounts(db, file, parsed.records)
         rows = len(parsed.records)
         load = await store.new_load(db, kind, file, identity, rows, stored_form(parsed.form), said)
         await store.insert_records(db, what, load, parsed)
@@ -278,6 +281,21 @@ async def _refuse_other_events(db: Any, file: InputFile, actions: Sequence[Corpo
             was = f"{row['kind']} of {row['isin']} in {shown(row['name'])} (load {row['load']})"
             what = f"{shown(action.action_id)} is a {action.kind} of {action.isin} here and a {was}"
             problems.add(f"line {action.line}", f"{what}: two events need two references, declare one of them in a CSV")
+    problems.refuse_if_any()
+
+
+async def _refuse_other_accounts(db: Any, file: InputFile, payments: Sequence[Payment]) -> None:
+    """Refuse a payment under the reference of another account's: two banks may count alike."""
+    rows = await db.fetch(INPUTS_SQL["payment_sources"], [p.reference for p in payments])
+    known, problems = {row["reference"]: row for row in rows}, Problems(file.name)
+    for payment in payments:
+        row = known.get(payment.reference)
+        if row is not None and payment.account not in (None, row["account"]):
+            was = f"{shown(row['account'])} in {shown(row['name'])} (load {row['load']})"
+            what = f"{shown(payment.reference)} is a payment of account {shown(payment.account)} here and of {was}"
+            problems.add(
+                f"line {payment.line}", f"{what}: two payments need two references, put the bank's name before"
+            )
     problems.refuse_if_any()
 
 

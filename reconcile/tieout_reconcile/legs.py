@@ -13,11 +13,13 @@ from fractions import Fraction
 
 from tieout_reconcile.calendars import Calendar, day_of
 from tieout_reconcile.movements import LEGS, CustodyMovement, Span, covered_to
-from tieout_reconcile.orders import Order
+from tieout_reconcile.orders import CASH, Order
 
 LEG_DAYS = 1
 WINDOW_DAYS = 3
 _SIDES = {"issue": 1, "redeem": -1}
+_DEALS = {"issue": "buy", "redeem": "sell"}
+"""What custody books for an order that is settled in cash, where shares are dealt and not journalled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def match_legs(
     for movement in sorted(mine, key=lambda m: (m.settled_at or at, m.reference)):
         if movement.kind == "fee" and movement.request_id in ours:
             fees.setdefault(movement.request_id, []).append(movement)
-        elif movement.kind in LEGS and movement.quantity:
+        elif _is_leg(movement, ours):
             if movement.request_id in ours:
                 named.setdefault(movement.request_id, []).append(movement)
             else:
@@ -88,6 +90,14 @@ def match_legs(
     told = bool(spans) and all(spans.values())
     missing = [o for o in ours.values() if told and _lacks(o, legs, spans, calendar, at)]
     return Legs(legs, tuple(unordered), tuple(sorted(missing, key=lambda o: o.request_id)), tuple(repeated))
+
+
+def _is_leg(movement: CustodyMovement, ours: Mapping[str, Order]) -> bool:
+    """Whether a movement stands for an order's shares: a deal does so only by the name of an order settled in cash."""
+    if movement.kind in LEGS or not movement.quantity:
+        return bool(movement.quantity)
+    order = ours.get(movement.request_id) if movement.request_id is not None else None
+    return order is not None and order.settlement == CASH and movement.kind == _DEALS[order.side]
 
 
 def _first_fill(

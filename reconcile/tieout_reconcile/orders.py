@@ -4,6 +4,8 @@ Columns: ``request_id, side, status, created_at``, one of ``symbol`` and ``isin`
 (shares, decimal) and ``raw`` (token units), and optionally ``wallet`` (the counterparty's owner
 address), ``signature``, ``settled_at`` (when the share journal was booked, or the refusal) and ``fee``, in
 the quantity's unit: what is kept back. ``inventory`` orders authorise mints into treasury or inventory.
+``settlement`` is ``in_kind`` where it is left out, or ``cash`` with ``cash_amount`` and ``cash_currency``: what the
+counterparty pays for an issue, or is paid for a redemption.
 ``network`` is where the tokens are, ``solana`` where it is left out; on another one wallet and signature are of
 that network's kind, and quantities are in shares: raw units are those of the chain that is indexed.
 """
@@ -20,14 +22,22 @@ from tieout_reconcile.files import InputFile, Problems, Row, choice, csv_rows, p
 from tieout_reconcile.registry import SOLANA, Instrument, Registry
 
 REQUIRED = frozenset({"request_id", "side", "status", "created_at"})
-OPTIONAL = frozenset({"symbol", "isin", "quantity", "raw", "wallet", "signature", "settled_at", "fee", "network"})
+OPTIONAL = frozenset({
+    "symbol", "isin", "quantity", "raw", "wallet", "signature", "settled_at", "fee", "network", "settlement",
+    "cash_amount", "cash_currency",
+})  # fmt: skip
 SIDES = ("issue", "redeem", "inventory")
 STATUSES = ("pending", "completed", "rejected")
+IN_KIND, CASH = "in_kind", "cash"
+SETTLEMENTS = (IN_KIND, CASH)
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One version of an order. Exactly one of ``shares`` and ``raw`` is given; ``fee`` is in the same unit."""
+    """One version of an order. Exactly one of ``shares`` and ``raw`` is given; ``fee`` is in the same unit.
+
+    ``cash_amount``, in units of ``cash_currency``, is there exactly where ``settlement`` is ``cash``.
+    """
 
     line: int
     request_id: str
@@ -42,6 +52,9 @@ class Order:
     settled_at: datetime | None
     fee: Fraction | None = None
     network: str = SOLANA
+    settlement: str = IN_KIND
+    cash_amount: Fraction | None = None
+    cash_currency: str | None = None
 
     @property
     def is_here(self) -> bool:
@@ -112,14 +125,33 @@ def order_of_row(row: Row, symbols: dict[str, Instrument], isins: dict[str, Inst
         row.fault(f"settled_at {settled_at} is before created_at {created_at}")
     if settled_at is not None and status == "pending":
         row.fault("is pending and has a settled_at: leave settled_at empty, or give the final status")
+    cash = _cash(row, side)
     if request_id is None or side is None or status is None or instrument is None or created_at is None:
         return None
-    if shares is None and raw is None:
+    if cash is None or (shares is None and raw is None):
         return None
     return Order(
         row.line, request_id, side, instrument.mint, shares, raw, status, wallet, signature, created_at, settled_at,
-        fee, network,
+        fee, network, *cash,
     )  # fmt: skip
+
+
+def _cash(row: Row, side: str | None) -> tuple[str, Fraction | None, str | None] | None:
+    """Return settlement, cash amount and currency, which go together; None when they are at fault."""
+    before = len(row.problems)
+    settlement = row.optional("settlement", choice(*SETTLEMENTS)) or IN_KIND
+    amount = row.optional("cash_amount", fields.positive)
+    currency = row.optional("cash_currency", fields.money)
+    given = [name for name in ("cash_amount", "cash_currency") if row.get(name)]
+    if settlement == CASH and len(given) < 2:
+        lacking = " and ".join(name for name in ("cash_amount", "cash_currency") if name not in given)
+        row.fault(f"settlement {shown(CASH)} needs {lacking} too: what is paid, like 1250.50 and USD")
+    if settlement == IN_KIND and given and len(row.problems) == before:
+        named = " and ".join(f"{name} {shown(row.get(name))}" for name in given)
+        row.fault(f"is settled in kind and gives {named}: write cash under settlement, or leave them empty")
+    if settlement == CASH and side == "inventory":
+        row.fault('is an inventory order with the settlement "cash": nobody pays for it, leave settlement empty')
+    return None if len(row.problems) > before else (settlement, amount, currency)
 
 
 def _refuse_elsewhere(row: Row, network: str, side: str | None) -> None:

@@ -61,8 +61,9 @@ insert into recon.encumbrance_row (load, line, kind, quantity) values ($1, $2, $
 
 -- name: insert_order
 insert into recon.order_row
-    (load, line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+    (load, line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network,
+     settlement, cash_amount, cash_currency)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 
 -- name: insert_trade
 insert into recon.trade_row
@@ -104,10 +105,12 @@ select custodian, account, instruments, valid_from, valid_to from recon.custody_
 
 -- name: orders_known
 -- The orders of some mints, each in its newest version: a newer one may name another mint.
-select line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network, load
+select line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network, load,
+       settlement, cash_amount, cash_currency
 from (
     select distinct on (request_id)
-           line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network, load
+           line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network, load,
+           settlement, cash_amount, cash_currency
     from recon.order_row where load <= $1 and mint = any($2::text[]) order by request_id, load desc
 ) known
 where not exists (
@@ -165,8 +168,16 @@ select case when pg_is_in_recovery() then null else pg_export_snapshot() end
 
 -- name: orders_of
 select distinct on (request_id)
-       line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network, load
+       line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network, load,
+       settlement, cash_amount, cash_currency
 from recon.order_row where request_id = any($1::text[]) order by request_id, load desc
+
+-- name: orders_named
+-- The orders of some request ids, whichever instrument's, each in the version known at a load.
+select distinct on (request_id)
+       line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network, load,
+       settlement, cash_amount, cash_currency
+from recon.order_row where load <= $1 and request_id = any($2::text[]) order by request_id, load desc
 
 -- name: statements_known
 -- The latest settled statement of each account at or before the cut-off: its rows of the highest load.
@@ -219,7 +230,8 @@ group by l.load, p.custodian, p.account, p.basis, p.as_of
 order by l.load, p.custodian, p.account, p.basis, p.as_of
 
 -- name: list_orders
-select line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network, load
+select line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network, load,
+       settlement, cash_amount, cash_currency
 from recon.orders order by created_at, request_id
 
 -- name: max_batch
@@ -315,6 +327,12 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 -- name: insert_custody
 insert into recon.custody_row (run, symbol, custodian, account, shares, as_of, load, aggregate, encumbered)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+
+-- name: insert_cash
+insert into recon.cash_row
+    (run, symbol, request_id, kind, currency, agreed, owed, paid, returned, outstanding, overdue, overpaid, state,
+     owed_since, due_on, tokens_at, paid_at, ahead, payments)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 
 -- name: insert_finding
 insert into recon.finding_row

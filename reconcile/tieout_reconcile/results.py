@@ -18,7 +18,7 @@ from tieout_reconcile.lines import CrossingLines
 from tieout_reconcile.registry import HARD_EVIDENCE
 
 RUN_SCHEMA = "tieout/run/1"
-RULES = "6"
+RULES = "7"
 """The version of the rules by which a run decides; it grows when the same input may say something else."""
 
 KEY_LETTERS = 12
@@ -209,6 +209,53 @@ class HeldLine:
 
 
 @dataclass(frozen=True, slots=True)
+class CashLine:
+    """The cash of one order, in units of ``currency``, exact: delivery versus payment.
+
+    ``kind``: payable (a redemption, paid out) or receivable (an issue, paid in). ``agreed`` is the order's amount, 0
+    where it is settled in kind; ``owed`` what of it is due to be paid since ``owed_since``, by ``due_on``; ``paid`` and
+    ``returned`` what went either way; ``overdue`` what of ``outstanding`` is unpaid after that day. ``state``:
+    pending, prepaid, open, overdue, paid, overpaid, void (rejected, or in kind). ``ahead``: what went out before its
+    counterpart was there, tokens or cash. ``paid_at`` is the last payment's instant, ``payments`` their references.
+    """
+
+    request_id: str
+    kind: str
+    currency: str
+    agreed: Fraction
+    owed: Fraction
+    paid: Fraction
+    returned: Fraction
+    outstanding: Fraction
+    overdue: Fraction
+    overpaid: Fraction
+    state: str
+    owed_since: datetime | None
+    due_on: date | None
+    tokens_at: datetime | None
+    paid_at: datetime | None
+    ahead: str | None
+    payments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CashTotal:
+    """What all orders of a kind (payable, receivable) owe in one currency; ``owed`` - ``paid`` = ``outstanding``.
+
+    ``orders`` counts those that are not paid in full. What one order has too much pays no other: ``overpaid``.
+    """
+
+    kind: str
+    currency: str
+    orders: int
+    owed: Fraction
+    paid: Fraction
+    outstanding: Fraction
+    overdue: Fraction
+    overpaid: Fraction
+
+
+@dataclass(frozen=True, slots=True)
 class OpinionLine:
     """Somebody else's issuer-wide figures, beside ours: they never count."""
 
@@ -235,6 +282,7 @@ class InstrumentResult:
     difference = custody - liability, on the settled (hard) basis; custody_traded = custody + unsettled is the
     trade-date (soft) one, and never counts as settled. ``escrowed`` lies with a bridge here and is counted on
     the network that it backs. ``soft`` is what affiliates and management say they hold: never part of custody.
+    ``cash`` sums ``cash_legs`` by kind and currency: no part of any figure in shares, nor of the verdict.
     ``history``: the way there, where nothing of it is open; no part of the bytes.
     """
 
@@ -275,6 +323,8 @@ class InstrumentResult:
     opinions: tuple[OpinionLine, ...] = ()
     soft: Fraction | None = None
     unproven: tuple[UnprovenLine, ...] = ()
+    cash: tuple[CashTotal, ...] = ()
+    cash_legs: tuple[CashLine, ...] = ()
     history: History | None = field(default=None, compare=False, metadata={"canonical": False})
 
     def to_json(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a file says, told apart from its bytes: a digest a record, by which evidence counts once. Pure.
 
-A trade and a movement of custody are known by who keeps the account and their reference: a later version of one is
-the same trade. Everything else is known by all that it says but for its line.
+A trade and a movement of custody are known by who keeps the account and their reference, a payment by its reference: a
+later version of one is the same trade. Everything else is known by all that it says but for its line.
 """
 
 import hashlib
@@ -11,7 +11,10 @@ from typing import Any
 
 _APART_MAX = 10_000
 _PLACES = frozenset({"line", "load"})
-_BY_REFERENCE = {"trades": ("custodian", "reference"), "movements": ("custodian", "reference")}
+_BY_REFERENCE = {"trades": ("custodian", "reference"), "movements": ("custodian", "reference"),
+                 "payments": ("reference",)}  # fmt: skip
+_LATER = {"settlement": "in_kind", "cash_amount": None, "cash_currency": None}
+"""Fields that orders have had since digests of orders are stored: what says nothing in them is as it was without."""
 
 
 def said_digests(kind: str, records: Iterable[Any]) -> list[bytes]:
@@ -25,9 +28,13 @@ def said_digests(kind: str, records: Iterable[Any]) -> list[bytes]:
 
 
 def _digest(kind: str, record: Any) -> bytes:
-    names = _BY_REFERENCE.get(kind) or tuple(name for name in type(record).__slots__ if name not in _PLACES)
+    names = _BY_REFERENCE.get(kind) or tuple(name for name in type(record).__slots__ if _counts(name, record))
     fields = [_text(getattr(record, name)) for name in names]
     return hashlib.sha256("".join(f"{len(text)}:{text}" for text in (kind, *fields)).encode()).digest()
+
+
+def _counts(name: str, record: Any) -> bool:
+    return name not in _PLACES and not (name in _LATER and getattr(record, name) == _LATER[name])
 
 
 def _text(value: Any) -> str:

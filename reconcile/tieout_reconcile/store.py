@@ -218,7 +218,8 @@ async def insert_orders(db: asyncpg.Connection, load: int, orders: Sequence[Orde
         [
             (
                 load, o.line, o.request_id, o.side, o.mint, _decimal(o.shares), o.raw, o.status, o.wallet, o.signature,
-                o.created_at, o.settled_at, _decimal(o.fee), o.network,
+                o.created_at, o.settled_at, _decimal(o.fee), o.network, o.settlement, _decimal(o.cash_amount),
+                o.cash_currency,
             )
             for o in orders
         ],
@@ -277,16 +278,24 @@ async def trades_known(db: asyncpg.Connection, known_load: int) -> list[Trade]:
 
 
 def _order(row: Any) -> Order:
-    line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network, _ = row
+    line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network = row[
+        :13
+    ]
+    settlement, amount, currency = row[14:]
     return Order(
         line, request_id, side, mint, _fraction(shares), None if raw is None else int(raw), status, wallet, signature,
-        created_at, settled_at, _fraction(fee), network,
+        created_at, settled_at, _fraction(fee), network, settlement, _fraction(amount), currency,
     )  # fmt: skip
 
 
 async def orders_of(db: asyncpg.Connection, request_ids: Iterable[str]) -> dict[str, Order]:
     """Return the latest version of each of these orders."""
     return {row["request_id"]: _order(row) for row in await db.fetch(SQL["orders_of"], list(request_ids))}
+
+
+async def orders_named(db: asyncpg.Connection, known_load: int, request_ids: Iterable[str]) -> list[Order]:
+    """Return the orders of some request ids in the version known at a load, whichever instrument's they are."""
+    return [_order(row) for row in await db.fetch(SQL["orders_named"], known_load, sorted(request_ids))]
 
 
 async def orders_known(db: asyncpg.Connection, known_load: int, mints: Sequence[str]) -> list[Order]:
@@ -379,6 +388,19 @@ async def _insert_content(db: asyncpg.Connection, number: int, run: Run) -> None
             )
             for i in run.instruments
             for a in i.accounts
+        ],
+    )  # fmt: skip
+    await db.executemany(
+        SQL["insert_cash"],
+        [
+            (
+                number, i.symbol, c.request_id, c.kind, c.currency, _decimal(c.agreed), _decimal(c.owed),
+                _decimal(c.paid), _decimal(c.returned), _decimal(c.outstanding), _decimal(c.overdue),
+                _decimal(c.overpaid), c.state, c.owed_since, c.due_on, c.tokens_at, c.paid_at, c.ahead,
+                list(c.payments),
+            )
+            for i in run.instruments
+            for c in i.cash_legs
         ],
     )  # fmt: skip
     for instrument in run.instruments:

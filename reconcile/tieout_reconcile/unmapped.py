@@ -5,14 +5,11 @@ from datetime import datetime
 from fractions import Fraction
 
 from tieout_reconcile.exact import rounded_text
-from tieout_reconcile.findings import NAMES
+from tieout_reconcile.findings import EVERY, NAMES
 from tieout_reconcile.instrument import Book
 from tieout_reconcile.registry import instant_text
 from tieout_reconcile.results import Finding
 from tieout_reconcile.rolling import isins_of
-
-EVERY = "*"
-"""The symbol of a finding that is about no one instrument."""
 
 
 def unmapped(book: Book, at: datetime | None) -> Iterator[Finding]:

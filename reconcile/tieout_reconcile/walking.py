@@ -30,7 +30,7 @@ class KnownInputs:
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What all shares need: what the business says but for the orders, with its statements rolled."""
+    """What all shares need: what the business says, with its statements rolled; of the orders those that were paid."""
 
     known: KnownInputs
     book: Book
@@ -50,7 +50,10 @@ async def read_common(db: asyncpg.Connection, known: KnownInputs, standing: Snap
     business = await store.business_known(db, known.load)
     statements, later = await store.statements_known(db, known.load, standing.at)
     trades = await store.trades_known(db, known.load)
-    book = Book(known.registry, (), rolled(statements, business, standing.at), later, trades, business)
+    named = {p.request_id for p in business.payments if p.request_id is not None}
+    # whether a payment has its order does not depend on which instruments are asked about
+    paid = await store.orders_named(db, known.load, named) if named else ()
+    book = Book(known.registry, paid, rolled(statements, business, standing.at), later, trades, business)
     return Common(known, book, CutOff(known.slot, standing.at))
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeAlias, TypeVar
 
+from tieout_reconcile.cash_findings import unlinked_findings
 from tieout_reconcile.facts import Chain
 from tieout_reconcile.instrument import Book, CutOff, reconcile_instrument
 from tieout_reconcile.registry import Instrument
@@ -38,8 +39,17 @@ def reconcile_parts(book: Book, chains: Mapping[str, Chain], cut_off: CutOff) ->
 
 
 def assemble(book: Book, parts: Sequence[Part], inputs: Inputs) -> Run:
-    """Return the run of all instruments' parts, in the registry's order, with what concerns none of them."""
-    findings = tuple(finding for _, found in parts for finding in found) + tuple(unmapped(book, inputs.as_of_time))
+    """Return the run of all instruments' parts, in the registry's order, with what concerns none of them.
+
+    Of the book's orders at least those are there that a payment names.
+    """
+    at = inputs.as_of_time
+    ordered = {order.request_id for order in book.orders} if book.business.payments else frozenset[str]()
+    findings = (
+        *(finding for _, found in parts for finding in found),
+        *unmapped(book, at),
+        *unlinked_findings(book.business.payments, ordered, at),
+    )
     results = tuple(result for result, _ in parts)
     return Run(RULES, worst([result.verdict for result in results]), inputs, results, findings)
 
@@ -59,6 +69,7 @@ class _Shelves:
         self._chains = _by(business.chains, _mint)
         self._bridge = _by(business.bridge, _mint)
         self._venue = _by(business.venue, _mint)
+        self._payments = _by(business.payments, lambda payment: payment.request_id or "")
         self._movements = _by(list(enumerate(business.movements)), lambda numbered: numbered[1].isin)
 
     def of(self, instrument: Instrument) -> Book:
@@ -69,14 +80,17 @@ class _Shelves:
             (numbered for isin in isins for numbered in self._movements.get(isin, ())),
             key=lambda numbered: numbered[0],
         )
+        orders = self._orders.get(mint, ())
+        paid = [p for o in orders for p in self._payments.get(o.request_id, ())] if self._payments else ()
         business = replace(
             self._book.business,
             chains=tuple(self._chains.get(mint, ())),
             bridge=tuple(self._bridge.get(mint, ())),
             venue=tuple(self._venue.get(mint, ())),
             movements=tuple(movement for _, movement in moved),
+            payments=tuple(paid),
         )
-        return replace(self._book, orders=self._orders.get(mint, ()), business=business)
+        return replace(self._book, orders=orders, business=business)
 
 
 def _mint(record: Any) -> str:

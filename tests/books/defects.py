@@ -1,10 +1,10 @@
 """All kinds of defect, and how a book gets its own: none to five, each on a stock that can have it."""
 
-from books import wrong_actions, wrong_chain, wrong_custody, wrong_elsewhere, wrong_orders, wrong_venues
+from books import wrong_actions, wrong_cash, wrong_chain, wrong_custody, wrong_elsewhere, wrong_orders, wrong_venues
 from books.kinds import KINDS, Kind
 from books.model import Book, Stock
 
-MODULES = (wrong_actions, wrong_chain, wrong_custody, wrong_elsewhere, wrong_orders, wrong_venues)
+MODULES = (wrong_actions, wrong_cash, wrong_chain, wrong_custody, wrong_elsewhere, wrong_orders, wrong_venues)
 MOST = 5
 
 

@@ -7,6 +7,7 @@ from math import ceil, floor
 from random import Random
 
 from books import days, elsewhere, venues
+from books.cash import settle_in_cash
 from books.model import Book, Declared, Lot, Order, Place, Step, Stock, Told, Trade, down, plain, up
 
 MINUTE = timedelta(minutes=1)
@@ -44,6 +45,7 @@ def make(seed: int, needs: Collection[str] = ()) -> Book:
     for stock in book.stocks:
         _live(book, stock)
         _afterwards(book, stock)
+    settle_in_cash(book)
     return book
 
 

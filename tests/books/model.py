@@ -160,6 +160,21 @@ class Order:
     fee: Fraction | None = None
     by_json: bool = False
     network: str = ""
+    # settled in cash: how much, of which currency
+    cash: Fraction | None = None
+    currency: str = ""
+
+
+@dataclass
+class Payment:
+    """Money that came in or went out for an order; ``request_id`` empty: it names none."""
+
+    reference: str
+    direction: str
+    amount: Fraction
+    currency: str
+    at: datetime
+    request_id: str
 
 
 @dataclass
@@ -290,6 +305,7 @@ class Book:
     orders: list[Order] = field(default_factory=list)
     legs: list[Leg] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)
+    payments: list[Payment] = field(default_factory=list)
     actions: list[Declared] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 import tieout_reconcile
 from books import days
+from books.cash import payments_csv
 from books.chain import address, mint_of, signature, token_account
 from books.messages import EVENTS, POSTED, to_mt536, to_mt564, to_seev031, to_semt017
 from books.model import Book, Declared, Label, Leg, Order, Place, Stock, plain
@@ -272,6 +273,8 @@ def orders_csv(orders: Iterable[Order]) -> str:
             "quantity": None if o.shares is None else plain(o.shares), "raw": o.raw, "status": o.status,
             "wallet": wallet_of(o), "signature": transaction_of(o), "created_at": iso(o.created_at),
             "settled_at": iso(o.settled_at), "fee": None if o.fee is None else plain(o.fee), "network": o.network,
+            "settlement": "" if o.cash is None else "cash",
+            "cash_amount": None if o.cash is None else plain(o.cash), "cash_currency": o.currency,
         }
         for o in orders
     ])  # fmt: skip
@@ -397,6 +400,8 @@ class Desk:
             await tieout_reconcile.import_records(db, "chains", self.file(chains_csv(book)))
         if book.messages:
             await tieout_reconcile.import_records(db, "bridge", self.file(bridge_csv(book)))
+        if book.payments:
+            await tieout_reconcile.import_records(db, "payments", self.file(table(payments_csv(book))))
         for venue in book.venues:
             await tieout_reconcile.import_records(db, "venue", self.file(venue_csv(book, venue)))
 

@@ -297,6 +297,9 @@ class Book:
             "settled_at",
             "fee",
             "network",
+            "settlement",
+            "cash_amount",
+            "cash_currency",
         )
         lines = [",".join(columns)]
         for row in rows:
@@ -322,6 +325,18 @@ def issue(request_id: str, quantity: str, **more: Any) -> dict[str, Any]:
 
 def redeem(request_id: str, quantity: str, **more: Any) -> dict[str, Any]:
     return {"request_id": request_id, "side": "redeem", "quantity": quantity, "status": "completed", **more}
+
+
+def cash(amount: str, currency: str = "USD") -> dict[str, str]:
+    """The cash leg of an order."""
+    return {"settlement": "cash", "cash_amount": amount, "cash_currency": currency}
+
+
+def payment(
+    reference: str, direction: str, amount: str, slot: int, request_id: str = "", **more: Any
+) -> dict[str, Any]:
+    return {"reference": reference, "direction": direction, "amount": amount, "currency": "USD", "paid_at": iso(slot),
+            "request_id": request_id, "source": "bank statement", **more}  # fmt: skip
 
 
 def step(action_id: str, slot: int, factor: str, **more: Any) -> dict[str, Any]:

@@ -17,8 +17,8 @@ async def told(book: Book, slot: int, **known: Any) -> Coverage:
 
 
 def figures(found: Run | Coverage) -> list[Any]:
-    """All of each instrument but its crossings."""
-    return [replace(i, crossings=CrossingLines(), history=None) for i in found.instruments]
+    """All of each instrument but its crossings and its cash, which are a run's."""
+    return [replace(i, crossings=CrossingLines(), cash=(), cash_legs=(), history=None) for i in found.instruments]
 
 
 async def life(book: Book) -> None:

@@ -26,6 +26,8 @@ GOOD = {
     "bridge": f"message_id,symbol,direction,network,raw,sent_at\nM-1,AAPLx,out,ethereum,5,{iso(1)}\n",
     "movements": "custodian,account,isin,quantity,kind,reference,settled_at\n"
     f"alpaca,ITN-1,{ISIN},-5,journal,J-1,{iso(5)}\n",
+    "payments": "reference,direction,amount,currency,paid_at,request_id,source\n"
+    f"P-1,out,1250.50,USD,{iso(1)},RED-1,bank\n",
     "venue": f"venue,symbol,kind,quantity,unit,as_of\nkraken,AAPLx,customer,-5,raw,{iso(1)}\n",
 }
 
@@ -76,6 +78,16 @@ BAD = [
         (iso(5), "", "line 2: is neither settled nor due"),
         (iso(5), "2026-11-02T14:00:00", "has no time zone"),
         (ISIN, "US0378331006", "is no ISIN"),
+    ]),
+    ("payments", [
+        (",out,", ",away,", "line 2: direction \"away\" is not one of in, out"),
+        ("1250.50", "0", "line 2: amount \"0\" is 0: an amount above zero is wanted"),
+        ("1250.50", "-5", "line 2: amount \"-5\" is negative"),
+        ("1250.50", "1e3", "line 2: amount \"1e3\" is not a plain decimal number"),
+        (",USD,", ",usd,", "line 2: currency \"usd\" is no currency: write its code, or a stablecoin's"),
+        ("RED-1", "RED 1", "line 2: request_id \"RED 1\" is no request id"),
+        (",bank", ",", "line 2: has no source: say whose word it is"),
+        ("P-1", "P 1", "line 2: reference \"P 1\" is no id or reference"),
     ]),
     ("venue", [
         ("kraken", "bybit", "line 2: venue \"bybit\" is not in the registry"),

@@ -42,9 +42,10 @@ def list_(dsn: Dsn = None, as_json: Json = False) -> None:
     found = run(list_orders(settings.database_dsn(dsn)))
     OUTPUT.result(
         {"orders": [o.to_json() for o in found]},
-        table("", ("request", "side", "mint", "shares>", "raw>", "status", "created", "network"), (
+        table("", ("request", "side", "mint", "shares>", "raw>", "status", "created", "network", "cash>"), (
             (o.request_id, o.side, o.mint, "" if o.shares is None else exact(o.shares), "" if o.raw is None else o.raw,
-             o.status, f"{o.created_at:%Y-%m-%d %H:%M}", o.network)
+             o.status, f"{o.created_at:%Y-%m-%d %H:%M}", o.network,
+             "" if o.cash_amount is None else f"{exact(o.cash_amount)} {o.cash_currency}")
             for o in found
         )),
     )  # fmt: skip

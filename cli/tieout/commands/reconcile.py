@@ -10,7 +10,7 @@ from rich.text import Text
 from tieout import exits, settings
 from tieout.commands.breaks import breaks_table
 from tieout.commands.options import BIGINT_MAX, Dsn, Json, group, run, share_bar
-from tieout.output import OUTPUT, shares, table
+from tieout.output import OUTPUT, exact, shares, table
 
 APP = group("Reconciliation: liability against custody, movements against orders.")
 
@@ -20,6 +20,9 @@ _STYLES = {
     "does_not_tie_out": "bold red",
     "incomplete": "bold magenta",
 }
+
+_AT_REST = ("pending", "paid", "void")
+"""States of an order's cash that leave nothing to look at."""
 
 
 @APP.command("run")
@@ -188,6 +191,7 @@ def run_tables(done: Any) -> list[Any]:
             (i.symbol, u.address, u.role, _raw(u.raw), shares(u.liability), shares(u.difference), verdict(u.verdict))
             for i, u in unproven
         ))]  # fmt: skip
+    parts += _cash_tables(done.instruments)
     reasons = [f"{i.symbol}: {reason}" for i in done.instruments for reason in i.reasons]
     if reasons:
         parts += ["", *reasons]
@@ -197,6 +201,39 @@ def run_tables(done: Any) -> list[Any]:
     if notices:
         rows = ((f.id, f.symbol, f.summary) for f in notices)
         parts += ["", table("explained", ("id", "instrument", "what"), rows)]
+    return parts
+
+
+def _cash_tables(instruments: Any) -> list[Any]:
+    """What orders owe in cash, by currency, and each of them of which something is open or went ahead."""
+    totals = [(i, t) for i in instruments for t in i.cash]
+    if not totals:
+        return []
+    sums = ("instrument", "kind", "currency", "orders>", "owed>", "paid>", "outstanding>", "overdue>", "overpaid>")
+    parts: list[Any] = ["", table("cash of orders (no part of any figure in shares)", sums, (
+        (i.symbol, t.kind, t.currency, t.orders, exact(t.owed), exact(t.paid), exact(t.outstanding), exact(t.overdue),
+         exact(t.overpaid))
+        for i, t in totals
+    ))]  # fmt: skip
+    shown = [(i, c) for i in instruments for c in i.cash_legs if c.ahead or c.state not in _AT_REST]
+    if shown:
+        columns = (
+            "instrument",
+            "request",
+            "kind",
+            "currency",
+            "owed>",
+            "paid>",
+            "outstanding>",
+            "due",
+            "state",
+            "ahead",
+        )
+        parts += ["", table("orders of which cash is open, or went ahead", columns, (
+            (i.symbol, c.request_id, c.kind, c.currency, exact(c.owed), exact(c.paid - c.returned),
+             exact(c.outstanding), c.due_on or "", c.state, f"{c.ahead} first" if c.ahead else "")
+            for i, c in shown
+        ))]  # fmt: skip
     return parts
 
 

@@ -1,4 +1,4 @@
-"""``tieout action | chain | bridge | movement | venue``: what the business knows, taken in from files and listed."""
+"""``tieout action | chain | bridge | movement | payment | venue``: what the business knows, taken in and listed."""
 
 import csv
 from collections.abc import Callable, Sequence
@@ -17,6 +17,7 @@ ACTION = group("Corporate actions: dividends, splits and the like, as they were 
 CHAIN = group("Other chains: what other networks hold of an instrument.")
 BRIDGE = group("Bridge messages: tokens on their way between chains.")
 MOVEMENT = group("Custody movements: what custodians moved, and what for.")
+PAYMENT = group("Payments of orders: money and stablecoins that came in and went out.")
 VENUE = group("Venues: their own ledgers beside their wallets.")
 
 Cells = Callable[[Any], Sequence[Any]]
@@ -41,6 +42,12 @@ _LISTS: dict[str, tuple[typer.Typer, str, tuple[str, ...], Cells]] = {
         ("custodian", "account", "reference", "isin", "kind", "shares>", "for", "settled"),
         lambda m: (m.custodian, m.account, m.reference, m.isin, m.kind, exact(m.quantity),
                    m.request_id or m.action_id or "", _at(m.settled_at)),
+    ),
+    "payments": (
+        PAYMENT, "payments of orders",
+        ("reference", "direction", "amount>", "currency", "paid", "for", "counterparty", "source"),
+        lambda p: (p.reference, p.direction, exact(p.amount), p.currency, _at(p.paid_at), p.request_id or "",
+                   p.counterparty or "", p.source),
     ),
     "venue": (
         VENUE, "lines of venues' ledgers", ("venue", "as of", "mint", "kind", "account", "quantity>", "unit"),
@@ -214,6 +221,7 @@ def register(app: typer.Typer) -> None:
         ("chain", CHAIN),
         ("bridge", BRIDGE),
         ("movement", MOVEMENT),
+        ("payment", PAYMENT),
         ("venue", VENUE),
     ):
         app.add_typer(part, name=name)

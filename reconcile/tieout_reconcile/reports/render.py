@@ -43,6 +43,11 @@ _FIGURES = (
     ("difference", "custody − liability, shares"),
 )
 
+_CASH = ("owed", "paid", "outstanding", "overdue", "overpaid")
+"""What the cash of orders is told by, in the currency's own units."""
+_AT_REST = frozenset({"pending", "paid", "void"})
+"""States of an order's cash that leave nothing to look at."""
+
 
 def page(report: Mapping[str, Any], body: bytes) -> bytes:
     """Return the report as one HTML page, with nothing to load from anywhere."""
@@ -82,6 +87,9 @@ def table(report: Mapping[str, Any]) -> bytes:
         for name in ("verdict", *(name for name, _ in _FIGURES), "tolerance_short", "tolerance_over"):
             value = instrument[name]
             writer.writerow((instrument["symbol"], name, "unknown" if value is None else value))
+        for total in instrument["cash"]:
+            for name in _CASH:
+                writer.writerow((instrument["symbol"], f"{total['kind']}_{name}_{total['currency']}", total[name]))
     return out.getvalue().encode()
 
 
@@ -139,6 +147,7 @@ def _instrument(result: Mapping[str, Any]) -> str:
         + _unproven(result["unproven"])
         + _trades(result["trades"])
         + _more(result)
+        + _cash(result)
         + (f"<ul>{reasons}</ul>" if reasons else "")
     )
 
@@ -168,6 +177,28 @@ def _more(result: Mapping[str, Any]) -> str:
          [(o["source"], o["as_of"], _number(o["circulating"]), _number(o["held"])) for o in result["opinions"]]),
     )  # fmt: skip
     return "".join(_table(caption, columns, rows) for caption, columns, rows in parts if rows)
+
+
+def _cash(result: Mapping[str, Any]) -> str:
+    """What orders owe in cash: sums by currency, and each order of which something is open."""
+    totals, lines = result["cash"], result["cash_legs"]
+    if not totals:
+        return ""
+    open_ = [x for x in lines if x["state"] not in _AT_REST or x["ahead"]]
+    sums = [(t["kind"], t["currency"], t["orders"], *(t[name] for name in _CASH)) for t in totals]
+    rows = [
+        (x["request_id"], x["kind"], x["currency"], x["owed"], x["paid"], x["returned"], x["outstanding"], x["state"],
+         x["due_on"] or "", "" if x["ahead"] is None else f"{x['ahead']} first")
+        for x in open_
+    ]  # fmt: skip
+    columns = ("kind", "currency", "orders not paid in full>", *(f"{name}>" for name in _CASH))
+    head = ("request", "kind", "currency", "owed>", "paid>", "returned>", "outstanding>", "state", "due on", "ahead")
+    rest = len(lines) - len(open_)
+    return (
+        _table("Cash of orders (no part of any figure in shares)", columns, sums)
+        + (_table("Orders of which cash is open, or went ahead", head, rows) if rows else "")
+        + f"<p>{rest} more orders are paid as agreed, or not owed: each is a line of the JSON.</p>"
+    )
 
 
 def _findings(findings: Sequence[Mapping[str, Any]], none: str) -> str:

@@ -21,6 +21,7 @@ from tieout_reconcile.instrument import Book, CutOff, elsewhere_of, network_doub
 from tieout_reconcile.liability import (
     Quantities,
     custody_lines,
+    frozen_outside,
     holdings_by_role,
     settled_trades,
     trades_of,
@@ -77,6 +78,7 @@ def cover_instrument(
     known = Known(
         instrument, book.registry, totals, multiplier, accounts, trades, tuple(doubts), networks, NO_BRIDGE, (), (),
         opinion, unproven_wallets(chain.holdings, RoleBook(book.registry, instrument.symbol), at),
+        frozen_outside(chain.frozen, RoleBook(book.registry, instrument.symbol), at),
     )  # fmt: skip
     return result_of(known, figures_of(known), CrossingLines())
 

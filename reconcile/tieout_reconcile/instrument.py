@@ -37,6 +37,7 @@ from tieout_reconcile.liability import (
     Statement,
     collateral,
     custody_lines,
+    frozen_outside,
     holdings_by_role,
     issuer_balances,
     overdue_trades,
@@ -371,6 +372,7 @@ class _Case:
             self.instrument, self.book.registry, totals, multiplier, self.accounts, self.trades, tuple(found),
             self.networks, self.bridged, tuple(r for r in self.receivables if not r.expired), self.held, self.opinion,
             unproven_wallets(self.chain.holdings, self.roles, self.at),
+            None if totals is None else frozen_outside(self.chain.frozen, self.roles, self.at),
         )  # fmt: skip
 
     def _contested(self) -> Iterator[Doubt]:
@@ -402,7 +404,7 @@ class _Case:
         yield from (encumbrance_finding(instrument, line) for line in self.counted if line.encumbered)
         late = overdue_trades(instrument, self.book.registry, self.book.trades, at, self.isins)
         yield from (overdue_finding(instrument, t) for t in late)
-        yield from chain_findings(instrument, self.chain, self.walked.found)
+        yield from chain_findings(instrument, self.chain, self.walked.found, self.book.registry.announced)
         moved = movement_findings(instrument, self.walked.found, self.orders, self.matching, at, self.bridged.crossings)
         if self.chain.decimals not in (None, instrument.decimals):
             # by which unit an order is judged is not known: that is the break, and no other is made of it

@@ -9,7 +9,7 @@ from math import floor
 from tieout_reconcile.calendars import day_of
 from tieout_reconcile.crossings import Crossing, Kind, RoleBook
 from tieout_reconcile.exact import rounded_text
-from tieout_reconcile.facts import Holding
+from tieout_reconcile.facts import FrozenHolding, Holding
 from tieout_reconcile.matching import Matching, is_owed_when_unsettled, order_settles, redeems_by_burning
 from tieout_reconcile.movements import CustodyMovement
 from tieout_reconcile.registry import HARD_EVIDENCE, ISSUER_ROLES, Instrument, Registry, Role, Wallet, instant_text
@@ -72,6 +72,20 @@ def holdings_by_role(holdings: Sequence[Holding], book: RoleBook, at: datetime) 
         if role is not None:
             by_role[role] = by_role.get(role, 0) + holding.amount
     return by_role
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """What of the circulating tokens lies in frozen accounts, raw, and in accounts of which that is not known."""
+
+    raw: int
+    unknown: int
+
+
+def frozen_outside(holdings: Sequence[FrozenHolding], book: RoleBook, at: datetime) -> Frozen:
+    """Return what strangers cannot move: it stays owed like all that is outside."""
+    outside = [h for h in holdings if not book.is_issuer(h.account, h.owner, at)]
+    return Frozen(sum(h.amount for h in outside if h.frozen), sum(h.amount for h in outside if h.frozen is None))
 
 
 def still_owed(

@@ -44,6 +44,10 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 insert into recon.source_row (load, kind, name, every_minutes, due_at, time_zone, calendar, grace_minutes)
 values ($1, $2, $3, $4, $5, $6, $7, $8)
 
+-- name: insert_announcement
+insert into recon.announcement_row (load, ordinal, kind, instrument, account, valid_from, valid_to, source)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+
 -- name: insert_custodian
 insert into recon.custodian_row (load, custodian, name, currency, quantum, max_age_hours, calendar, evidence)
 values ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -98,6 +102,9 @@ select venue, name from recon.venue_row where load = $1
 
 -- name: registry_sources
 select kind, name, every_minutes, due_at, time_zone, calendar, grace_minutes from recon.source_row where load = $1
+
+-- name: registry_announced
+select kind, instrument, account, valid_from, valid_to, source from recon.announcement_row where load = $1
 
 -- name: registry_accounts
 select custodian, account, instruments, valid_from, valid_to from recon.custody_account_row where load = $1
@@ -282,6 +289,14 @@ select mint, slot, signature, path, reason from ledger.quarantine_known($1, $2, 
 -- name: authority_changes
 select mint, slot, tx_index, step, child, block_time, signature, authority_type, authority, new_authority
 from ledger.authority_changes_known($1, $2, $3)
+
+-- name: control_acts
+select mint, slot, tx_index, step, child, block_time, signature, kind, account, authority, value
+from ledger.control_acts_known($1, $2, $3)
+
+-- name: frozen
+-- Accounts that are frozen, or of which that is not known (null); amount null: closed.
+select mint, account, owner, amount, frozen from ledger.frozen_known($1, $2, $3)
 
 -- name: orphans
 -- Slots of movements of which the ledger had no block at a batch.

@@ -150,6 +150,30 @@ class Venue:
     name: str
 
 
+ANNOUNCED = ("freeze", "thaw", "pause", "resume", "hook", "default_state")
+"""Acts of control that the business may announce; a change of an authority always surprises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """An act of control that may happen from ``valid_from`` on and before ``valid_to``; ``source`` says why.
+
+    ``account``: of a freeze or thaw, the token account; None: whichever.
+    """
+
+    kind: str
+    instrument: str
+    account: str | None
+    valid_from: datetime
+    valid_to: datetime
+    source: str
+
+    def covers(self, symbol: str, kind: str, account: str | None, at: datetime) -> bool:
+        """Whether it speaks of an act."""
+        named = self.instrument in (EVERY_INSTRUMENT, symbol) and self.account in (None, account)
+        return self.kind == kind and named and self.valid_from <= at < self.valid_to
+
+
 @dataclass(frozen=True, slots=True)
 class Registry:
     """All of it, sorted, so that two files that say the same are equal."""
@@ -160,6 +184,7 @@ class Registry:
     calendars: tuple[Calendar, ...] = ()
     venues: tuple[Venue, ...] = ()
     sources: tuple[Source, ...] = ()
+    announced: tuple[Announcement, ...] = ()
 
     def instrument(self, symbol: str) -> Instrument | None:
         """Return the instrument of a symbol."""
@@ -180,15 +205,16 @@ class Registry:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values: exact decimals as text, instants as ISO 8601 in UTC."""
-        # a registry that says nothing of sources is the same as before they could be said
-        sources = {"sources": [_plain(s) for s in self.sources]} if self.sources else {}
+        # a registry that says nothing of these is the same as before they could be said
+        later: dict[str, tuple[_Entry, ...]] = {"sources": self.sources, "announced": self.announced}
+        said = {name: [_plain(entry) for entry in entries] for name, entries in later.items() if entries}
         return {
             "instruments": [_plain(i) for i in self.instruments],
             "wallets": [_plain(w) for w in self.wallets],
             "custodians": [_plain(c) | {"accounts": [_plain(a) for a in c.accounts]} for c in self.custodians],
             "calendars": [_plain(c) for c in self.calendars],
             "venues": [_plain(v) for v in self.venues],
-            **sources,
+            **said,
         }
 
     @property
@@ -202,7 +228,7 @@ def instant_text(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-_Entry = Instrument | Wallet | Custodian | CustodyAccount | Calendar | Venue | Source
+_Entry = Instrument | Wallet | Custodian | CustodyAccount | Calendar | Venue | Source | Announcement
 
 
 _LATER = {"holder": None, "proven_at": None}
@@ -232,6 +258,7 @@ def sorted_registry(
     calendars: Iterable[Calendar] = (),
     venues: Iterable[Venue] = (),
     sources: Iterable[Source] = (),
+    announced: Iterable[Announcement] = (),
 ) -> Registry:
     """Return the registry in its one order."""
     return Registry(
@@ -241,6 +268,9 @@ def sorted_registry(
         tuple(sorted(calendars, key=lambda c: c.calendar)),
         tuple(sorted(venues, key=lambda v: v.venue)),
         tuple(sorted(sources, key=lambda s: s.kind)),
+        tuple(
+            sorted(announced, key=lambda a: (a.valid_from, a.kind, a.instrument, a.account or "", a.valid_to, a.source))
+        ),
     )
 
 
@@ -278,6 +308,10 @@ def _entries(registry: Registry | None) -> dict[str, dict[str, Any]]:
             found[f"custody account {custodian.custodian}/{account.account}"] = _plain(account)
     found |= {f"calendar {c.calendar}": _plain(c) for c in registry.calendars}
     found |= {f"source of {s.kind}": _plain(s) for s in registry.sources}
+    for one in registry.announced:
+        which = one.account or one.instrument
+        spoken = f"{one.kind} of {which}, {instant_text(one.valid_from)} to {instant_text(one.valid_to)}: {one.source}"
+        found[f"announced {spoken}"] = _plain(one)
     return found | {f"venue {v.venue}": _plain(v) for v in registry.venues}
 
 

@@ -18,7 +18,7 @@ from tieout_reconcile.lines import CrossingLines
 from tieout_reconcile.registry import HARD_EVIDENCE
 
 RUN_SCHEMA = "tieout/run/1"
-RULES = "6"
+RULES = "7"
 """The version of the rules by which a run decides; it grows when the same input may say something else."""
 
 KEY_LETTERS = 12
@@ -235,6 +235,8 @@ class InstrumentResult:
     difference = custody - liability, on the settled (hard) basis; custody_traded = custody + unsettled is the
     trade-date (soft) one, and never counts as settled. ``escrowed`` lies with a bridge here and is counted on
     the network that it backs. ``soft`` is what affiliates and management say they hold: never part of custody.
+    ``frozen`` is what of the circulating tokens lies in frozen accounts, ``frozen_unknown`` in accounts of which
+    nobody knows whether they are: still owed, and taken off nowhere.
     ``history``: the way there, where nothing of it is open; no part of the bytes.
     """
 
@@ -275,6 +277,8 @@ class InstrumentResult:
     opinions: tuple[OpinionLine, ...] = ()
     soft: Fraction | None = None
     unproven: tuple[UnprovenLine, ...] = ()
+    frozen: Raw | None = None
+    frozen_unknown: Raw | None = None
     history: History | None = field(default=None, compare=False, metadata={"canonical": False})
 
     def to_json(self) -> dict[str, Any]:

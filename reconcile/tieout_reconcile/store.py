@@ -28,6 +28,7 @@ from tieout_reconcile.lines import Chunk, CrossingLines
 from tieout_reconcile.movements import Span
 from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import (
+    Announcement,
     Custodian,
     CustodyAccount,
     Instrument,
@@ -126,6 +127,13 @@ async def insert_registry(db: asyncpg.Connection, load: int, registry: Registry)
         ],
     )
     await db.executemany(
+        SQL["insert_announcement"],
+        [
+            (load, n, a.kind, a.instrument, a.account, a.valid_from, a.valid_to, a.source)
+            for n, a in enumerate(registry.announced)
+        ],
+    )
+    await db.executemany(
         SQL["insert_wallet"],
         [
             (
@@ -192,7 +200,8 @@ async def registry_at(db: asyncpg.Connection, known_load: int) -> tuple[int, Reg
     sources = [
         Source(**{**row, "due_at": tuple(row["due_at"] or ())}) for row in await _dicts(db, "registry_sources", load)
     ]
-    return load, sorted_registry(instruments, wallets, custodians, calendars, venues, sources)
+    announced = [Announcement(**row) for row in await _dicts(db, "registry_announced", load)]
+    return load, sorted_registry(instruments, wallets, custodians, calendars, venues, sources, announced)
 
 
 async def _dicts(db: asyncpg.Connection, query: str, *values: Any) -> list[dict[str, Any]]:

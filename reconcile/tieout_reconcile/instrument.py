@@ -13,7 +13,7 @@ from tieout_reconcile import action_findings as told_of_actions
 from tieout_reconcile import leg_findings as told_of_legs
 from tieout_reconcile.bridge_findings import bridge_findings
 from tieout_reconcile.bridging import Bridged, bridge_instrument
-from tieout_reconcile.calendars import Calendar, day_of
+from tieout_reconcile.calendars import Calendar, day_begins, day_of
 from tieout_reconcile.chain_findings import chain_findings
 from tieout_reconcile.corporate import STEPPING, CorporateAction
 from tieout_reconcile.crossing_lines import crossing_lines
@@ -51,14 +51,14 @@ from tieout_reconcile.liability import (
     unsettled_trades,
 )
 from tieout_reconcile.matching import Matching, match
-from tieout_reconcile.movements import CustodyMovement
+from tieout_reconcile.movements import CustodyMovement, covered_to
 from tieout_reconcile.network_orders import NetworkOrders, check_networks, held_elsewhere, network_findings
 from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import Instrument, Registry, Role
 from tieout_reconcile.results import CustodyLine, Finding, HeldLine, InstrumentResult
 from tieout_reconcile.rolling import contested, isins_of, spans_by_place
 from tieout_reconcile.split import expired_findings, holder_findings, ledgers, venue_findings
-from tieout_reconcile.three_way import Paired, Receivable, Step, booked, one_event, pair, receivables, steps_of
+from tieout_reconcile.three_way import Paired, Receivable, Step, booked, expiry, one_event, pair, receivables, steps_of
 from tieout_reconcile.trades import Trade
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -436,7 +436,37 @@ class _Case:
         yield from told_of_actions.action_findings(instrument, self.paired, self.overridden, self.at)
         yield from told_of_actions.receivable_findings(instrument, self.receivables, figures.needs_unsure)
         on_record = {a.action_id: q for a in self.actions if (q := self._on_record(a)) is not None}
-        yield from told_of_actions.cash_findings(instrument, self.actions, self.moved, on_record, self.at)
+        overdue = {a.action_id: last for a in self.actions if (last := self._unpaid_since(a)) is not None}
+        yield from told_of_actions.cash_findings(instrument, self.actions, self.moved, on_record, overdue, self.at)
+
+    def _unpaid_since(self, action: CorporateAction) -> date | None:
+        """The last day on which a dividend's cash was to come, where it is certain that none did; else None.
+
+        It is certain where every movement is known from the pay date to past that day, none of them is cash that
+        may be it, and no reinvestment of the custodian's own stands in its place.
+        """
+        if action.pay_date is None or action.status != "announced" or not self.counted:
+            return None
+        step = next((p.step for p in self.paired if p.action is action), None)
+        last = expiry(action, step, self.calendar)
+        begins = day_begins(action.pay_date)
+        spans = spans_by_place(self.book.business.spans)
+        seen = all(
+            day_of(covered_to(spans.get((a.custodian, a.account), ()), begins, self.at)) > last for a in self.counted
+        )
+        unnamed = any(
+            m.action_id is None and m.kind == "dividend" and m.settled_by(self.at)
+            and m.settled_at is not None and day_of(m.settled_at) >= (action.record_date or action.pay_date)
+            for m in self.moved
+        )  # fmt: skip
+        return None if unnamed or not seen or self._reinvested(action) else last
+
+    def _reinvested(self, action: CorporateAction) -> bool:
+        """Whether the custodian reinvested by itself: shares came that no trade bought."""
+        traded = any(t.action_id == action.action_id for t in self._all_trades())
+        return not traded and any(
+            m.kind == "reinvest" and m.action_id == action.action_id and m.settled_by(self.at) for m in self.moved
+        )
 
     def _on_record(self, action: CorporateAction) -> Fraction | None:
         """The settled position on an action's record date: the statements of today less what settled since.

@@ -507,4 +507,5 @@ class _Case:
             return
         found = ledgers(self.book.business.venue, instrument.mint, at)
         holdings = {(h.venue, h.as_of): h for h in chain.venue_holdings}
-        yield from venue_findings(instrument, found, holdings, {x.as_of: self.unit_then(x.as_of) for x in found})
+        units = {x.as_of: self.unit_then(x.as_of) for x in found}
+        yield from venue_findings(instrument, found, holdings, units, self.book.registry, at)

@@ -33,7 +33,7 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 insert into recon.calendar_row (load, calendar, closed, weekend) values ($1, $2, $3, $4)
 
 -- name: insert_venue
-insert into recon.venue_row (load, venue, name) values ($1, $2, $3)
+insert into recon.venue_row (load, venue, name, max_age_hours) values ($1, $2, $3, $4)
 
 -- name: insert_wallet
 insert into recon.wallet_row
@@ -98,7 +98,7 @@ from recon.custodian_row where load = $1
 select calendar, closed, weekend from recon.calendar_row where load = $1
 
 -- name: registry_venues
-select venue, name from recon.venue_row where load = $1
+select venue, name, max_age_hours from recon.venue_row where load = $1
 
 -- name: registry_sources
 select kind, name, every_minutes, due_at, time_zone, calendar, grace_minutes from recon.source_row where load = $1

@@ -142,12 +142,20 @@ class Custodian:
     evidence: str = "custodian"
 
 
+VENUE_AGE_HOURS = 48
+"""How old a venue's ledger may be where the registry does not say."""
+
+
 @dataclass(frozen=True, slots=True)
 class Venue:
-    """A trading venue, whose wallets and customer ledger are tied to each other."""
+    """A trading venue, whose wallets and customer ledger are tied to each other.
+
+    ``max_age_hours``: how old its ledger may be at the cut-off before nothing is said by it.
+    """
 
     venue: str
     name: str
+    max_age_hours: int = VENUE_AGE_HOURS
 
 
 ANNOUNCED = ("freeze", "thaw", "pause", "resume", "hook", "default_state")
@@ -190,6 +198,10 @@ class Registry:
         """Return the instrument of a symbol."""
         return next((i for i in self.instruments if i.symbol == symbol), None)
 
+    def venue_age_hours(self, venue: str) -> int:
+        """Return how old a venue's ledger may be, in hours."""
+        return next((v.max_age_hours for v in self.venues if v.venue == venue), VENUE_AGE_HOURS)
+
     def calendar(self, name: str | None) -> Calendar:
         """Return the calendar of a name; Monday to Friday where none is named."""
         return next((c for c in self.calendars if c.calendar == name), PLAIN)
@@ -231,13 +243,14 @@ def instant_text(at: datetime | None) -> str | None:
 _Entry = Instrument | Wallet | Custodian | CustodyAccount | Calendar | Venue | Source | Announcement
 
 
-_LATER = {"holder": None, "proven_at": None}
+_LATER: dict[str, Any] = {"holder": None, "proven_at": None}
 """What a registry may say since: one that does not is the same as before it could."""
 
 
 def _plain(entry: _Entry) -> dict[str, Any]:
     plain = {name: _plain_value(getattr(entry, name)) for name in type(entry).__slots__ if name != "accounts"}
     later = _LATER | ({"evidence": "custodian"} if isinstance(entry, Custodian) else {})
+    later |= {"max_age_hours": VENUE_AGE_HOURS} if isinstance(entry, Venue) else {}
     return {name: value for name, value in plain.items() if name not in later or value != later[name]}
 
 

@@ -35,6 +35,7 @@
     [[venues]]
     id = "kraken"
     name = "Kraken"
+    max_age_hours = 48              # optional: how old its ledger may be at the cut-off
 
     [[sources]]
     kind = "orders"
@@ -71,6 +72,7 @@ from tieout_reconcile.registry import (
     ANNOUNCED,
     EVERY_INSTRUMENT,
     EVIDENCE,
+    VENUE_AGE_HOURS,
     VENUE_ROLES,
     Announcement,
     Custodian,
@@ -279,7 +281,10 @@ def _calendar(table: _Table) -> Calendar | None:
 
 def _venue(table: _Table) -> Venue | None:
     identity, name = table.text("id"), table.text("name")
-    return Venue(identity, name) if table.close() and identity is not None and name is not None else None
+    age = table.integer("max_age_hours", 1, AGE_HOURS_MAX, default=VENUE_AGE_HOURS)
+    if not table.close() or identity is None or name is None or age is None:
+        return None
+    return Venue(identity, name, age)
 
 
 def _source(table: _Table, known: _Names) -> Source | None:

@@ -118,7 +118,7 @@ async def insert_registry(db: asyncpg.Connection, load: int, registry: Registry)
         SQL["insert_calendar"],
         [(load, c.calendar, list(c.closed), list(c.weekend)) for c in registry.calendars],
     )
-    await db.executemany(SQL["insert_venue"], [(load, v.venue, v.name) for v in registry.venues])
+    await db.executemany(SQL["insert_venue"], [(load, v.venue, v.name, v.max_age_hours) for v in registry.venues])
     await db.executemany(
         SQL["insert_source"],
         [

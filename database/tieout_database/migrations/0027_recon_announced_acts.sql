@@ -1,5 +1,5 @@
 -- Acts of control beside mints and authorities (freeze, pause, hook, default state), what announces them, and which
--- accounts are frozen.
+-- accounts are frozen. How old a venue's ledger may be.
 
 set local lock_timeout = '30s';
 set local statement_timeout = '1h';
@@ -22,6 +22,11 @@ create table recon.announcement_row (
 create view recon.announcements as
 select kind, instrument, account, valid_from, valid_to, source, load
 from recon.announcement_row where load = (select max(load) from recon.load_row where kind = 'registry');
+
+alter table recon.venue_row add column max_age_hours integer not null default 48 check (max_age_hours > 0);
+create or replace view recon.venues as
+select venue, name, load, max_age_hours
+from recon.venue_row where load = (select max(load) from recon.load_row where kind = 'registry');
 
 do $$
 begin

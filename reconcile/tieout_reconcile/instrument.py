@@ -40,9 +40,11 @@ from tieout_reconcile.liability import (
     frozen_outside,
     holdings_by_role,
     issuer_balances,
+    last_completed,
     overdue_trades,
     quantities,
     settled_movements,
+    settled_orders,
     settled_trades,
     still_owed,
     trades_of,
@@ -155,9 +157,13 @@ class _Case:
         instrument, book = self.instrument, self.book
         self.accounts: tuple[CustodyLine, ...] = ()
         if self.cut_off.at is not None:
+            told = {m.request_id for m in self.moved if m.settled_by(self.at)}
+            # what a movement tells of is known by its account and instant
+            untold = (o for o in book.orders if o.mint == instrument.mint and o.request_id not in told)
+            ordered = settled_orders(last_completed(untold, self.at), self.places, book.statements)
             self.accounts = custody_lines(
                 instrument, book.registry, book.statements, book.later_statements, self.at, self.isins,
-                (*settled_trades(self._all_trades(), self.at), *settled_movements(self.moved)),
+                (*settled_trades(self._all_trades(), self.at), *settled_movements(self.moved), *ordered),
             )  # fmt: skip
         self.counted = [a for a in self.accounts if a.is_hard]
         self.reflected = {(a.custodian, a.account): a.as_of for a in self.counted if a.as_of is not None}

@@ -1,5 +1,5 @@
 -- Acts of control beside mints and authorities (freeze, pause, hook, default state), what announces them, and which
--- accounts are frozen. How old a venue's ledger may be.
+-- accounts are frozen. How old a venue's ledger may be. When the last order was completed, in what is kept of the past.
 
 set local lock_timeout = '30s';
 set local statement_timeout = '1h';
@@ -32,6 +32,13 @@ do $$
 begin
     call recon.make_append_only('recon.announcement_row'::regclass);
 end $$;
+
+-- Each step has a seventh integer: when the last order was completed, in microseconds since 1970, 0 for none. What was
+-- kept by older rules is found anew by the next run.
+delete from recon.history_head;
+-- squawk-ignore ban-drop-constraint, constraint-missing-not-valid
+alter table recon.history_chunk drop constraint history_chunk_steps_check, add constraint history_chunk_steps_check
+    check (octet_length(steps) % 56 = 0 and octet_length(steps) > 0);
 
 -- squawk-ignore ban-drop-constraint, constraint-missing-not-valid
 alter table recon.control_act_row drop constraint control_act_row_kind_check, add constraint control_act_row_kind_check

@@ -412,6 +412,36 @@ async def test_spun_off_shares_are_a_window_of_their_action(book: Book) -> None:
     assert [(f.code, f.shares) for f in run.findings] == [("B4", Fraction(20))]
 
 
+@pytest.mark.parametrize(
+    ("pay_date", "last"), [("", date(2026, 11, 4)), ("2026-11-05", date(2026, 11, 9)), ("2036-01-02", date(2027, 2, 4))]
+)
+async def test_spun_off_shares_that_nobody_sold_or_registered_are_a_break_when_the_actions_days_are_over(
+    book: Book, pay_date: str, last: date
+) -> None:
+    await outside(book)
+    await book.multiplier(40, 1.125, 0)
+    spun = step("SPIN-1", 40, "1.125", kind="spin_off", new_isin=SPIN_OFF_ISIN, pay_date=pay_date)
+    await book.records("actions", spun)
+    header = "custodian,account,isin,quantity,basis,as_of"
+    for slot, days in ((101, 0), (102, 1)):
+        later = datetime(last.year, last.month, last.day, 20, tzinfo=UTC) + timedelta(days=days)
+        await book.db.execute("insert into ledger.slot_row values ($1, $2, $3, 'x', $4, 1, 1)", slot, slot - 1,
+                              f"hash{slot}", later)  # fmt: skip
+        await book.db.execute("insert into ledger.coverage_row values ($1, $2, $2, 1)", MINT, slot)
+        stated = (later - timedelta(hours=1)).isoformat()
+        rows = [f"alpaca,ITN-1,{isin},{n},settled,{stated}" for isin, n in ((ISIN, "112.5"), (SPIN_OFF_ISIN, "20"))]
+        await tieout_reconcile.import_statement(book.dsn, book.file(f"p{slot}.csv", "\n".join([header, *rows])))
+    open_, over = await book.run(101), await book.run(102)
+    assert [(f.code, f.severity, f.shares) for f in open_.findings] == [("B4", "notice", Fraction(20))]
+    assert open_.findings[0].details["expires_on"] == last.isoformat()
+    (told,) = over.findings
+    assert (told.code, told.severity, told.shares, told.details["action_id"]) == ("B7", "break", Fraction(20), "SPIN-1")
+    assert f"it was to be sold and reinvested by {last}" in told.summary
+    # registered, it is an instrument's own
+    await book.registry(REGISTRY + instrument("NEWx", address("new mint"), SPIN_OFF_ISIN))
+    assert [f for f in (await book.run(102)).findings if f.code == "B7"] == []
+
+
 async def test_cash_in_lieu_explains_a_fraction_that_custody_lost(book: Book) -> None:
     await outside(book)
     await book.statement("100", 35)

@@ -1,10 +1,11 @@
 """What is told about corporate actions: a window while it is open, and what does not agree three ways. Pure."""
 
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
 
+from tieout_reconcile.calendars import day_begins
 from tieout_reconcile.corporate import CorporateAction
 from tieout_reconcile.exact import decimal_text, rounded_text
 from tieout_reconcile.facts import MultiplierStep
@@ -15,6 +16,7 @@ from tieout_reconcile.results import Finding
 from tieout_reconcile.three_way import PAIR_WINDOW, Paired, Receivable, Step, is_due, is_wrong_rate
 
 _PLACES = 12
+_CENT = Fraction(1, 100)
 
 
 def action_findings(
@@ -120,33 +122,66 @@ def cash_findings(
     actions: Sequence[CorporateAction],
     movements: Sequence[CustodyMovement],
     on_record: dict[str, Fraction],
+    overdue: Mapping[str, date],
     at: datetime,
 ) -> Iterator[Finding]:
     """Yield the dividends whose cash is not rate × settled position on the record date × (1 − withholding).
 
-    ``on_record`` has that position by action id, where it is known; nothing is said where it is not.
+    ``on_record`` has that position by action id, where it is known; nothing is said where it is not. ``overdue`` has
+    the last day on which cash could come, of the actions for which it is certain that none did.
     """
     for action in actions:
         held = on_record.get(action.action_id)
         received = [m for m in movements if m.action_id == action.action_id and m.kind == "dividend"]
         got = [m for m in received if m.settled_by(at) and m.cash is not None]
-        if action.kind != "dividend" or action.cash_rate is None or held is None or not got:
+        if action.kind != "dividend" or action.cash_rate is None or held is None:
             continue
         due = held * action.cash_rate * (1 - (action.withholding or Fraction(0)))
+        if not got:
+            last = overdue.get(action.action_id)
+            if last is not None and due >= _CENT / 2:
+                yield _never_paid(instrument, action, held, due, last, received)
+            continue
         cash = sum((m.cash or Fraction(0) for m in got), Fraction(0))
         currencies = sorted({m.currency or "" for m in got})
         # money has cents: what is paid is rounded once an account
-        if currencies == [action.currency] and abs(cash - due) <= Fraction(len(got), 200):
+        if currencies == [action.currency] and abs(cash - due) <= len(got) * _CENT / 2:
             continue
         text = (
             f"{instrument.symbol}: {_name(action)} paid {rounded_text(cash, 2)} {'/'.join(currencies)}; "
-            f"{rounded_text(held, 9)} shares on {action.record_date} × {decimal_text(action.cash_rate)} less "
-            f"withholding are {rounded_text(due, 2)} {action.currency}"
+            f"{_due_text(action, held, due)}"
         )
         yield finding(
             "B19", instrument, f"action/{action.action_id}", text, at=max(m.settled_at or at for m in got),
             details={"action_id": action.action_id, "references": sorted(m.reference for m in got)},
         )  # fmt: skip
+
+
+def _never_paid(
+    instrument: Instrument, action: CorporateAction, held: Fraction, due: Fraction, last: date,
+    pending: Sequence[CustodyMovement],
+) -> Finding:  # fmt: skip
+    assert action.pay_date is not None, "no cash is overdue without a day on which it was to come"
+    text = (
+        f"{instrument.symbol}: {_name(action)}, pay date {action.pay_date}, has paid no cash by {last}; "
+        f"{_due_text(action, held, due)}"
+    )
+    return finding(
+        "B19", instrument, f"action/{action.action_id}", text, at=day_begins(action.pay_date),
+        details={
+            "action_id": action.action_id, "references": sorted(m.reference for m in pending),
+            "due": rounded_text(due, 2), "currency": action.currency, "pay_date": action.pay_date.isoformat(),
+            "expires_on": last.isoformat(),
+        },
+    )  # fmt: skip
+
+
+def _due_text(action: CorporateAction, held: Fraction, due: Fraction) -> str:
+    rate = decimal_text(action.cash_rate or Fraction(0))
+    return (
+        f"{rounded_text(held, 9)} shares on {action.record_date} × {rate} less withholding are "
+        f"{rounded_text(due, 2)} {action.currency or 'of a currency that nobody named'}"
+    )
 
 
 def _name(action: CorporateAction) -> str:

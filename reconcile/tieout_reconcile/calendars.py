@@ -5,7 +5,7 @@ A day is the depository's (America/New_York). US shares settled two business day
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 SETTLEMENT_ZONE = ZoneInfo("America/New_York")
@@ -56,6 +56,11 @@ class Calendar:
 
 PLAIN = Calendar("monday to friday")
 """Where no calendar is named."""
+
+
+def day_begins(day: date) -> datetime:
+    """Return the instant at which a depository's day begins."""
+    return datetime.combine(day, time(), SETTLEMENT_ZONE).astimezone(UTC)
 
 
 def day_of(at: datetime) -> date:

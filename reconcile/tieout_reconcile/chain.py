@@ -10,7 +10,9 @@ import asyncpg
 from tieout_reconcile.facts import (
     AuthorityChange,
     Chain,
+    ControlAct,
     Doubted,
+    FrozenHolding,
     Holder,
     Holders,
     Holding,
@@ -61,6 +63,7 @@ async def read_movements(
     moved = movements_by_mint(await db.fetch(SQL["movements"], mints, slot, batch, owners, accounts))
     handed = owner_changes_by_mint(await db.fetch(SQL["owner_changes"], mints, slot, batch))
     authorities = authority_changes_by_mint(await db.fetch(SQL["authority_changes"], mints, slot, batch))
+    acts = control_acts_by_mint(await db.fetch(SQL["control_acts"], mints, slot, batch))
     orphans = await orphan_slots(db, (m for rows in moved.values() for m in rows), batch)
     chains = {}
     for mint in (m for m in mints if m in standing.chains):
@@ -72,6 +75,7 @@ async def read_movements(
             movements=tuple(moved.get(mint, ())),
             owner_changes=tuple(handed.get(mint, ())),
             authority_changes=tuple(authorities.get(mint, ())),
+            control_acts=tuple(acts.get(mint, ())),
             orphans=orphans,
             holders=more[0],
             venue_holdings=more[1],
@@ -88,6 +92,7 @@ async def read_standing(db: asyncpg.Connection, registry: Registry, slot: int, b
     doubtful = findings_by_mint(await db.fetch(SQL["open_findings"], mints, batch))
     doubted = doubted_by_mint(await db.fetch(SQL["quarantined"], mints, slot, batch))
     held = _grouped((r["mint"], _holding(r)) for r in holdings)
+    frozen = frozen_by_mint(await db.fetch(SQL["frozen"], mints, slot, batch))
     proven_from = [row["known_from"] for row in states if _gap(row, slot) is None]
     block = await db.fetchrow(SQL["slot_time"], min(proven_from), slot, batch) if proven_from else None
     chains = {
@@ -101,6 +106,7 @@ async def read_standing(db: asyncpg.Connection, registry: Registry, slot: int, b
             tuple(steps.get(row["mint"], ())),
             tuple(doubtful.get(row["mint"], ())),
             tuple(doubted.get(row["mint"], ())),
+            frozen=tuple(frozen.get(row["mint"], ())),
         )
         for row in states
     }
@@ -236,6 +242,21 @@ def authority_changes_by_mint(rows: Iterable[Any]) -> dict[str, list[AuthorityCh
     return _grouped((row["mint"], _authority_change(row, times)) for row in rows)
 
 
+def control_acts_by_mint(rows: Iterable[Any]) -> dict[str, list[ControlAct]]:
+    """Return the acts of control of their rows, which come in order of slots."""
+    times = _Times()
+    return _grouped((row["mint"], _control_act(row, times)) for row in rows)
+
+
+def frozen_by_mint(rows: Iterable[Any]) -> dict[str, list[FrozenHolding]]:
+    """Return the accounts with something in them that are frozen, or may be."""
+    return _grouped(
+        (row["mint"], FrozenHolding(row["account"], row["owner"], int(row["amount"]), row["frozen"]))
+        for row in rows
+        if row["amount"]
+    )
+
+
 def multipliers_by_mint(rows: Iterable[Any]) -> dict[str, list[MultiplierStep]]:
     """Return the multiplier steps of their rows."""
     return _grouped((row["mint"], _multiplier(row)) for row in rows)
@@ -278,6 +299,12 @@ def _authority_change(row: Any, times: _Times) -> AuthorityChange:
         _position(row), times.of(row), row["signature"], row["authority_type"] or "unknown", row["authority"],
         row["new_authority"],
     )  # fmt: skip
+
+
+def _control_act(row: Any, times: _Times) -> ControlAct:
+    return ControlAct(
+        _position(row), times.of(row), row["signature"], row["kind"], row["account"], row["authority"], row["value"]
+    )
 
 
 def _multiplier(row: Any) -> MultiplierStep:

@@ -3,16 +3,24 @@
 from collections.abc import Iterator, Sequence
 
 from tieout_reconcile.canonical import Raw
-from tieout_reconcile.crossings import Crossing
-from tieout_reconcile.facts import AuthorityChange, Chain
+from tieout_reconcile.crossings import Crossing, Kind
+from tieout_reconcile.facts import AuthorityChange, Chain, ControlAct
 from tieout_reconcile.findings import finding, shares_text
-from tieout_reconcile.registry import Instrument
+from tieout_reconcile.registry import Announcement, Instrument
 from tieout_reconcile.results import Finding
+from tieout_reconcile.surprises import surprises
+
+FORCED = frozenset({Kind.SEIZURE, Kind.FORCED_BURN})
 
 
-def chain_findings(instrument: Instrument, chain: Chain, crossings: Sequence[Crossing]) -> Iterator[Finding]:
-    """Yield crossings whose transaction stands at two places of the chain, or in no block, and new authorities."""
+def chain_findings(
+    instrument: Instrument, chain: Chain, crossings: Sequence[Crossing], announced: Sequence[Announcement] = ()
+) -> Iterator[Finding]:
+    """Yield what control did unannounced, and crossings that stand at two places of the chain, or in no block."""
     yield from (_handed_over(instrument, change) for change in chain.authority_changes)
+    forced = {c.signature for c in crossings if c.kind in FORCED and c.signature is not None}
+    for one in surprises(instrument.symbol, chain.control_acts, announced, forced):
+        yield _unannounced(instrument, one.act)
     first: dict[str, tuple[int, int]] = {}
     for crossing in crossings:
         if crossing.position is None or crossing.signature is None:
@@ -36,6 +44,31 @@ def _handed_over(instrument: Instrument, change: AuthorityChange) -> Finding:
         f"{text} in transaction {change.signature} at slot {place.slot}", severity="notice", at=change.at,
         signature=change.signature, details={"kind": change.kind, "new": change.new, "slot": place.slot},
     )  # fmt: skip
+
+
+def _unannounced(instrument: Instrument, act: ControlAct) -> Finding:
+    place = act.position
+    return finding(
+        "A9", instrument, f"{act.kind}/{act.signature}/{place.step}.{place.child}",
+        f"{instrument.symbol}: {act_text(act)} by {act.authority} in transaction {act.signature} at slot {place.slot}, "
+        "and nothing announced it", severity="notice", at=act.at, signature=act.signature,
+        details={"kind": act.kind, "account": act.account, "value": act.value, "slot": place.slot},
+    )  # fmt: skip
+
+
+def act_text(act: ControlAct) -> str:
+    """Return what an act of control did, as people read it: ``the account … was frozen``."""
+    match act.kind:
+        case "freeze" | "thaw":
+            return f"the account {act.account} was {'frozen' if act.kind == 'freeze' else 'thawed'}"
+        case "pause" | "resume":
+            return f"the mint was {'paused' if act.kind == 'pause' else 'resumed'}"
+        case "hook":
+            return (
+                "the transfer hook was taken off" if act.value is None else f"the transfer hook was set to {act.value}"
+            )
+        case _:
+            return f"the state of new accounts was set to {act.value}"
 
 
 def _about(code: str, instrument: Instrument, crossing: Crossing, why: str) -> Finding:

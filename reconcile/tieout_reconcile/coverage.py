@@ -16,12 +16,15 @@ from tieout_reconcile.canonical import to_plain
 from tieout_reconcile.crossings import RoleBook
 from tieout_reconcile.facts import Chain, multiplier_in_force
 from tieout_reconcile.figures import Known, doubts_of, figures_of, result_of
-from tieout_reconcile.history import Step
+from tieout_reconcile.history import Step, instant_of
 from tieout_reconcile.instrument import Book, CutOff, elsewhere_of, network_doubts
 from tieout_reconcile.liability import (
     Quantities,
+    collateral,
     custody_lines,
+    frozen_outside,
     holdings_by_role,
+    settled_orders,
     settled_trades,
     trades_of,
     unproven_wallets,
@@ -66,7 +69,11 @@ def cover_instrument(
         found = multiplier_in_force(chain.multipliers, cut_off.slot, when)
         return None if found is None else found.value
 
-    since = settled_trades(trades_of(instrument, book.registry, book.trades, at), at)
+    ordered = None if not standing.ordered else instant_of(standing.ordered)
+    since = (
+        *settled_trades(trades_of(instrument, book.registry, book.trades, at), at),
+        *settled_orders(ordered, collateral(instrument, book.registry, at), book.statements),
+    )
     accounts = custody_lines(instrument, book.registry, book.statements, book.later_statements, at, since=since)
     trades = unsettled_trades(instrument, book.registry, book.trades, at)
     multiplier = multiplier_in_force(chain.multipliers, cut_off.slot, at)
@@ -78,6 +85,7 @@ def cover_instrument(
     known = Known(
         instrument, book.registry, totals, multiplier, accounts, trades, tuple(doubts), networks, NO_BRIDGE, (), (),
         opinion, unproven_wallets(chain.holdings, RoleBook(book.registry, instrument.symbol), at),
+        frozen_outside(chain.frozen, RoleBook(book.registry, instrument.symbol), at),
     )  # fmt: skip
     return result_of(known, figures_of(known), CrossingLines())
 

@@ -31,13 +31,16 @@ UNSEEN = "withheld or hidden"
 
 @dataclass(frozen=True, slots=True)
 class HolderLine:
-    """What an owner holds over all accounts. ``label`` is its role in the registry, its venue's name before it."""
+    """What an owner holds over all accounts. ``label`` is its role in the registry, its venue's name before it.
+
+    ``frozen`` is what of it cannot move; None where nobody knows of one of the accounts whether it is frozen.
+    """
 
     owner: str | None
     raw: Raw
     shares: Fraction
     accounts: int
-    frozen: Raw
+    frozen: Raw | None
     program_owned: bool
     label: str | None
 
@@ -190,9 +193,10 @@ def _is_of(wallet: Wallet, row: Any, symbol: str, at: datetime) -> bool:
 
 def _holder(owner: str | None, label: str | None, rows: Sequence[Any], unit: Fraction) -> HolderLine:
     raw = sum(int(row["amount"]) for row in rows)
-    frozen = sum(int(row["amount"]) for row in rows if row["frozen"])
+    known = all(row["frozen"] is not None for row in rows)
+    frozen = Raw(sum(int(row["amount"]) for row in rows if row["frozen"])) if known else None
     off = owner is not None and not is_on_curve(base58.public_key(owner))
-    return HolderLine(owner, Raw(raw), raw * unit, len(rows), Raw(frozen), off, label)
+    return HolderLine(owner, Raw(raw), raw * unit, len(rows), frozen, off, label)
 
 
 def split_of(found: Entitlement) -> VenueSplit:

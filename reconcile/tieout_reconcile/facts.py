@@ -118,6 +118,33 @@ class AuthorityChange:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlAct:
+    """An account frozen or thawed, a mint paused or resumed, its hook or the state of new accounts set.
+
+    ``value`` is what a hook or default state was set to; None: no hook. Without a signature it is what a snapshot
+    found; without an authority, of a hook or default state, what the mint was created with.
+    """
+
+    position: Position
+    at: datetime
+    signature: str
+    kind: str
+    account: str | None
+    authority: str | None
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenHolding:
+    """A token account that is frozen, and what it holds; ``frozen`` None: nobody knows whether it is."""
+
+    account: str
+    owner: str | None
+    amount: int
+    frozen: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class Holder:
     """What an owner holds over all accounts."""
 
@@ -164,6 +191,8 @@ class Chain:
     holders: Holders | None = None
     venue_holdings: tuple[VenueHolding, ...] = ()
     authority_changes: tuple[AuthorityChange, ...] = ()
+    control_acts: tuple[ControlAct, ...] = ()
+    frozen: tuple[FrozenHolding, ...] = ()
 
 
 def multiplier_in_force(steps: tuple[MultiplierStep, ...], slot: int, at: datetime) -> Multiplier | None:

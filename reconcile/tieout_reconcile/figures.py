@@ -18,7 +18,7 @@ from tieout_reconcile.findings import (
     settlement_finding,
     shares_text,
 )
-from tieout_reconcile.liability import Quantities, Tolerance, tolerance_of, unit_of, verdict_of
+from tieout_reconcile.liability import Frozen, Quantities, Tolerance, tolerance_of, unit_of, verdict_of
 from tieout_reconcile.lines import CrossingLines
 from tieout_reconcile.registry import Instrument, Registry, Wallet
 from tieout_reconcile.results import (
@@ -146,6 +146,7 @@ class Known:
     held: tuple[HeldLine, ...]
     opinion: Opinion | None
     unproven: tuple[tuple[Wallet, int], ...] = ()
+    frozen: Frozen | None = None
 
     @property
     def soft(self) -> Fraction | None:
@@ -314,6 +315,8 @@ def result_of(known: Known, figures: Figures, crossings: CrossingLines) -> Instr
         opinions=() if known.opinion is None else (_opinion_line(known.opinion),),
         soft=known.soft,
         unproven=tuple(_without(known, figures, wallet, raw) for wallet, raw in known.unproven),
+        frozen=None if known.frozen is None else Raw(known.frozen.raw),
+        frozen_unknown=None if known.frozen is None else Raw(known.frozen.unknown),
     )
 
 

@@ -32,13 +32,14 @@ _ALWAYS_ALONE = frozenset({
     Kind.SEIZURE, Kind.FORCED_BURN, Kind.HOLDER_BURN, Kind.HIDDEN, Kind.OUTSIDE_MINT, Kind.ROLE_CHANGE, Kind.OPENING
 })  # fmt: skip
 _FORCED = frozenset({Kind.SEIZURE, Kind.FORCED_BURN})
-_PACKED = struct.Struct("<qqQQQQ")
+_PACKED = struct.Struct("<qqQQQQQ")
 
 
 class Step(NamedTuple):
     """From this place on (``at``: microseconds since 1970): supply, the raw outside, returned and taken by force.
 
-    ``returned`` and ``forced`` are what came in and is still owed. All raw.
+    ``returned`` and ``forced`` are what came in and is still owed. All raw. ``ordered`` is when the last order was
+    completed, in microseconds since 1970; 0: none was.
     """
 
     at: int
@@ -47,6 +48,7 @@ class Step(NamedTuple):
     outside: int
     returned: int
     forced: int
+    ordered: int = 0
 
 
 NOTHING = Step(0, 0, 0, 0, 0, 0)
@@ -83,6 +85,11 @@ def micros(at: datetime) -> int:
     return (at - _EPOCH) // _MICROSECOND
 
 
+def instant_of(at: int) -> datetime:
+    """Return the instant of so many microseconds since 1970."""
+    return _EPOCH + at * _MICROSECOND
+
+
 def unpack(packed: bytes) -> list[Step]:
     """Return the steps of a chunk."""
     return [Step(*values) for values in _PACKED.iter_unpack(packed)]
@@ -104,7 +111,7 @@ def closed_history(
     """Return the history up to ``at``; None where a run as of an earlier slot might match otherwise."""
     if not _is_closed(walked.found, matching, orders):
         return None
-    steps = list(_summed(walked, _owed_changes(walked.found, matching)))
+    steps = list(_summed(walked, [*_owed_changes(walked.found, matching), *_completions(orders)]))
     if any(value < 0 for step in steps for value in step[2:]):
         return None
     return History.of(steps, min((change for change in role_changes if change > at), default=None))
@@ -147,7 +154,8 @@ def _owed_changes(crossings: Sequence[Crossing], matching: Matching) -> Iterator
         forced = crossing.kind in _FORCED
         came = _place(crossing)
         yield _change(came, crossing.raw, forced=forced)
-        settled = None if match is None else _settled_at(match.order)
+        order = None if match is None else match.order
+        settled = None if order is None or order.side != "redeem" else order.completed_at
         if match is None or match.order is None or settled is None:
             continue
         left = rest.get(match.order.request_id)
@@ -157,11 +165,10 @@ def _owed_changes(crossings: Sequence[Crossing], matching: Matching) -> Iterator
         yield _change(max(came, (micros(settled), 0)), -done, forced=forced)
 
 
-def _settled_at(order: Order | None) -> datetime | None:
-    """Since when an order ends what is owed (``matching.order_settles``); None: never, as known."""
-    if order is None or order.side != "redeem" or order.status != "completed":
-        return None
-    return max(order.created_at, order.settled_at or order.created_at)
+def _completions(orders: Iterable[Order]) -> Iterator[Step]:
+    for order in orders:
+        if order.side != "inventory" and (at := order.completed_at) is not None:
+            yield Step(micros(at), 0, 0, 0, 0, 0, micros(at))
 
 
 def _place(crossing: Crossing) -> tuple[int, int]:
@@ -188,7 +195,7 @@ def _summed(walked: Crossings, owed: Iterable[Step]) -> Iterator[Step]:
 def _added(total: Step, change: Step) -> Step:
     return Step(
         change.at, change.slot, total.supply + change.supply, total.outside + change.outside,
-        total.returned + change.returned, total.forced + change.forced,
+        total.returned + change.returned, total.forced + change.forced, max(total.ordered, change.ordered),
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from tieout_reconcile import action_findings as told_of_actions
 from tieout_reconcile import leg_findings as told_of_legs
 from tieout_reconcile.bridge_findings import bridge_findings
 from tieout_reconcile.bridging import Bridged, bridge_instrument
-from tieout_reconcile.calendars import Calendar, day_of
+from tieout_reconcile.calendars import Calendar, day_begins, day_of
 from tieout_reconcile.cash import CashLeg, Delivery, cash_legs, cash_totals, tokens_moved
 from tieout_reconcile.cash_findings import cash_findings
 from tieout_reconcile.chain_findings import chain_findings
@@ -39,11 +39,14 @@ from tieout_reconcile.liability import (
     Statement,
     collateral,
     custody_lines,
+    frozen_outside,
     holdings_by_role,
     issuer_balances,
+    last_completed,
     overdue_trades,
     quantities,
     settled_movements,
+    settled_orders,
     settled_trades,
     still_owed,
     trades_of,
@@ -52,14 +55,14 @@ from tieout_reconcile.liability import (
     unsettled_trades,
 )
 from tieout_reconcile.matching import Matching, match
-from tieout_reconcile.movements import CustodyMovement
+from tieout_reconcile.movements import CustodyMovement, covered_to
 from tieout_reconcile.network_orders import NetworkOrders, check_networks, held_elsewhere, network_findings
 from tieout_reconcile.orders import CASH, Order
 from tieout_reconcile.registry import Instrument, Registry, Role
 from tieout_reconcile.results import CustodyLine, Finding, HeldLine, InstrumentResult
 from tieout_reconcile.rolling import contested, isins_of, spans_by_place
 from tieout_reconcile.split import expired_findings, holder_findings, ledgers, venue_findings
-from tieout_reconcile.three_way import Paired, Receivable, Step, booked, one_event, pair, receivables, steps_of
+from tieout_reconcile.three_way import Paired, Receivable, Step, booked, expiry, one_event, pair, receivables, steps_of
 from tieout_reconcile.trades import Trade
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -160,9 +163,13 @@ class _Case:
         instrument, book = self.instrument, self.book
         self.accounts: tuple[CustodyLine, ...] = ()
         if self.cut_off.at is not None:
+            told = {m.request_id for m in self.moved if m.settled_by(self.at)}
+            # what a movement tells of is known by its account and instant
+            untold = (o for o in book.orders if o.mint == instrument.mint and o.request_id not in told)
+            ordered = settled_orders(last_completed(untold, self.at), self.places, book.statements)
             self.accounts = custody_lines(
                 instrument, book.registry, book.statements, book.later_statements, self.at, self.isins,
-                (*settled_trades(self._all_trades(), self.at), *settled_movements(self.moved)),
+                (*settled_trades(self._all_trades(), self.at), *settled_movements(self.moved), *ordered),
             )  # fmt: skip
         self.counted = [a for a in self.accounts if a.is_hard]
         self.reflected = {(a.custodian, a.account): a.as_of for a in self.counted if a.as_of is not None}
@@ -391,6 +398,7 @@ class _Case:
             self.instrument, self.book.registry, totals, multiplier, self.accounts, self.trades, tuple(found),
             self.networks, self.bridged, tuple(r for r in self.receivables if not r.expired), self.held, self.opinion,
             unproven_wallets(self.chain.holdings, self.roles, self.at),
+            None if totals is None else frozen_outside(self.chain.frozen, self.roles, self.at),
         )  # fmt: skip
 
     def _contested(self) -> Iterator[Doubt]:
@@ -422,7 +430,7 @@ class _Case:
         yield from (encumbrance_finding(instrument, line) for line in self.counted if line.encumbered)
         late = overdue_trades(instrument, self.book.registry, self.book.trades, at, self.isins)
         yield from (overdue_finding(instrument, t) for t in late)
-        yield from chain_findings(instrument, self.chain, self.walked.found)
+        yield from chain_findings(instrument, self.chain, self.walked.found, self.book.registry.announced)
         moved = movement_findings(instrument, self.walked.found, self.orders, self.matching, at, self.bridged.crossings)
         if self.chain.decimals not in (None, instrument.decimals):
             # by which unit an order is judged is not known: that is the break, and no other is made of it
@@ -455,7 +463,37 @@ class _Case:
         yield from told_of_actions.action_findings(instrument, self.paired, self.overridden, self.at)
         yield from told_of_actions.receivable_findings(instrument, self.receivables, figures.needs_unsure)
         on_record = {a.action_id: q for a in self.actions if (q := self._on_record(a)) is not None}
-        yield from told_of_actions.cash_findings(instrument, self.actions, self.moved, on_record, self.at)
+        overdue = {a.action_id: last for a in self.actions if (last := self._unpaid_since(a)) is not None}
+        yield from told_of_actions.cash_findings(instrument, self.actions, self.moved, on_record, overdue, self.at)
+
+    def _unpaid_since(self, action: CorporateAction) -> date | None:
+        """The last day on which a dividend's cash was to come, where it is certain that none did; else None.
+
+        It is certain where every movement is known from the pay date to past that day, none of them is cash that
+        may be it, and no reinvestment of the custodian's own stands in its place.
+        """
+        if action.pay_date is None or action.status != "announced" or not self.counted:
+            return None
+        step = next((p.step for p in self.paired if p.action is action), None)
+        last = expiry(action, step, self.calendar)
+        begins = day_begins(action.pay_date)
+        spans = spans_by_place(self.book.business.spans)
+        seen = all(
+            day_of(covered_to(spans.get((a.custodian, a.account), ()), begins, self.at)) > last for a in self.counted
+        )
+        unnamed = any(
+            m.action_id is None and m.kind == "dividend" and m.settled_by(self.at)
+            and m.settled_at is not None and day_of(m.settled_at) >= (action.record_date or action.pay_date)
+            for m in self.moved
+        )  # fmt: skip
+        return None if unnamed or not seen or self._reinvested(action) else last
+
+    def _reinvested(self, action: CorporateAction) -> bool:
+        """Whether the custodian reinvested by itself: shares came that no trade bought."""
+        traded = any(t.action_id == action.action_id for t in self._all_trades())
+        return not traded and any(
+            m.kind == "reinvest" and m.action_id == action.action_id and m.settled_by(self.at) for m in self.moved
+        )
 
     def _on_record(self, action: CorporateAction) -> Fraction | None:
         """The settled position on an action's record date: the statements of today less what settled since.
@@ -496,4 +534,5 @@ class _Case:
             return
         found = ledgers(self.book.business.venue, instrument.mint, at)
         holdings = {(h.venue, h.as_of): h for h in chain.venue_holdings}
-        yield from venue_findings(instrument, found, holdings, {x.as_of: self.unit_then(x.as_of) for x in found})
+        units = {x.as_of: self.unit_then(x.as_of) for x in found}
+        yield from venue_findings(instrument, found, holdings, units, self.book.registry, at)

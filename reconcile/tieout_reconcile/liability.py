@@ -9,9 +9,10 @@ from math import floor
 from tieout_reconcile.calendars import day_of
 from tieout_reconcile.crossings import Crossing, Kind, RoleBook
 from tieout_reconcile.exact import rounded_text
-from tieout_reconcile.facts import Holding
+from tieout_reconcile.facts import FrozenHolding, Holding
 from tieout_reconcile.matching import Matching, is_owed_when_unsettled, order_settles, redeems_by_burning
 from tieout_reconcile.movements import CustodyMovement
+from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import HARD_EVIDENCE, ISSUER_ROLES, Instrument, Registry, Role, Wallet, instant_text
 from tieout_reconcile.results import CustodyLine, Encumbrance, TradeLine, Verdict
 from tieout_reconcile.trades import Trade
@@ -72,6 +73,20 @@ def holdings_by_role(holdings: Sequence[Holding], book: RoleBook, at: datetime) 
         if role is not None:
             by_role[role] = by_role.get(role, 0) + holding.amount
     return by_role
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """What of the circulating tokens lies in frozen accounts, raw, and in accounts of which that is not known."""
+
+    raw: int
+    unknown: int
+
+
+def frozen_outside(holdings: Sequence[FrozenHolding], book: RoleBook, at: datetime) -> Frozen:
+    """Return what strangers cannot move: it stays owed like all that is outside."""
+    outside = [h for h in holdings if not book.is_issuer(h.account, h.owner, at)]
+    return Frozen(sum(h.amount for h in outside if h.frozen), sum(h.amount for h in outside if h.frozen is None))
 
 
 def still_owed(
@@ -227,6 +242,33 @@ def settled_trades(trades: Sequence[Trade], at: datetime) -> tuple[Since, ...]:
         for t in trades
         if t.status_at is not None and t.status_as_of(at) == "settled"
     )
+
+
+def last_completed(orders: Iterable[Order], at: datetime) -> datetime | None:
+    """Return when the last order that moved shares was completed by the cut-off; None: none was."""
+    return max(
+        (
+            completed_at
+            for o in orders
+            if (completed_at := o.completed_at) is not None and completed_at <= at and o.side != "inventory"
+        ),
+        default=None,
+    )
+
+
+def settled_orders(
+    last: datetime | None, places: Collection[tuple[str, str]], statements: Mapping[tuple[str, str], Statement]
+) -> tuple[Since, ...]:
+    """Return, for each account, that an order was completed at ``last``, where no account's statement can show it.
+
+    An order does not say in which account its shares moved: a statement of any account that is from its day on may
+    have them, and then nothing is known to be missing.
+    """
+    if last is None or any(
+        p in statements and (last <= statements[p].as_of or day_of(last) <= day_of(statements[p].as_of)) for p in places
+    ):
+        return ()
+    return tuple(Since(place, "the last completed order", day_of(last), last) for place in sorted(places))
 
 
 def settled_movements(movements: Sequence[CustodyMovement]) -> tuple[Since, ...]:

@@ -73,6 +73,11 @@ class Order:
         kept = self.shares is not None and self.fee is not None and self.side == "issue"
         return self.shares - self.fee if kept and self.shares is not None and self.fee is not None else self.shares
 
+    @property
+    def completed_at(self) -> datetime | None:
+        """Since when its shares have moved; None: they have not, as known."""
+        return max(self.created_at, self.settled_at or self.created_at) if self.status == "completed" else None
+
     def status_at(self, at: datetime) -> str:
         """Return the status as of an instant: what was made or settled later was still pending."""
         later = self.created_at > at or (self.settled_at is not None and self.settled_at > at)

@@ -33,7 +33,7 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 insert into recon.calendar_row (load, calendar, closed, weekend) values ($1, $2, $3, $4)
 
 -- name: insert_venue
-insert into recon.venue_row (load, venue, name) values ($1, $2, $3)
+insert into recon.venue_row (load, venue, name, max_age_hours) values ($1, $2, $3, $4)
 
 -- name: insert_wallet
 insert into recon.wallet_row
@@ -42,6 +42,10 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 
 -- name: insert_source
 insert into recon.source_row (load, kind, name, every_minutes, due_at, time_zone, calendar, grace_minutes)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: insert_announcement
+insert into recon.announcement_row (load, ordinal, kind, instrument, account, valid_from, valid_to, source)
 values ($1, $2, $3, $4, $5, $6, $7, $8)
 
 -- name: insert_custodian
@@ -95,10 +99,13 @@ from recon.custodian_row where load = $1
 select calendar, closed, weekend from recon.calendar_row where load = $1
 
 -- name: registry_venues
-select venue, name from recon.venue_row where load = $1
+select venue, name, max_age_hours from recon.venue_row where load = $1
 
 -- name: registry_sources
 select kind, name, every_minutes, due_at, time_zone, calendar, grace_minutes from recon.source_row where load = $1
+
+-- name: registry_announced
+select kind, instrument, account, valid_from, valid_to, source from recon.announcement_row where load = $1
 
 -- name: registry_accounts
 select custodian, account, instruments, valid_from, valid_to from recon.custody_account_row where load = $1
@@ -294,6 +301,14 @@ select mint, slot, signature, path, reason from ledger.quarantine_known($1, $2, 
 -- name: authority_changes
 select mint, slot, tx_index, step, child, block_time, signature, authority_type, authority, new_authority
 from ledger.authority_changes_known($1, $2, $3)
+
+-- name: control_acts
+select mint, slot, tx_index, step, child, block_time, signature, kind, account, authority, value
+from ledger.control_acts_known($1, $2, $3)
+
+-- name: frozen
+-- Accounts that are frozen, or of which that is not known (null); amount null: closed.
+select mint, account, owner, amount, frozen from ledger.frozen_known($1, $2, $3)
 
 -- name: orphans
 -- Slots of movements of which the ledger had no block at a batch.

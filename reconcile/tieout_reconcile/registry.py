@@ -142,12 +142,44 @@ class Custodian:
     evidence: str = "custodian"
 
 
+VENUE_AGE_HOURS = 48
+"""How old a venue's ledger may be where the registry does not say."""
+
+
 @dataclass(frozen=True, slots=True)
 class Venue:
-    """A trading venue, whose wallets and customer ledger are tied to each other."""
+    """A trading venue, whose wallets and customer ledger are tied to each other.
+
+    ``max_age_hours``: how old its ledger may be at the cut-off before nothing is said by it.
+    """
 
     venue: str
     name: str
+    max_age_hours: int = VENUE_AGE_HOURS
+
+
+ANNOUNCED = ("freeze", "thaw", "pause", "resume", "hook", "default_state")
+"""Acts of control that the business may announce; a change of an authority always surprises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """An act of control that may happen from ``valid_from`` on and before ``valid_to``; ``source`` says why.
+
+    ``account``: of a freeze or thaw, the token account; None: whichever.
+    """
+
+    kind: str
+    instrument: str
+    account: str | None
+    valid_from: datetime
+    valid_to: datetime
+    source: str
+
+    def covers(self, symbol: str, kind: str, account: str | None, at: datetime) -> bool:
+        """Whether it speaks of an act."""
+        named = self.instrument in (EVERY_INSTRUMENT, symbol) and self.account in (None, account)
+        return self.kind == kind and named and self.valid_from <= at < self.valid_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +192,15 @@ class Registry:
     calendars: tuple[Calendar, ...] = ()
     venues: tuple[Venue, ...] = ()
     sources: tuple[Source, ...] = ()
+    announced: tuple[Announcement, ...] = ()
 
     def instrument(self, symbol: str) -> Instrument | None:
         """Return the instrument of a symbol."""
         return next((i for i in self.instruments if i.symbol == symbol), None)
+
+    def venue_age_hours(self, venue: str) -> int:
+        """Return how old a venue's ledger may be, in hours."""
+        return next((v.max_age_hours for v in self.venues if v.venue == venue), VENUE_AGE_HOURS)
 
     def calendar(self, name: str | None) -> Calendar:
         """Return the calendar of a name; Monday to Friday where none is named."""
@@ -180,15 +217,16 @@ class Registry:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values: exact decimals as text, instants as ISO 8601 in UTC."""
-        # a registry that says nothing of sources is the same as before they could be said
-        sources = {"sources": [_plain(s) for s in self.sources]} if self.sources else {}
+        # a registry that says nothing of these is the same as before they could be said
+        later: dict[str, tuple[_Entry, ...]] = {"sources": self.sources, "announced": self.announced}
+        said = {name: [_plain(entry) for entry in entries] for name, entries in later.items() if entries}
         return {
             "instruments": [_plain(i) for i in self.instruments],
             "wallets": [_plain(w) for w in self.wallets],
             "custodians": [_plain(c) | {"accounts": [_plain(a) for a in c.accounts]} for c in self.custodians],
             "calendars": [_plain(c) for c in self.calendars],
             "venues": [_plain(v) for v in self.venues],
-            **sources,
+            **said,
         }
 
     @property
@@ -202,16 +240,17 @@ def instant_text(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-_Entry = Instrument | Wallet | Custodian | CustodyAccount | Calendar | Venue | Source
+_Entry = Instrument | Wallet | Custodian | CustodyAccount | Calendar | Venue | Source | Announcement
 
 
-_LATER = {"holder": None, "proven_at": None}
+_LATER: dict[str, Any] = {"holder": None, "proven_at": None}
 """What a registry may say since: one that does not is the same as before it could."""
 
 
 def _plain(entry: _Entry) -> dict[str, Any]:
     plain = {name: _plain_value(getattr(entry, name)) for name in type(entry).__slots__ if name != "accounts"}
     later = _LATER | ({"evidence": "custodian"} if isinstance(entry, Custodian) else {})
+    later |= {"max_age_hours": VENUE_AGE_HOURS} if isinstance(entry, Venue) else {}
     return {name: value for name, value in plain.items() if name not in later or value != later[name]}
 
 
@@ -232,6 +271,7 @@ def sorted_registry(
     calendars: Iterable[Calendar] = (),
     venues: Iterable[Venue] = (),
     sources: Iterable[Source] = (),
+    announced: Iterable[Announcement] = (),
 ) -> Registry:
     """Return the registry in its one order."""
     return Registry(
@@ -241,6 +281,9 @@ def sorted_registry(
         tuple(sorted(calendars, key=lambda c: c.calendar)),
         tuple(sorted(venues, key=lambda v: v.venue)),
         tuple(sorted(sources, key=lambda s: s.kind)),
+        tuple(
+            sorted(announced, key=lambda a: (a.valid_from, a.kind, a.instrument, a.account or "", a.valid_to, a.source))
+        ),
     )
 
 
@@ -278,6 +321,10 @@ def _entries(registry: Registry | None) -> dict[str, dict[str, Any]]:
             found[f"custody account {custodian.custodian}/{account.account}"] = _plain(account)
     found |= {f"calendar {c.calendar}": _plain(c) for c in registry.calendars}
     found |= {f"source of {s.kind}": _plain(s) for s in registry.sources}
+    for one in registry.announced:
+        which = one.account or one.instrument
+        spoken = f"{one.kind} of {which}, {instant_text(one.valid_from)} to {instant_text(one.valid_to)}: {one.source}"
+        found[f"announced {spoken}"] = _plain(one)
     return found | {f"venue {v.venue}": _plain(v) for v in registry.venues}
 
 

@@ -35,12 +35,20 @@
     [[venues]]
     id = "kraken"
     name = "Kraken"
+    max_age_hours = 48              # optional: how old its ledger may be at the cut-off
 
     [[sources]]
     kind = "orders"
     name = "issuance desk"
     every_minutes = 60              # or at = ["08:00", "16:00"] and time_zone = "America/New_York"
     grace_minutes = 15              # optional, as is calendar = "nyse": whose days ``at`` is of
+
+    [[announced]]
+    kind = "freeze"                 # or thaw, pause, resume, hook, default_state
+    valid_from = 2026-03-01T00:00:00Z
+    valid_to = 2026-03-02T00:00:00Z
+    source = "order of the court, 4 O 17/26"
+    account = "…"                   # optional: the token account; so is instrument = "AAPLx", else every one
 """
 
 import re
@@ -61,9 +69,12 @@ from tieout_reconcile.errors import BadInput
 from tieout_reconcile.exact import parse_quantity
 from tieout_reconcile.files import FIELD_CHARACTERS_MAX, InputFile, Problems, decode_text, in_utc, parse_instant, shown
 from tieout_reconcile.registry import (
+    ANNOUNCED,
     EVERY_INSTRUMENT,
     EVIDENCE,
+    VENUE_AGE_HOURS,
     VENUE_ROLES,
+    Announcement,
     Custodian,
     CustodyAccount,
     Instrument,
@@ -83,7 +94,7 @@ INSTRUMENT_LIMITS = {
     "late_days_max": (0, DAYS_MAX, 2), "redemption_days_max": (0, DAYS_MAX, 5),
 }  # fmt: skip
 """Lowest, highest and default of an instrument's limits."""
-SECTIONS = ("instruments", "wallets", "custodians", "calendars", "venues", "sources")
+SECTIONS = ("instruments", "wallets", "custodians", "calendars", "venues", "sources", "announced")
 _MISSING = object()
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
@@ -115,8 +126,9 @@ def parse_registry(file: InputFile) -> Registry:
     _check_unique("venues", "id", [v.venue for v in venues], problems)
     sources = [s for t in _tables(tables, "sources", problems) if (s := _source(t, known)) is not None]
     _check_unique("sources", "kind", [s.kind for s in sources], problems)
+    announced = [a for t in _tables(tables, "announced", problems) if (a := _announcement(t, symbols)) is not None]
     problems.refuse_if_any()
-    return sorted_registry(instruments, wallets, custodians, calendars, venues, sources)
+    return sorted_registry(instruments, wallets, custodians, calendars, venues, sources, announced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +281,10 @@ def _calendar(table: _Table) -> Calendar | None:
 
 def _venue(table: _Table) -> Venue | None:
     identity, name = table.text("id"), table.text("name")
-    return Venue(identity, name) if table.close() and identity is not None and name is not None else None
+    age = table.integer("max_age_hours", 1, AGE_HOURS_MAX, default=VENUE_AGE_HOURS)
+    if not table.close() or identity is None or name is None or age is None:
+        return None
+    return Venue(identity, name, age)
 
 
 def _source(table: _Table, known: _Names) -> Source | None:
@@ -295,6 +310,22 @@ def _source(table: _Table, known: _Names) -> Source | None:
     if not table.close() or kind is None or name is None or grace is None:
         return None
     return Source(kind, name, every, due_at, zone, calendar, grace)
+
+
+def _announcement(table: _Table, symbols: set[str]) -> Announcement | None:
+    kind, source = table.text("kind"), table.text("source")
+    if kind is not None and kind not in ANNOUNCED:
+        table.fault("kind", f"{shown(kind)} is not one of {', '.join(ANNOUNCED)}")
+    instrument = _known_symbol(table, "instrument", table.text("instrument", required=False), symbols)
+    account = table.address("account", required=False)
+    if account is not None and kind is not None and kind not in ("freeze", "thaw"):
+        table.fault("account", f"is named, but the kind is {kind}: it is an act on the mint")
+    start, end = table.interval(required=True)
+    if "valid_to" not in table.values:
+        table.fault("valid_to", "is missing: an announcement without an end would excuse everything to come")
+    if not table.close() or kind is None or source is None or start is None or end is None:
+        return None
+    return Announcement(kind, instrument, account, start, end, source)
 
 
 def _instrument(table: _Table, known: _Names) -> Instrument | None:

@@ -283,6 +283,8 @@ class InstrumentResult:
     trade-date (soft) one, and never counts as settled. ``escrowed`` lies with a bridge here and is counted on
     the network that it backs. ``soft`` is what affiliates and management say they hold: never part of custody.
     ``cash`` sums ``cash_legs`` by kind and currency: no part of any figure in shares, nor of the verdict.
+    ``frozen`` is what of the circulating tokens lies in frozen accounts, ``frozen_unknown`` in accounts of which
+    nobody knows whether they are: still owed, and taken off nowhere.
     ``history``: the way there, where nothing of it is open; no part of the bytes.
     """
 
@@ -325,6 +327,8 @@ class InstrumentResult:
     unproven: tuple[UnprovenLine, ...] = ()
     cash: tuple[CashTotal, ...] = ()
     cash_legs: tuple[CashLine, ...] = ()
+    frozen: Raw | None = None
+    frozen_unknown: Raw | None = None
     history: History | None = field(default=None, compare=False, metadata={"canonical": False})
 
     def to_json(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ labelled + unlabelled + withheld or hidden = supply, always: where it does not a
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 from math import ceil
 
@@ -113,11 +113,19 @@ def venue_findings(
     found: Sequence[Ledger],
     holdings: Mapping[tuple[str, datetime], VenueHolding],
     units: Mapping[datetime, Fraction | None],
+    registry: Registry,
+    at: datetime,
 ) -> Iterator[Finding]:
-    """Yield a break for each venue that holds less (D4), or more (D2), than its ledger owes; D2 where it is unknown."""
+    """Yield a break for each venue that holds less (D4), or more (D2), than its ledger owes; D2 where it is unknown.
+
+    A ledger that is too old at ``at`` says nothing of it: neither that the venue holds enough nor that it does not.
+    """
     for ledger in found:
         held, unit = holdings.get((ledger.venue, ledger.as_of)), units.get(ledger.as_of)
-        if held is None or held.amount is None or unit is None:
+        hours = registry.venue_age_hours(ledger.venue)
+        if at - ledger.as_of > timedelta(hours=hours):
+            yield _stale(instrument, ledger, hours, held, unit)
+        elif held is None or held.amount is None or unit is None:
             text = (
                 f"the ledger of {ledger.venue} for {instrument.symbol} is of {instant_text(ledger.as_of)}: what its "
                 "wallets held then is not known (is the chain proven to that instant?)"
@@ -125,6 +133,23 @@ def venue_findings(
             yield finding("D2", instrument, f"venue/{ledger.venue}", text, at=ledger.as_of)
         elif (told := _compared(instrument, ledger, held.amount, totals(ledger.lines, unit), unit)) is not None:
             yield told
+
+
+def _stale(
+    instrument: Instrument, ledger: Ledger, hours: int, held: VenueHolding | None, unit: Fraction | None
+) -> Finding:
+    """What the venue owes is not known: its figures of then are shown as such, and nothing is concluded from them."""
+    had = None if held is None or held.amount is None else str(held.amount)
+    owed = None if unit is None else rounded_text(totals(ledger.lines, unit).owed, 2)
+    text = (
+        f"the ledger of {ledger.venue} for {instrument.symbol} is of {instant_text(ledger.as_of)}, over {hours} hours "
+        f"older than the cut-off: what it owes is not known (then it owed {owed or 'an unknown number of'} raw, and "
+        f"{had or 'an unknown number of'} raw were in its wallets)"
+    )
+    return finding(
+        "D2", instrument, f"venue/{ledger.venue}", text, at=ledger.as_of,
+        details={"venue": ledger.venue, "max_age_hours": hours, "old_owed_raw": owed, "old_held_raw": had},
+    )  # fmt: skip
 
 
 def _compared(instrument: Instrument, ledger: Ledger, held: int, owed: Totals, unit: Fraction) -> Finding | None:

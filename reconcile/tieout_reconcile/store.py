@@ -28,6 +28,7 @@ from tieout_reconcile.lines import Chunk, CrossingLines
 from tieout_reconcile.movements import Span
 from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import (
+    Announcement,
     Custodian,
     CustodyAccount,
     Instrument,
@@ -117,12 +118,19 @@ async def insert_registry(db: asyncpg.Connection, load: int, registry: Registry)
         SQL["insert_calendar"],
         [(load, c.calendar, list(c.closed), list(c.weekend)) for c in registry.calendars],
     )
-    await db.executemany(SQL["insert_venue"], [(load, v.venue, v.name) for v in registry.venues])
+    await db.executemany(SQL["insert_venue"], [(load, v.venue, v.name, v.max_age_hours) for v in registry.venues])
     await db.executemany(
         SQL["insert_source"],
         [
             (load, s.kind, s.name, s.every_minutes, list(s.due_at) or None, s.time_zone, s.calendar, s.grace_minutes)
             for s in registry.sources
+        ],
+    )
+    await db.executemany(
+        SQL["insert_announcement"],
+        [
+            (load, n, a.kind, a.instrument, a.account, a.valid_from, a.valid_to, a.source)
+            for n, a in enumerate(registry.announced)
         ],
     )
     await db.executemany(
@@ -192,7 +200,8 @@ async def registry_at(db: asyncpg.Connection, known_load: int) -> tuple[int, Reg
     sources = [
         Source(**{**row, "due_at": tuple(row["due_at"] or ())}) for row in await _dicts(db, "registry_sources", load)
     ]
-    return load, sorted_registry(instruments, wallets, custodians, calendars, venues, sources)
+    announced = [Announcement(**row) for row in await _dicts(db, "registry_announced", load)]
+    return load, sorted_registry(instruments, wallets, custodians, calendars, venues, sources, announced)
 
 
 async def _dicts(db: asyncpg.Connection, query: str, *values: Any) -> list[dict[str, Any]]:

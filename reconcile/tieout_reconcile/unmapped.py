@@ -1,22 +1,28 @@
 """Positions under an ISIN that belongs to no registered instrument: kept, named, and counted for nothing. Pure."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
+from typing import Any
 
+from tieout_reconcile.calendars import Calendar, day_begins, day_of
+from tieout_reconcile.corporate import CorporateAction
 from tieout_reconcile.exact import rounded_text
 from tieout_reconcile.findings import EVERY, NAMES
 from tieout_reconcile.instrument import Book
 from tieout_reconcile.registry import instant_text
 from tieout_reconcile.results import Finding
 from tieout_reconcile.rolling import isins_of
+from tieout_reconcile.three_way import expiry
+
+_STRANGE = "which belongs to no instrument of the registry"
 
 
 def unmapped(book: Book, at: datetime | None) -> Iterator[Finding]:
     """Yield a break for each position of a statement in force under an ISIN that nothing maps.
 
     An ISIN under which an announced action brings an instrument's shares is known; what was spun off is a
-    window of its action, to be sold.
+    window of its action, to be sold, until the day by which the action had to be booked: from then on it is a break.
     """
     if at is None:
         return
@@ -28,20 +34,36 @@ def unmapped(book: Book, at: datetime | None) -> Iterator[Finding]:
         for isin, quantity in sorted(statement.quantities.items()):
             if isin in known or isin in coming or not quantity:
                 continue
+            place, stated = f"{custodian}/{account}", statement.stated_at or statement.as_of
+            text = f"{_size(quantity)} of {isin} lie at {place} by the statement of {instant_text(stated)}"
+            details = {"isin": isin, "load": statement.load}
             action = spun_off.get(isin)
-            code, severity = ("B7", "break") if action is None else ("B4", "notice")
-            why = (
-                "which belongs to no instrument of the registry"
-                if action is None
-                else f"spun off by {action.action_id}, to be sold and reinvested"
-            )
-            place = f"{custodian}/{account}"
-            stated = statement.stated_at or statement.as_of
-            yield Finding(
-                f"{code}/{isin}/{place}", code, NAMES[code], severity, EVERY,
-                f"{_size(quantity)} of {isin} lie at {place} by the statement of {instant_text(stated)}, {why}",
-                shares=quantity, at=stated, details={"isin": isin, "load": statement.load},
-            )  # fmt: skip
+            if action is None:
+                yield _told("B7", f"{isin}/{place}", f"{text}, {_STRANGE}", quantity, stated, details)
+            else:
+                last = expiry(action, None, _calendar(book, action, at))
+                details |= {"action_id": action.action_id, "expires_on": last.isoformat()}
+                if day_of(at) <= last:
+                    why = f"spun off by {action.action_id}, to be sold and reinvested by {last}"
+                    yield _told("B4", f"{isin}/{place}", f"{text}, {why}", quantity, stated, details)
+                else:
+                    why = f"spun off by {action.action_id}, {_STRANGE}: it was to be sold and reinvested by {last}"
+                    over = day_begins(last + timedelta(days=1))
+                    yield _told("B7", f"{isin}/{place}", f"{text}, {why}", quantity, over, details)
+
+
+def _calendar(book: Book, action: CorporateAction, at: datetime) -> Calendar:
+    """The business days of the instrument whose action it is."""
+    actions = book.business.actions
+    of_it = (i for i in book.registry.instruments if action.isin in isins_of(i.isin, actions, at))
+    instrument = next(of_it, None)
+    return book.registry.calendar(None if instrument is None else instrument.calendar)
+
+
+def _told(code: str, anchor: str, text: str, quantity: Fraction, since: datetime, details: dict[str, Any]) -> Finding:
+    severity = "break" if code == "B7" else "notice"
+    key = f"{code}/{anchor}"
+    return Finding(key, code, NAMES[code], severity, EVERY, text, shares=quantity, at=since, details=details)
 
 
 def _size(quantity: Fraction) -> str:

@@ -112,6 +112,17 @@ def split_not_booked(book: Book, stock: Stock) -> Truth | None:
 
 
 @kind("B19", needs="dividend movements", claims="step")
+def dividend_never_paid(book: Book, stock: Stock) -> Truth | None:
+    """The pay date is long past, every movement since is known, and the cash is not among them."""
+    action = next(a for a in book.actions if a.isin == stock.isin)
+    paid = next((x for x in book.legs if x.action_id == action.action_id and x.cash), None)
+    if paid is None or action.pay_date is None or days.waited(action.pay_date, days.on(book.cut_off)) <= 3:
+        return None
+    book.legs.remove(paid)
+    return truth("dividend_never_paid", Told("B19", stock.symbol, None, action.action_id))
+
+
+@kind("B19", needs="dividend movements", claims="step")
 def dividend_of_another_size(book: Book, stock: Stock) -> Truth | None:
     """The cash that came is ten dollars less than rate × position × (1 − withholding)."""
     action = next(a for a in book.actions if a.isin == stock.isin)

@@ -120,6 +120,23 @@ def authority_handed_over(book: Book, stock: Stock) -> Truth:
     return truth("authority_handed_over", Told("A9", stock.symbol, None, control.reference, notice=True))
 
 
+@kind("A9")
+def account_frozen_unannounced(book: Book, stock: Stock) -> Truth:
+    """Somebody's account is frozen, and nothing of the business says why: what it holds stays owed."""
+    control = Control(evening(book), stock, "freeze", book.name("tx"), "a holder", {})
+    book.controls.append(control)
+    told = Told("A9", stock.symbol, None, control.reference, notice=True)
+    return truth("account_frozen_unannounced", told)
+
+
+@kind("A9")
+def mint_paused_unannounced(book: Book, stock: Stock) -> Truth:
+    """The mint is paused, and nothing of the business says why."""
+    control = Control(evening(book), stock, "pause", book.name("tx"), None, {})
+    book.controls.append(control)
+    return truth("mint_paused_unannounced", Told("A9", stock.symbol, None, control.reference, notice=True))
+
+
 @kind("B11", alone=True)
 def multiplier_is_another(book: Book, stock: Stock) -> Truth:
     """The mint's multiplier is not what the replay of its updates gives."""

@@ -1,5 +1,7 @@
 """Defects of venues, labels and holders: the codes D."""
 
+from datetime import timedelta
+
 from books import venues
 from books.kinds import kind
 from books.making import MINUTE
@@ -36,6 +38,16 @@ def venue_has_more(book: Book, stock: Stock) -> Truth:
     raw = 2 * stock.one + 1
     venue = _rewritten(book, stock, -raw)
     return truth("venue_has_more", Told("D2", stock.symbol, raw, venue))
+
+
+@kind("D2", needs="venue", claims="venue")
+def venue_ledger_is_old(book: Book, stock: Stock) -> Truth:
+    """The venue handed in no ledger for days: what it owes now is not known, whatever the old one says."""
+    venue = f"venue-{stock.symbol.lower()}"
+    for balance in book.balances:
+        if balance.venue == venue:
+            balance.as_of = book.cut_off - timedelta(hours=49)
+    return truth("venue_ledger_is_old", Told("D2", stock.symbol, None, venue))
 
 
 @kind("D4", needs="venue", claims="venue")

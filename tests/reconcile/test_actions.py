@@ -1,7 +1,7 @@
 """Corporate actions three ways, end to end: the record, the multiplier's step, the custodian's booking."""
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 import tieout_reconcile
 from reconcile.builders import (
     ISIN,
+    MINT,
     ONE,
     OTHER_ISIN,
     REGISTRY,
@@ -262,6 +263,73 @@ async def test_cash_is_rate_times_position_on_record_less_withholding(book: Book
     assert codes(await book.run()) == found
 
 
+async def unpaid(
+    book: Book, days_later: int, *movements: dict[str, Any], to_day: int | None = None, **more: Any
+) -> Any:
+    """A run some days after the pay date of 2026-11-03, every movement known from the statement to a day."""
+    await outside(book)
+    await dividend(book, **more)
+    await book.multiplier(40, 1.25, 0)
+    late, known = days_later * DAY, (days_later if to_day is None else to_day) * DAY
+    await book.db.execute("insert into ledger.slot_row values (101, 100, 'hash101', 'hash100', $1, 1, 1)", at(late))
+    await book.db.execute("insert into ledger.coverage_row values ($1, 101, 101, 1)", MINT)
+    await book.statement("100", 35)
+    bought = moved("25", 2 * DAY, "reinvest", "M-9", action_id="DIV-1")
+    trade = f"{TRADES}\nalpaca,ITN-1,{ISIN},T-1,buy,25,{iso(DAY)},settled,{iso(2 * DAY)},DIV-1\n"
+    await tieout_reconcile.import_trades(book.dsn, book.file("trades.csv", trade))
+    await book.records("movements", bought, *movements, declared=period(35, known))
+    return await book.run(101)
+
+
+DAY = 24 * 3600
+TRADES = "custodian,account,isin,reference,side,quantity,traded_at,status,status_at,action_id"
+
+
+async def test_a_dividend_whose_cash_never_came_is_named_once_its_days_are_over(book: Book) -> None:
+    run = await unpaid(book, 4)
+    (told,) = run.breaks
+    assert told.code == "B19"
+    assert told.details == {
+        "action_id": "DIV-1", "references": [], "due": "70", "currency": "USD", "pay_date": "2026-11-03",
+        "expires_on": "2026-11-05",
+    }  # fmt: skip
+    assert "DIV-1, pay date 2026-11-03, has paid no cash by 2026-11-05" in told.summary
+    assert "are 70 USD" in told.summary
+    assert told.at == datetime(2026, 11, 3, 5, tzinfo=UTC), "the day begins in New York"
+
+
+async def test_cash_that_is_announced_and_not_settled_is_no_cash(book: Book) -> None:
+    pending = moved("0", 50, "dividend", "M-5", action_id="DIV-1", cash="70", currency="USD",
+                    traded_at=iso(DAY), settled_at="")  # fmt: skip
+    run = await unpaid(book, 4, pending)
+    assert [(f.code, f.details["references"]) for f in run.breaks] == [("B19", ["M-5"])]
+
+
+@pytest.mark.parametrize(
+    ("days", "known", "more", "movements"),
+    [
+        (3, 3, {}, ()),
+        (4, 3, {}, ()),
+        (4, 4, {"pay_date": ""}, ()),
+        (4, 4, {"pay_date": "2026-11-05"}, ()),
+        (4, 4, {"record_date": ""}, ()),
+        (4, 4, {}, (moved("0", DAY, "dividend", "M-5", cash="70", currency="USD"),)),
+        (4, 4, {}, (moved("0", 3 * DAY, "dividend", "M-5", action_id="DIV-1", cash="70", currency="USD"),)),
+    ],
+)
+async def test_cash_is_not_missed_in_time_nor_where_it_may_have_come_unseen(
+    book: Book, days: int, known: int, more: dict[str, Any], movements: tuple[dict[str, Any], ...]
+) -> None:
+    assert codes(await unpaid(book, days, *movements, to_day=known, **more)) == []
+
+
+async def test_a_custodians_own_reinvestment_stands_for_the_cash(book: Book) -> None:
+    assert codes(await unpaid(book, 4)) == ["B19"]
+    nobody = f"{TRADES}\nalpaca,ITN-1,{ISIN},T-1,buy,25,{iso(DAY)},settled,{iso(2 * DAY)},\n"
+    await tieout_reconcile.import_trades(book.dsn, book.file("trades-2.csv", nobody))
+    assert codes(await book.run(101)) == []
+
+
 async def test_one_event_that_two_custodians_tell_is_one(book: Book) -> None:
     await outside(book)
     await book.multiplier(40, 10.0, 0)
@@ -342,6 +410,36 @@ async def test_spun_off_shares_are_a_window_of_their_action(book: Book) -> None:
     run = await book.run()
     assert run.clean
     assert [(f.code, f.shares) for f in run.findings] == [("B4", Fraction(20))]
+
+
+@pytest.mark.parametrize(
+    ("pay_date", "last"), [("", date(2026, 11, 4)), ("2026-11-05", date(2026, 11, 9)), ("2036-01-02", date(2027, 2, 4))]
+)
+async def test_spun_off_shares_that_nobody_sold_or_registered_are_a_break_when_the_actions_days_are_over(
+    book: Book, pay_date: str, last: date
+) -> None:
+    await outside(book)
+    await book.multiplier(40, 1.125, 0)
+    spun = step("SPIN-1", 40, "1.125", kind="spin_off", new_isin=SPIN_OFF_ISIN, pay_date=pay_date)
+    await book.records("actions", spun)
+    header = "custodian,account,isin,quantity,basis,as_of"
+    for slot, days in ((101, 0), (102, 1)):
+        later = datetime(last.year, last.month, last.day, 20, tzinfo=UTC) + timedelta(days=days)
+        await book.db.execute("insert into ledger.slot_row values ($1, $2, $3, 'x', $4, 1, 1)", slot, slot - 1,
+                              f"hash{slot}", later)  # fmt: skip
+        await book.db.execute("insert into ledger.coverage_row values ($1, $2, $2, 1)", MINT, slot)
+        stated = (later - timedelta(hours=1)).isoformat()
+        rows = [f"alpaca,ITN-1,{isin},{n},settled,{stated}" for isin, n in ((ISIN, "112.5"), (SPIN_OFF_ISIN, "20"))]
+        await tieout_reconcile.import_statement(book.dsn, book.file(f"p{slot}.csv", "\n".join([header, *rows])))
+    open_, over = await book.run(101), await book.run(102)
+    assert [(f.code, f.severity, f.shares) for f in open_.findings] == [("B4", "notice", Fraction(20))]
+    assert open_.findings[0].details["expires_on"] == last.isoformat()
+    (told,) = over.findings
+    assert (told.code, told.severity, told.shares, told.details["action_id"]) == ("B7", "break", Fraction(20), "SPIN-1")
+    assert f"it was to be sold and reinvested by {last}" in told.summary
+    # registered, it is an instrument's own
+    await book.registry(REGISTRY + instrument("NEWx", address("new mint"), SPIN_OFF_ISIN))
+    assert [f for f in (await book.run(102)).findings if f.code == "B7"] == []
 
 
 async def test_cash_in_lieu_explains_a_fraction_that_custody_lost(book: Book) -> None:

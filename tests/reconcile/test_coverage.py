@@ -110,7 +110,7 @@ async def test_a_tampered_history_is_not_believed(book: Book) -> None:
     await life(book)
     await book.run()
     packed = await book.db.fetchval("select steps from recon.history_chunk")
-    last = len(packed) - 48
+    last = len(packed) - 56
     more = int.from_bytes(packed[last + 24 : last + 32], "little") + ONE
     await book.db.execute("delete from recon.history_chunk")
     await book.db.execute(

@@ -246,6 +246,44 @@ async def test_a_venues_wallets_must_equal_what_it_owes_gross(book: Book) -> Non
     assert [(f.code, f.raw) for f in (await book.run()).breaks] == [("D2", 5)]
 
 
+@pytest.mark.parametrize("owed", [25, 30, 35])
+@pytest.mark.parametrize(("hours", "stale"), [(50, True), (48, False)])
+async def test_an_old_ledger_of_a_venue_says_nothing_and_is_told_as_old(
+    book: Book, tmp_path: Path, hours: int, stale: bool, owed: int
+) -> None:
+    await stocked(book)
+    await book.records("venue", line("customer", str(owed * ONE), 50))
+    fresh = [] if owed == 30 else ["D4" if owed > 30 else "D2"]
+    assert codes(await book.run(100)) == fresh
+    later = at(50) + timedelta(hours=hours)
+    await book.db.execute("insert into ledger.slot_row values (101, 100, 'hash101', 'hash100', $1, 1, 1)", later)
+    await book.db.execute("insert into ledger.coverage_row values ($1, 101, 101, 1)", MINT)
+    await book.seal()
+    run = await book.run(101)
+    if not stale:
+        assert codes(run) == fresh, "at its limit it still counts"
+        return
+    (told,) = run.breaks
+    assert (told.code, told.raw, told.shares) == ("D2", None, None)
+    assert told.details == {
+        "venue": "kraken", "max_age_hours": 48, "old_owed_raw": str(owed * ONE), "old_held_raw": str(30 * ONE),
+    }  # fmt: skip
+    assert "over 48 hours older than the cut-off: what it owes is not known" in told.summary
+    path = tmp_path / "report.zip"
+    path.write_bytes((await export_report(book.dsn, run.run, KEY)).data)
+    assert failed(verify_report(path, TRUSTED)) == {}
+
+
+async def test_a_venue_says_in_the_registry_how_old_its_ledger_may_be(book: Book) -> None:
+    await stocked(book, REGISTRY + VENUE + "max_age_hours = 1\n" + HOT + COLD)
+    await book.records("venue", line("customer", str(30 * ONE), 50))
+    later = at(50) + timedelta(hours=2)
+    await book.db.execute("insert into ledger.slot_row values (101, 100, 'hash101', 'hash100', $1, 1, 1)", later)
+    await book.db.execute("insert into ledger.coverage_row values ($1, 101, 101, 1)", MINT)
+    assert codes(await book.run(101)) == ["D2"]
+    assert await book.db.fetchval("select max_age_hours from recon.venues") == 1
+
+
 @pytest.mark.parametrize(
     ("slot", "shares", "found"), [(39, "30", []), (40, "60", []), (40, "30", ["D2"]), (39, "60", ["D4"])]
 )

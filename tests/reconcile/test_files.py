@@ -62,7 +62,7 @@ id = "A"
 instruments = ["NVDAx", 1]
 """
     found = problems_of(text)
-    assert '"surprise": is not one of instruments, wallets, custodians, calendars, venues, sources' in found
+    assert '"surprise": is not one of instruments, wallets, custodians, calendars, venues, sources, announced' in found
     assert 'wallets[0].role: "treasurey" is not one of treasury, inventory' in "\n".join(found)
     for beginning in (
         "instruments[0].mint: is no address",

@@ -11,8 +11,8 @@ from reconcile.builders import MINT, ONE, REGISTRY, address, at, memo
 from tieout_reconcile.crossings import RoleBook, find_crossings
 from tieout_reconcile.facts import Movement, Position
 from tieout_reconcile.files import InputFile
-from tieout_reconcile.history import CHUNK_STEPS, History, Step, closed_history, step_at, unpack
-from tieout_reconcile.liability import quantities, still_owed
+from tieout_reconcile.history import CHUNK_STEPS, History, Step, closed_history, micros, step_at, unpack
+from tieout_reconcile.liability import last_completed, quantities, still_owed
 from tieout_reconcile.matching import match
 from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import Registry
@@ -108,7 +108,9 @@ def test_a_closed_history_says_of_each_slot_what_a_walk_to_it_says(story: Story)
     for slot in range(SLOTS + 1):
         when = at(slot // 2 * 2)
         step = step_at(steps, slot, when)
-        assert step[2:] == walked_to(story, book, slot, when), slot
+        assert step[2:6] == walked_to(story, book, slot, when), slot
+        done = last_completed(story.orders, when)
+        assert step.ordered == (0 if done is None else micros(done)), slot
 
 
 def told(*movements: Movement, orders: tuple[Order, ...] = ()) -> History | None:

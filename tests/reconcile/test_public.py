@@ -16,8 +16,8 @@ from tieout_reconcile.inputs import KINDS
 PURE = ["canonical", "crossings", "exact", "facts", "findings", "instrument", "liability", "matching", "orders"]
 PURE += ["action_findings", "bridge", "bridge_findings", "bridging", "calendars", "chain_findings", "corporate"]
 PURE += ["crossing_lines", "elsewhere", "fields", "figures", "fitting", "grouping", "inputs", "inventory", "legs"]
-PURE += ["leg_findings", "movements", "other_chains", "rolling", "split", "three_way", "unmapped", "venues"]
-PURE += ["loads", "registry", "registry_file", "results", "statements", "trades", "whole", "workflow"]
+PURE += ["leg_findings", "movements", "other_chains", "rolling", "split", "surprises", "three_way", "unmapped"]
+PURE += ["venues", "loads", "registry", "registry_file", "results", "statements", "trades", "whole", "workflow"]
 PURE += [f"reports/{name}" for name in ("build", "bundle", "mint_rows", "render", "roll_forward", "sample", "verify")]
 PURE += [
     f"formats/{name}"

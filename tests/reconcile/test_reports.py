@@ -238,6 +238,8 @@ def other_bytes(material: Material) -> Material:
 LEFT_OUT: dict[str, tuple[Change, str]] = {
     "the last multiplier step": (of_the_mint(multipliers=lambda steps: steps[:-1]), "rows"),
     "the change of the mint authority": (of_the_mint(authority_changes=lambda _: ()), "rows"),
+    "a pause that nothing announced": (of_the_mint(control_acts=lambda acts: acts[:1]), "rows"),
+    "a frozen account": (of_the_mint(frozen=lambda _: ()), "rows"),
     "an account handed over": (of_the_mint(owner_changes=lambda _: ()), "rows"),
     "a finding of an audit": (of_the_mint(findings=lambda _: ()), "rows"),
     "a transaction in quarantine": (of_the_mint(doubted=lambda _: ()), "rows"),
@@ -254,6 +256,8 @@ async def test_what_is_left_out_shows_though_every_figure_is_computed_anew(
 ) -> None:
     await month(book)
     await book.control("authority", 60, details={"type": "mint_tokens", "new": address("x")}, authority=address("y"))
+    await book.control("freeze", 60, account=book.ata("bob"), authority=address("y"))
+    await book.control("pause", 60, authority=address("y"))
     await book.hand_over(61, "bob", "carol")
     await book.db.execute(
         "insert into ledger.finding_row values ('supply', $1, $1, 90, 'open', '100', '99', 'e', now(), $2)",

@@ -2,11 +2,12 @@
 
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
 import tieout_reconcile
-from reconcile.builders import ISIN, ONE, T0, Book, at, codes, iso, issue, memo
+from reconcile.builders import ISIN, MINT, ONE, REGISTRY, T0, Book, at, codes, iso, issue, memo
 from tieout_reconcile import BadInput, Verdict
 from tieout_reconcile.trades import Trade
 
@@ -126,6 +127,7 @@ async def test_a_statement_from_before_what_is_known_to_have_settled_says_nothin
     book: Book, settles_on: date, verdict: str
 ) -> None:
     await book_of(book, "250.5")
+    await book.orders(issue("REQ-1", "250.5", created_at=iso(-21 * 3600)))
     # stated on the day before: it shows what settled on that day, whenever that was noted
     await book.statement("250.5", -20 * 3600)
     day_before = {"traded_at": iso(-48 * 3600), "settles_on": settles_on.isoformat()}
@@ -136,6 +138,83 @@ async def test_a_statement_from_before_what_is_known_to_have_settled_says_nothin
     assert (await book.run()).clean, "the statement after it counts"
     found = await tieout_reconcile.coverage(book.dsn, at(80))
     assert found.verdict == verdict
+
+
+DAY = 24 * 3600
+
+
+async def a_day_later(book: Book, order: dict[str, Any], custody: str = "250.5") -> None:
+    """Yesterday's statement, and a second order whose file came since; tokens of 9 went out for it."""
+    await book_of(book, custody)
+    await book.transfer(95, "treasury", "ap", 9 * ONE, memo=memo(str(order["side"]), "REQ-2"))
+    await book.orders(order)
+    later = at(DAY + 500)
+    await book.db.execute("insert into ledger.slot_row values (101, 100, 'hash101', 'hash100', $1, 1, 1)", later)
+    await book.db.execute("insert into ledger.coverage_row values ($1, 101, 101, 1)", MINT)
+
+
+def later_issue(**more: Any) -> dict[str, Any]:
+    return issue("REQ-2", "9", created_at=iso(94), settled_at=iso(DAY + 100), **more)
+
+
+async def test_a_statement_from_before_the_day_of_a_completed_order_says_nothing(book: Book) -> None:
+    await a_day_later(book, later_issue())
+    run = await book.run(101)
+    assert run.verdict is Verdict.INCOMPLETE
+    (told,) = run.breaks
+    assert told.code == "B5"
+    assert f"is from before the last completed order settled at {at(DAY + 100):%Y-%m-%dT%H:%M:%S}Z" in told.summary
+    (line,) = run.instruments[0].accounts
+    assert (line.shares, run.instruments[0].custody) == (None, None), "unknown is no zero"
+    # as of yesterday it was completed tomorrow, and the statement says what it says
+    assert (await book.run(94)).verdict is Verdict.TIES_OUT
+    await book.statement("259.5", DAY + 200)
+    assert (await book.run(101)).verdict is Verdict.TIES_OUT
+
+
+async def test_coverage_knows_of_the_last_completed_order_as_a_run_does(book: Book) -> None:
+    await a_day_later(book, later_issue())
+    run = await book.run(101)
+    found = await tieout_reconcile.coverage(book.dsn, 101)
+    assert (found.walked, found.verdict) == ((), Verdict.INCOMPLETE)
+    assert found.instruments[0].accounts == run.instruments[0].accounts
+    assert (await tieout_reconcile.coverage(book.dsn, 94)).verdict is Verdict.TIES_OUT
+
+
+async def test_the_movement_of_an_order_decides_instead_of_its_completion(book: Book) -> None:
+    await a_day_later(book, later_issue())
+    moved = {"custodian": "alpaca", "account": "ITN-1", "isin": ISIN, "quantity": "9", "kind": "journal",
+             "reference": "J-1", "request_id": "REQ-2", "settled_at": iso(93)}  # fmt: skip
+    await book.records("movements", moved, declared=tieout_reconcile.Period(at(90), at(99)))
+    run = await book.run(101)
+    assert (run.verdict, run.instruments[0].custody) == (Verdict.TIES_OUT, Fraction("259.5"))
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        issue("REQ-2", "9", created_at=iso(94), settled_at=iso(99)),
+        issue("REQ-2", "9", created_at=iso(94), status="pending"),
+        issue("REQ-2", "9", created_at=iso(94), settled_at=iso(DAY + 100), status="rejected"),
+        issue("REQ-2", "9", created_at=iso(94), settled_at=iso(DAY + 900)),
+        {"request_id": "REQ-2", "side": "inventory", "raw": 9 * ONE, "status": "completed", "created_at": iso(94),
+         "settled_at": iso(DAY + 100)},
+    ],
+)  # fmt: skip
+async def test_what_moved_no_shares_since_leaves_the_statement_alone(book: Book, order: dict[str, Any]) -> None:
+    await a_day_later(book, order)
+    assert "B5" not in codes(await book.run(101))
+
+
+async def test_an_order_names_no_account_so_one_that_is_stated_since_may_have_its_shares(book: Book) -> None:
+    await a_day_later(book, later_issue(), custody="200")
+    await book.registry(REGISTRY + '[[custodians.accounts]]\nid = "ITN-2"\n')
+    rows = "\n".join(
+        ["custodian,account,isin,quantity,basis,as_of", f"alpaca,ITN-2,{ISIN},59.5,settled,{iso(DAY + 50)}"]
+    )
+    await tieout_reconcile.import_statement(book.dsn, book.file("second.csv", rows))
+    run = await book.run(101)
+    assert (run.verdict, codes(run)) == (Verdict.TIES_OUT, [])
 
 
 async def test_unknown_custody_stays_unknown_whatever_was_traded(book: Book) -> None:

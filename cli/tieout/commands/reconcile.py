@@ -164,11 +164,20 @@ def run_tables(done: Any) -> list[Any]:
         if any(i.soft is not None for i in done.instruments)
         else []
     )
+    frozen = [
+        line(label, lambda i, name=name: _raw(getattr(i, name)))
+        for label, name in (
+            ("  of it in frozen accounts, still owed, raw", "frozen"),
+            ("  of it where nobody knows whether it is frozen, raw", "frozen_unknown"),
+        )
+        if any(getattr(i, name) for i in done.instruments)
+    ]
     figures = table("", ("", *(f"{n}>" for n in names)), [
         line("supply, raw", lambda i: _raw(i.supply)),
         line("− inventory (treasury …), raw", lambda i: _raw(i.inventory)),
         line("− in transit (redemption …), raw", lambda i: _raw(i.in_transit)),
         line("= circulating, raw", lambda i: _raw(i.circulating)),
+        *frozen,
         line("+ returned, still owed, raw", lambda i: _raw(_sum(i.owed_returns, i.owed_forced))),
         *bridged,
         line("× multiplier in force", lambda i: _multiplier(i.multiplier)),

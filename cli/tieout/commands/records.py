@@ -188,8 +188,8 @@ def entitlement(
     found = run(ask(settings.database_dsn(dsn), symbol, moment))
     columns = ("owner", "raw>", "shares>", "accounts>", "frozen, raw>", "program", "label")
     rows = [
-        (h.owner or "unknown", str(h.raw), exact(h.shares), h.accounts, str(h.frozen),
-         "yes" if h.program_owned else "no", h.label or "")
+        (h.owner or "unknown", str(h.raw), exact(h.shares), h.accounts,
+         "unknown" if h.frozen is None else str(h.frozen), "yes" if h.program_owned else "no", h.label or "")
         for h in found.holders
     ]  # fmt: skip
     if csv_path is not None:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from tieout.scenarios.stage import ONE, SYMBOL, Stage
-from tieout.scenarios.telling import Fact, Moment, Scenario, Telling, told
+from tieout.scenarios.telling import Fact, Moment, Scenario, Telling, noticed, told
 
 _EXCHANGE: dict[str, Any] = {
     "wallets": (("exchange", "venue_omnibus"),),
@@ -66,7 +66,8 @@ async def _forced_delisting(stage: Stage) -> None:
     await stage.release("REQ-1", 100, "exchange")
     await stage.release("REQ-2", 20, "participant")
     await stage.pay(5, "participant", "alice")
-    await stage.issuer.pause(stage.mint)
+    paused = await stage.issuer.pause(stage.mint)
+    stage.name(paused.signature, "the pause")
     await stage.tell("the instrument is delisted: it is paused")
     landing = stage.issuer.using(options=LAND_FAILURES)
     tried = await landing.transfer(stage.mint, ONE, stage.signer("alice"), stage.owner("bob"))
@@ -80,7 +81,8 @@ async def _forced_delisting(stage: Stage) -> None:
     stage.fact("holders entitled at the record time", len(outside))
     stage.fact("shares that they are entitled to", str(sum(h.shares for h in outside)))
     stage.fact("holders and treasury add up to the supply", snapshot.adds_up)
-    await stage.issuer.resume(stage.mint)
+    resumed = await stage.issuer.resume(stage.mint)
+    stage.name(resumed.signature, "the resumption")
     await stage.tell("it is resumed, so that tokens can come back")
     await stage.give_back("RED-1", 100, "exchange")
     await stage.give_back("RED-2", 15, "participant")
@@ -97,7 +99,17 @@ FORCED_DELISTING = Scenario(
     "issuer, exchange, holders",
     "Binance's stock tokens, 2021: 90 days to sell, the rest sold by force on 15 October",
     Telling(
-        (Moment("wound down", "ties_out"),),
+        (
+            Moment(
+                "wound down",
+                "ties_out",
+                (
+                    # nobody announced them in the registry
+                    noticed("A9", None, "the pause"),
+                    noticed("A9", None, "the resumption"),
+                ),
+            ),
+        ),
         (
             Fact("a transfer while paused succeeded", False),
             Fact("holders entitled at the record time", 3),

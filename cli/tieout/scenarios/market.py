@@ -86,7 +86,8 @@ async def _seizure(stage: Stage) -> None:
     await stage.release("REQ-1", 100, "participant")
     await stage.pay(12, "participant", "thief")
     account = stage.issuer.account_address(stage.mint, stage.owner("thief"))
-    await stage.issuer.freeze(stage.mint, account)
+    frozen = await stage.issuer.freeze(stage.mint, account)
+    stage.name(frozen.signature, "the freeze")
     await stage.tell("the thief's token account is frozen")
     done = await stage.issuer.seize(stage.mint, account, 12 * ONE, "CASE-1")
     stage.name(done.signature, "the seizure")
@@ -104,7 +105,7 @@ SEIZURE = Scenario(
     "issuer, auditor",
     "every xStocks mint has a permanent delegate (a 2-of-3 multisig); no use of it is documented so far",
     Telling(
-        (Moment("the close", "ties_out", (noticed("A9", 12, "the seizure"),)),),
+        (Moment("the close", "ties_out", (noticed("A9", 12, "the seizure"), noticed("A9", None, "the freeze"))),),
         (Fact("raw units owed for what was seized", str(12 * ONE)),),
     ),
     _seizure,

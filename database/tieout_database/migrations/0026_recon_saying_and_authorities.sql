@@ -12,8 +12,8 @@ create trigger refuse_truncate before truncate on recon.load_saying_row execute 
 create trigger refuse_change before update or delete on recon.load_saying_row
     for each row execute function recon.refuse_change();
 
--- Whether a file is, as evidence, one that was used: the same file, the same bytes under another declaration, a trade or
--- a movement that the other had too, or nothing that the other did not say.
+-- Whether a file is, as evidence, one that was used: the same file, the same bytes under another declaration, a trade,
+-- a movement or a payment that the other had too, or nothing that the other did not say.
 create function recon.says_again(load bigint, used bigint) returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select $1 = $2 or exists (
@@ -22,7 +22,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
         left join recon.load_saying_row y on y.load = b.load
         where a.load = $1 and (
             a.sha256 = b.sha256
-            or (a.kind in ('trades', 'movements') and x.digests && y.digests)
+            or (a.kind in ('trades', 'movements', 'payments') and x.digests && y.digests)
             or (cardinality(x.digests) > 0 and x.digests <@ y.digests)))
 $$;
 

@@ -98,16 +98,3 @@ select run, symbol, kind, currency, (count(*) filter (where outstanding > 0))::i
        sum(owed - outstanding) as paid, sum(outstanding) as outstanding, sum(overdue) as overdue,
        sum(overpaid) as overpaid
 from recon.cash_legs group by run, symbol, kind, currency;
-
--- A payment is known by its reference, as a trade and a movement are: a later version of it is no other evidence.
-create or replace function recon.says_again(load bigint, used bigint) returns boolean
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-    select $1 = $2 or exists (
-        select from recon.load_row a join recon.load_row b on b.load = $2 and b.kind = a.kind
-        left join recon.load_saying_row x on x.load = a.load
-        left join recon.load_saying_row y on y.load = b.load
-        where a.load = $1 and (
-            a.sha256 = b.sha256
-            or (a.kind in ('trades', 'movements', 'payments') and x.digests && y.digests)
-            or (cardinality(x.digests) > 0 and x.digests <@ y.digests)))
-$$;

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 
 from tieout_reconcile import inputs, store
-from tieout_reconcile.chain import multipliers_by_mint
+from tieout_reconcile.chain import control_acts_by_mint, multipliers_by_mint
 from tieout_reconcile.control.acts import (
     AUTHORITY,
     INVENTORY_MINT,
@@ -16,6 +16,7 @@ from tieout_reconcile.control.acts import (
     Act,
     act_alert,
     judge_authorities,
+    judge_controls,
     judge_mints,
     judge_multipliers,
     unread_mint,
@@ -28,10 +29,11 @@ from tieout_reconcile.control.reading import SQL, Book, place_of
 from tieout_reconcile.corporate import CorporateAction
 from tieout_reconcile.exact import exact_decimal
 from tieout_reconcile.freshness import InputAge
-from tieout_reconcile.registry import Instrument
+from tieout_reconcile.registry import ANNOUNCED, Instrument
 from tieout_reconcile.store import SQL as RECON_SQL
+from tieout_reconcile.surprises import surprises
 
-_EVERY_BATCH = 2**62
+_EVERY_BATCH = _EVERY_SLOT = 2**62
 
 
 class ActWork:
@@ -129,6 +131,9 @@ class ActWork:
         touched = {m for m, own in isins.items() if own & changed}
         firing = await self._stored(row["act"] for row in await self.db.fetch(SQL["firing_acts"]))
         touched |= {a.mint for a in firing.values() if a.kind != INVENTORY_MINT} & self.book.instruments.keys()
+        # an announcement may be gone from the registry as well
+        rows = await self.db.fetch(SQL["announced_mints"], list(ANNOUNCED))
+        touched |= {row["mint"] for row in rows} & self.book.instruments.keys()
         notices = await self._write(await self._controls(touched))
         await self.db.execute(SQL["advance_acts"], last)
         return notices
@@ -183,6 +188,7 @@ class ActWork:
         steps = multipliers_by_mint(await self.db.fetch(RECON_SQL["multipliers"], sorted(mints), _EVERY_BATCH))
         isins = await self._isins() if acts[MULTIPLIER] else {}
         actions = await self._actions(isins[m] for m in mints) if acts[MULTIPLIER] else []
+        wanted |= await self._unannounced(mints)
         for mint in mints:
             instrument = self.book.instruments[mint]
             changed = {n: a for n, a in acts[AUTHORITY].items() if a.mint == mint}
@@ -192,6 +198,25 @@ class ActWork:
                 mine = [a for a in actions if a.isin in isins[mint] or a.new_isin in isins[mint]]
                 judged = judge_multipliers(instrument, stepped, tuple(steps.get(mint, ())), mine)
                 wanted |= self._alerts(stepped, judged)
+        return wanted
+
+    async def _unannounced(self, mints: Collection[str]) -> dict[int, Alert | None]:
+        """Judge all freezes, pauses, hooks and default states of some mints, each after those before it."""
+        acts: dict[int, Act] = {}
+        for kind in ANNOUNCED:
+            acts |= await self._of_mints(mints, kind)
+        if not acts:
+            return {}
+        rows = control_acts_by_mint(
+            await self.db.fetch(RECON_SQL["control_acts"], sorted(mints), _EVERY_SLOT, _EVERY_BATCH)
+        )
+        signatures = sorted({a.signature for a in acts.values()})
+        forced = {row["signature"] for row in await self.db.fetch(SQL["forced"], signatures)}
+        wanted: dict[int, Alert | None] = {}
+        for mint in mints:
+            instrument, mine = self.book.instruments[mint], {n: a for n, a in acts.items() if a.mint == mint}
+            found = surprises(instrument.symbol, rows.get(mint, ()), self.book.registry.announced, forced)
+            wanted |= self._alerts(mine, judge_controls(instrument, mine, found))
         return wanted
 
     async def _actions(self, isins: Iterable[Collection[str]]) -> list[CorporateAction]:

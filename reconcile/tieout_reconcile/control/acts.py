@@ -1,8 +1,9 @@
 """What the issuer does beside crossings: mints into its own wallets, and changes of control. Pure.
 
 A mint into treasury or inventory needs a completed inventory order of its quantity that names it, or that it
-names; nothing is guessed by quantity. A step of the multiplier needs a corporate action that announced it. A
-change of an authority is announced by nothing, so that it always alarms: until the authority is handed back.
+names; nothing is guessed by quantity. A step of the multiplier needs a corporate action that announced it, a freeze, a
+pause, another hook or default state an entry of the registry (``surprises``). A change of an authority is
+announced by nothing, so that it always alarms: until the authority is handed back.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,18 +12,23 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from math import floor
 
+from tieout_reconcile.chain_findings import act_text
 from tieout_reconcile.control.alerts import RUNBOOK, TEXT_CHARACTERS_MAX, Alert
 from tieout_reconcile.control.judging import Alarm, Judgement
 from tieout_reconcile.corporate import CorporateAction
 from tieout_reconcile.exact import decimal_text, rounded_text
-from tieout_reconcile.facts import MultiplierStep, Position
+from tieout_reconcile.facts import ControlAct, MultiplierStep, Position
 from tieout_reconcile.findings import order_text, shares_text
 from tieout_reconcile.orders import Order
-from tieout_reconcile.registry import Instrument, instant_text
+from tieout_reconcile.registry import ANNOUNCED, Instrument, instant_text
+from tieout_reconcile.surprises import Surprise
 from tieout_reconcile.three_way import Paired, Step, is_wrong_rate, pair, steps_of
 
 INVENTORY_MINT, AUTHORITY, MULTIPLIER = "inventory_mint", "authority", "multiplier"
-CONTROLS = (AUTHORITY, MULTIPLIER)
+ON_ACCOUNTS = ("freeze", "thaw")
+CONTROLS = (AUTHORITY, MULTIPLIER, *ANNOUNCED)
+_GRAVE = ("pause", "hook")
+"""These touch every holder at once; the others are a warning."""
 _POWERS = {
     "mint_tokens": "mint", "freeze_account": "freeze", "pause": "pause", "permanent_delegate": "seize and burn",
     "scaled_ui_amount": "set the multiplier",
@@ -173,10 +179,30 @@ def _step(instrument: Instrument, act: Act, step: Step, reason: str, why: str) -
     return Judgement(Alarm.MULTIPLIER, reason, text)
 
 
+def judge_controls(instrument: Instrument, acts: Mapping[int, Act], found: Sequence[Surprise]) -> dict[int, Judgement]:
+    """Judge an instrument's freezes, pauses, hooks and default states by what of them nothing announced.
+
+    One that was undone since, or that an announced one followed, alarms no more.
+    """
+    waiting = {one.act.position: one.act for one in found if not one.undone}
+    return {
+        n: _control(instrument, act, waiting[act.position])
+        if act.position in waiting
+        else Judgement(None, "announced", "")
+        for n, act in acts.items()
+    }
+
+
+def _control(instrument: Instrument, act: Act, row: ControlAct) -> Judgement:
+    text = f"{instrument.symbol}: {act_text(row)} by {act.authority} {_where(act)}, and nothing announced it"
+    return Judgement(Alarm.CONTROL, "not_announced", text)
+
+
 def act_alert(act: Act, number: int, instrument: Instrument, judgement: Judgement) -> Alert:
     """Return the alert of an act that nothing authorised."""
     assert judgement.alarm is not None
-    critical = act.kind != AUTHORITY or act.power in _POWERS
+    grave = act.kind not in ANNOUNCED or act.kind in _GRAVE
+    critical = act.power in _POWERS if act.kind == AUTHORITY else grave
     labels = {
         "alertname": str(judgement.alarm),
         "severity": "critical" if critical else "warning",
@@ -194,6 +220,7 @@ def act_alert(act: Act, number: int, instrument: Instrument, judgement: Judgemen
         "slot": str(act.position.slot),
         "signature": act.signature,
         "authority": act.authority,
+        "account": act.account if act.kind in ON_ACCOUNTS else None,
         "new_authority": act.new if act.kind == AUTHORITY else None,
         "request_id": judgement.request_id,
         "runbook": f"{RUNBOOK}#actsunauthorised",

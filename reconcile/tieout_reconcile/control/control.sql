@@ -374,3 +374,13 @@ values ($1, $2, $3, $4, $5, $6, $7)
 on conflict (subject) do update
 set pulled = excluded.pulled, bad = excluded.bad, since = excluded.since, observations = excluded.observations,
     reasons = excluded.reasons, looked_at = excluded.looked_at
+
+-- name: forced
+-- The transactions in which the permanent delegate took tokens, among some.
+select distinct c.signature from recon.control_crossing_row c
+where c.signature = any ($1::text[]) and c.kind in ('seizure', 'forced_burn')
+  and not exists (select from recon.control_withdrawal_row w where w.crossing = c.crossing)
+
+-- name: announced_mints
+-- The mints of which acts of some kinds were ever told.
+select distinct mint from recon.control_act_row where kind = any ($1::text[])

@@ -36,6 +36,7 @@ class Alarm(StrEnum):
     INVENTORY = "InventoryUnauthorised"
     AUTHORITY = "AuthorityChanged"
     MULTIPLIER = "MultiplierUnannounced"
+    CONTROL = "ControlUnannounced"
     RIPCORD = "Ripcord"
 
 

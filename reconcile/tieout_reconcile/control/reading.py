@@ -13,7 +13,7 @@ from tieout_reconcile import store
 from tieout_reconcile.bridge import BridgeMessage
 from tieout_reconcile.canonical import Raw
 from tieout_reconcile.chain import movements_by_mint, multipliers_by_mint, owner_changes_by_mint
-from tieout_reconcile.control.acts import CONTROLS, INVENTORY_MINT, Act
+from tieout_reconcile.control.acts import CONTROLS, INVENTORY_MINT, ON_ACCOUNTS, Act
 from tieout_reconcile.control.judging import Papers
 from tieout_reconcile.crossings import Crossing, Kind, RoleBook, UnitAt, crossings_of_transaction
 from tieout_reconcile.facts import Movement, MultiplierStep, OwnerChange, Position, multiplier_in_force
@@ -118,7 +118,7 @@ async def found_in_batch(db: asyncpg.Connection, batch: int, book: Book) -> tupl
     found.sort(key=lambda f: (f.crossing.position or Position(0, 0, 0, 0), f.mint))
     acts = [a for m in busy for a in inventory_mints(m, moved.get(m, ()), book, units[m])]
     controls = await db.fetch(SQL["controls_of_batch"], batch, mints, list(CONTROLS))
-    acts += [control_act(row) for row in controls if row["account"] is None]
+    acts += [control_act(row) for row in controls if _is_act(row)]
     acts.sort(key=lambda a: (a.position, a.mint))
     gone = await _taken_back(db, batch, [*((f.crossing.position, f.mint) for f in found), *places_of(acts)])
     return (
@@ -154,12 +154,19 @@ def inventory_mints(mint: str, movements: Iterable[Movement], book: Book, unit_a
             )  # fmt: skip
 
 
+def _is_act(row: Any) -> bool:
+    """Whether a control is one that somebody decided on: not what a mint was created with."""
+    if row["kind"] in ON_ACCOUNTS or row["account"] is not None:
+        return row["kind"] in ON_ACCOUNTS
+    return row["kind"] not in ("hook", "default_state") or row["authority"] is not None
+
+
 def control_act(row: Any) -> Act:
     """Return the act that a row of the ledger's controls is."""
     place = place_of(row)
     return Act(
         act_key(row["kind"], place), row["mint"], row["kind"], place, row["signature"], row["block_time"],
-        authority=row["authority"], details=row["details"],
+        account=row["account"], authority=row["authority"], details=row["details"],
     )  # fmt: skip
 
 

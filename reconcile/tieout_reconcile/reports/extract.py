@@ -12,6 +12,7 @@ from tieout_database import Queries
 from tieout_database.content import Wanted, content_of
 from tieout_reconcile.chain import (
     authority_changes_by_mint,
+    control_acts_by_mint,
     doubted_by_mint,
     findings_by_mint,
     gap_of,
@@ -26,7 +27,7 @@ from tieout_reconcile.inputs import Business
 from tieout_reconcile.loads import Load, Replay
 from tieout_reconcile.registry import Registry
 from tieout_reconcile.reports.build import AuthorityHeld, Batch, Material
-from tieout_reconcile.reports.mint_rows import SNAPSHOT_INDEX, MintRows, Opening, VenueAccounts
+from tieout_reconcile.reports.mint_rows import SNAPSHOT_INDEX, FrozenState, MintRows, Opening, VenueAccounts
 from tieout_reconcile.results import Inputs
 from tieout_reconcile.split import ledgers, wallets_of
 from tieout_reconcile.store import SQL as RECON_SQL
@@ -74,6 +75,8 @@ async def _mint_rows(
     doubtful = findings_by_mint(await db.fetch(RECON_SQL["open_findings"], mints, batch))
     doubted = doubted_by_mint(await db.fetch(RECON_SQL["quarantined"], mints, slot, batch))
     authorities = authority_changes_by_mint(await db.fetch(RECON_SQL["authority_changes"], mints, slot, batch))
+    acts = control_acts_by_mint(await db.fetch(RECON_SQL["control_acts"], mints, slot, batch))
+    frozen = await db.fetch(RECON_SQL["frozen"], mints, slot, batch)
     states = {row["mint"]: row for row in await db.fetch(RECON_SQL["chain_states"], mints, slot, batch)}
     owners = {w.address for w in registry.wallets if w.kind == "owner"}
     accounts = {w.address for w in registry.wallets if w.kind == "account"}
@@ -101,6 +104,8 @@ async def _mint_rows(
             tuple(sorted(await orphan_slots(db, moved, batch))),
             (),
             tuple(authorities.get(mint, ())),
+            tuple(acts.get(mint, ())),
+            tuple(FrozenState(z["account"], z["frozen"]) for z in frozen if z["mint"] == mint),
         )
         state = states[mint]
         if gap_of(state["known_from"], state["known_to"], state["covered_to"], slot) is None:

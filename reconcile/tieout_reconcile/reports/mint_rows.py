@@ -16,7 +16,9 @@ from tieout_reconcile.chain import gap_of
 from tieout_reconcile.facts import (
     AuthorityChange,
     Chain,
+    ControlAct,
     Doubted,
+    FrozenHolding,
     Holder,
     Holders,
     Holding,
@@ -42,6 +44,14 @@ class Opening:
 
     position: Position
     decimals: int
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenState:
+    """A token account that is frozen at the slot, or (None) of which nobody knows whether it is; closed ones too."""
+
+    account: str
+    frozen: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,8 @@ class MintRows:
     orphans: tuple[int, ...] = ()
     venues: tuple[VenueAccounts, ...] = ()
     authority_changes: tuple[AuthorityChange, ...] = ()
+    control_acts: tuple[ControlAct, ...] = ()
+    frozen: tuple[FrozenState, ...] = ()
 
     def lines(self) -> Iterator[bytes]:
         """Yield one line of JSON a row, in a fixed order."""
@@ -111,6 +123,15 @@ class MintRows:
             yield canonical_bytes(
                 {"authority": [*g.position, instant_text(g.at), g.signature, g.kind, g.authority, g.new]}
             )
+        yield from self._control_lines()
+
+    def _control_lines(self) -> Iterator[bytes]:
+        for t in self.control_acts:
+            yield canonical_bytes({"act": [
+                *t.position, instant_text(t.at), t.signature, t.kind, t.account, t.authority, t.value,
+            ]})  # fmt: skip
+        for z in self.frozen:
+            yield canonical_bytes({"frozen": [z.account, z.frozen]})
 
     def to_bytes(self) -> bytes:
         """Return the file of this mint."""
@@ -164,6 +185,8 @@ _READERS: dict[str, Any] = {
     "orphan": lambda v: int(v[0]),
     "venue": _venue,
     "authority": lambda v: AuthorityChange(Position(*v[:4]), datetime.fromisoformat(v[4]), *v[5:]),
+    "act": lambda v: ControlAct(Position(*v[:4]), datetime.fromisoformat(v[4]), *v[5:]),
+    "frozen": lambda v: FrozenState(*v),
 }
 
 
@@ -209,6 +232,8 @@ def chain_of(rows: MintRows, registry: Registry, slot: int) -> Chain:
         None if gap is not None or supply is None else holders_of(rows, registry, supply),
         () if gap is not None else tuple(VenueHolding(v.venue, v.as_of, v.slot, _held(v)) for v in rows.venues),
         rows.authority_changes,
+        rows.control_acts,
+        frozen_of(rows),
     )
 
 
@@ -249,6 +274,16 @@ def _sides(event: Movement) -> tuple[str | None, str | None]:
             return CONFIDENTIAL, event.destination
         case _:
             return event.source, event.destination
+
+
+def frozen_of(rows: MintRows) -> tuple[FrozenHolding, ...]:
+    """Return the accounts with something in them that are frozen, or may be, by the node's own figures."""
+    held = {a.account: a for a in rows.accounts if a.amount}
+    return tuple(
+        FrozenHolding(one.account, held[one.account].owner, held[one.account].amount, one.frozen)
+        for one in rows.frozen
+        if one.account in held
+    )
 
 
 def _held(venue: VenueAccounts) -> int | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tieout_reconcile.chain import (
     authority_changes_by_mint,
+    control_acts_by_mint,
     doubted_by_mint,
     findings_by_mint,
     movements_by_mint,
@@ -20,15 +21,17 @@ from tieout_reconcile.chain import (
 )
 from tieout_reconcile.facts import Movement, Position
 from tieout_reconcile.reports.content import Rows
-from tieout_reconcile.reports.mint_rows import SNAPSHOT_INDEX, MintRows, Opening
+from tieout_reconcile.reports.mint_rows import SNAPSHOT_INDEX, FrozenState, MintRows, Opening
 from tieout_reconcile.reports.stepping import steps_of
 
 Row = dict[str, Any]
 Ranges = tuple[tuple[int, int], ...]
 PARTS = (
     "coverage", "openings", "events", "owner_changes", "multipliers", "findings", "doubted", "orphans",
-    "authority_changes",
+    "authority_changes", "control_acts", "frozen",
 )  # fmt: skip
+_ACTS = {"freeze": None, "thaw": None, "pause": None, "resume": None, "hook": "program_id", "default_state": "state"}
+"""What of an act's details is its value, as ``ledger.control_acts_known`` has it."""
 _PSEUDO = frozenset({"issuance", "withheld", "confidential"})
 
 
@@ -106,6 +109,7 @@ def proven_rows(rows: Rows, asked: Asked) -> dict[str, MintRows]:
         c | {"authority_type": _text(c, "type"), "new_authority": _text(c, "new")}
         for c in upto if c["kind"] == "authority" and c["signature"]
     )  # fmt: skip
+    acts = control_acts_by_mint(_act(c) for c in upto if c["kind"] in _ACTS)
     doubted = doubted_by_mint(q for q in doubts if q["slot"] <= asked.slot)
     steps, findings = _steps(rows, controls, asked), _findings(rows, asked.mints)
     blocks = {row["slot"] for row in rows["slot_row"]}
@@ -123,6 +127,8 @@ def proven_rows(rows: Rows, asked: Asked) -> dict[str, MintRows]:
             _orphans(events.get(mint, ()), blocks),
             (),
             tuple(authorities.get(mint, ())),
+            tuple(acts.get(mint, ())),
+            _frozen(c for c in of_mint.get(mint, ()) if c["slot"] <= asked.slot),
         )
         for mint in asked.mints
     }
@@ -172,6 +178,21 @@ def _timed(row: Row) -> Row:
 def _text(control: Row, name: str) -> str | None:
     value = control["details"].get(name)
     return None if value is None else str(value)
+
+
+def _act(control: Row) -> Row:
+    name = _ACTS[control["kind"]]
+    return control | {"value": None if name is None else _text(control, name)}
+
+
+def _frozen(controls: Iterable[Row]) -> tuple[FrozenState, ...]:
+    """As ``ledger.frozen_known``: the last word on each account, where it is not that it is free."""
+    last = {c["account"]: c for c in controls if c["kind"] in ("freeze", "thaw", "open") and c["account"]}
+    states = {
+        account: c["details"]["frozen"] if c["kind"] == "open" and "frozen" in c["details"] else c["kind"] == "freeze"
+        for account, c in last.items()
+    }
+    return tuple(FrozenState(account, states[account]) for account in sorted(states) if states[account] is not False)
 
 
 def _coverages(rows: Rows, doubts: Sequence[Row], mints: Sequence[str]) -> dict[str, Ranges]:

@@ -30,6 +30,8 @@ _FIGURES = (
     ("inventory", "− inventory (treasury …), raw"),
     ("in_transit", "− in transit (redemption …), raw"),
     ("circulating", "= outside, raw"),
+    ("frozen", "of it in frozen accounts, still owed, raw"),
+    ("frozen_unknown", "of it where nobody knows whether it is frozen, raw"),
     ("owed_returns", "+ returned, still owed, raw"),
     ("owed_forced", "+ taken by force, still owed, raw"),
     ("liability_raw", "= liability, raw"),

@@ -137,10 +137,10 @@ async def read_more(
     batch: int,
     at: datetime | None,
 ) -> tuple[Holders | None, tuple[VenueHolding, ...]]:
-    """Read what all accounts hold together, the large owners, and what venues held at their ledgers' instants."""
+    """Read what only some instruments ask for: all holders, and what venues held at the instants of their ledgers."""
     instrument = next(i for i in registry.instruments if i.mint == state["mint"])
     holders = None
-    if state["supply"] is not None:
+    if instrument.large_share is not None and state["supply"] is not None:
         holders = await read_holders(db, instrument.mint, slot, batch, large_from(instrument, int(state["supply"])))
     held = []
     for ledger in ledgers(business.venue, instrument.mint, at) if at is not None else []:
@@ -149,10 +149,10 @@ async def read_more(
 
 
 async def read_holders(db: asyncpg.Connection, mint: str, slot: int, batch: int, large: int | None) -> Holders:
-    """Return all holders of a mint at a slot; those named hold at least ``large``, nobody where it is None."""
+    """Return all holders of a mint at a slot; those named hold at least ``large``, where it is given."""
     rows = [(row["owner"], int(row["amount"])) for row in await db.fetch(SQL["holders"], mint, slot, batch)]
     unseen = int(await db.fetchval(SQL["unseen"], mint, slot, batch))
-    named = tuple(Holder(o or "unknown", n) for o, n in rows if large is not None and n >= large)
+    named = tuple(Holder(o or "unknown", n) for o, n in rows if large is None or n >= large)
     return Holders(sum(n for _, n in rows), unseen, named)
 
 

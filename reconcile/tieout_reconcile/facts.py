@@ -175,8 +175,7 @@ class VenueHolding:
 class Chain:
     """All that the ledger knows of one mint up to a slot. ``gap`` says why it is not proven; None when it is.
 
-    ``orphans`` are slots of movements of which the ledger has no block. ``holders`` is None where the supply is not
-    known.
+    ``orphans`` are slots of movements of which the ledger has no block. ``holders`` is None where nobody asked.
     """
 
     gap: str | None

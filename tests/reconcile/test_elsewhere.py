@@ -317,13 +317,6 @@ async def test_a_large_owner_without_a_label_is_named_and_the_accounts_add_up_to
     assert [(f.code, f.raw) for f in run.breaks] == [("D5", -3)]
 
 
-async def test_accounts_that_hold_more_than_the_supply_are_named_whatever_the_registry_asks_for(book: Book) -> None:
-    await stocked(book)
-    assert (await book.run()).clean, "no large_share, and no large owner is told"
-    await book.touch(50, 900, book.ata("ghost"), address("ghost"), address("ghost"), 3)
-    assert [(f.code, f.raw) for f in (await book.run()).breaks] == [("D5", -3)]
-
-
 async def test_quarantine_is_named_by_what_it_is_and_not_again_as_a_gap(book: Book) -> None:
     await opened(book, REGISTRY)
     await book.statement("100", 90)

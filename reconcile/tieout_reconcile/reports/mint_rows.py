@@ -290,19 +290,19 @@ def _held(venue: VenueAccounts) -> int | None:
     return None if venue.slot is None else sum(a.amount for a in venue.accounts)
 
 
-def holders_of(rows: MintRows, registry: Registry, supply: int) -> Holders:
-    """Return all holders as ``chain.read_holders`` reads them."""
+def holders_of(rows: MintRows, registry: Registry, supply: int) -> Holders | None:
+    """Return all holders as ``chain.read_holders`` reads them; None where the registry asks for none."""
     instrument = next(i for i in registry.instruments if i.mint == rows.mint)
     bound = large_from(instrument, supply)
+    if bound is None:
+        return None
     by_owner: dict[str, int] = {}
     for account in rows.accounts:
         owner = account.owner or "unknown"
         by_owner[owner] = by_owner.get(owner, 0) + account.amount
     summed = replayed(rows.events)
     unseen = summed.get(WITHHELD, 0) + summed.get(CONFIDENTIAL, 0)
-    large = tuple(
-        Holder(owner, held) for owner, held in sorted(by_owner.items()) if bound is not None and held >= bound
-    )
+    large = tuple(Holder(owner, held) for owner, held in sorted(by_owner.items()) if held >= bound)
     return Holders(sum(by_owner.values()), unseen, large)
 
 

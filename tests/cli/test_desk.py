@@ -22,6 +22,7 @@ async def book(dsn: str, tmp_path: Path) -> AsyncIterator[Book]:
     await built.transfer(20, "treasury", "ap", 25_050_000_000, memo=memo("issue", "REQ-1"))
     await built.track(100)
     await built.registry()
+    await built.seal()
     await built.orders(issue("REQ-1", "250.5"))
     await built.statement("240", 90)
     yield built

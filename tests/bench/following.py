@@ -196,7 +196,7 @@ async def covering(dsn: str, count: int, report: Any) -> None:
     """What commits of nothing but progress cost with so many mints, and how long their coverage takes to read."""
     mints = frozenset(f"mint{number:040}" for number in range(count))
     connection = await connect_database(dsn)
-    size = """select sum(pg_total_relation_size(oid)) from pg_class
+    size = """select sum(pg_total_relation_size(oid))::float8 from pg_class
         where relname in ('cohort_row', 'cohort_coverage_row', 'coverage_mark_row')"""
     async with await LedgerWriter.open(dsn, IndexerLimits()) as writer:
         empty, started = await connection.fetchval(size), time.perf_counter()

@@ -170,4 +170,6 @@ async def test_payments_are_taken_in_and_what_is_open_is_shown_and_told_by_json(
     assert {f["code"] for f in plain["findings"]} >= {"C14", "C15"}
     covered = (await cli("reconcile", "coverage", "--dsn", book.dsn, "--json")).json
     assert "cash" not in covered["instruments"][0]
-    assert "1000.01 USD" in (await cli("order", "list", "--dsn", book.dsn)).out
+    ordered = (await cli("order", "list", "--dsn", book.dsn)).out
+    assert "1000.01" in ordered
+    assert "USD" in ordered

@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from support.chains import running_chain
 from support.database import fresh_database, make_template, running_server
 from support.paths import load_shared, shared_file
 from support.replay import GoldenDay
+
+# No test asserts a time, of an example neither: a busy machine is no defect.
+settings.register_profile("tieout", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tieout")
 
 # Where the tests run in the background SIGINT is ignored, and would be by each command that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

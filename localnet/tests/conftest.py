@@ -4,7 +4,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support.node import Node, free_ports
+
+# No test asserts a time, of an example neither: a busy machine is no defect.
+settings.register_profile("localnet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("localnet")
 
 
 @pytest.fixture

@@ -287,10 +287,8 @@ async def trades_known(db: asyncpg.Connection, known_load: int) -> list[Trade]:
 
 
 def _order(row: Any) -> Order:
-    line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network = row[
-        :13
-    ]
-    settlement, amount, currency = row[14:]
+    (line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network, _,
+     settlement, amount, currency) = row  # fmt: skip
     return Order(
         line, request_id, side, mint, _fraction(shares), None if raw is None else int(raw), status, wallet, signature,
         created_at, settled_at, _fraction(fee), network, settlement, _fraction(amount), currency,

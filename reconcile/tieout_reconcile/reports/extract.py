@@ -76,7 +76,9 @@ async def _mint_rows(
     doubted = doubted_by_mint(await db.fetch(RECON_SQL["quarantined"], mints, slot, batch))
     authorities = authority_changes_by_mint(await db.fetch(RECON_SQL["authority_changes"], mints, slot, batch))
     acts = control_acts_by_mint(await db.fetch(RECON_SQL["control_acts"], mints, slot, batch))
-    frozen = await db.fetch(RECON_SQL["frozen"], mints, slot, batch)
+    frozen: dict[str, list[FrozenState]] = {}
+    for row in await db.fetch(RECON_SQL["frozen"], mints, slot, batch):
+        frozen.setdefault(row["mint"], []).append(FrozenState(row["account"], row["frozen"]))
     states = {row["mint"]: row for row in await db.fetch(RECON_SQL["chain_states"], mints, slot, batch)}
     owners = {w.address for w in registry.wallets if w.kind == "owner"}
     accounts = {w.address for w in registry.wallets if w.kind == "account"}
@@ -105,7 +107,7 @@ async def _mint_rows(
             (),
             tuple(authorities.get(mint, ())),
             tuple(acts.get(mint, ())),
-            tuple(FrozenState(z["account"], z["frozen"]) for z in frozen if z["mint"] == mint),
+            tuple(frozen.get(mint, ())),
         )
         state = states[mint]
         if gap_of(state["known_from"], state["known_to"], state["covered_to"], slot) is None:

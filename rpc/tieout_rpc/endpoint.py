@@ -65,6 +65,8 @@ class Endpoint:
     requests: int = 0
     failures: int = 0
     failures_in_a_row: int = 0
+    silences_in_a_row: int = 0
+    """failures since it last answered anything, a plea for patience included"""
     rate_limited: int = 0
     disagreements: int = 0
     latency_s: float = 0.0
@@ -92,7 +94,7 @@ class Endpoint:
     def succeeded(self, latency_s: float) -> None:
         """Count an answer."""
         self.requests += 1
-        self.failures_in_a_row = 0
+        self.failures_in_a_row = self.silences_in_a_row = 0
         self.latency_s += _SMOOTHING * (latency_s - self.latency_s)
 
     @property
@@ -100,7 +102,7 @@ class Endpoint:
         """What its answers say of it now."""
         if self.disagreements:
             return Standing.LYING
-        if self.failures_in_a_row >= _SILENT_AFTER:
+        if self.silences_in_a_row >= _SILENT_AFTER:
             return Standing.SILENT
         if _lately(self.limited_at_s):
             return Standing.RATE_LIMITED
@@ -117,6 +119,7 @@ class Endpoint:
         """Count a request that it asked to have later."""
         self.rate_limited += 1
         self.limited_at_s = time.monotonic()
+        self.silences_in_a_row = 0
 
     def refused_history(self) -> None:
         """Note that it no longer keeps what it was asked for."""
@@ -131,6 +134,7 @@ class Endpoint:
         self.requests += 1
         self.failures += 1
         self.failures_in_a_row += 1
+        self.silences_in_a_row += 1
 
 
 def _lately(when_s: float | None) -> bool:

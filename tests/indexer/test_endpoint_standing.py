@@ -160,6 +160,17 @@ async def test_the_standing_orders_who_is_asked_and_recovers_when_the_node_does(
             assert slow.requests["getSlot"] == asked["getSlot"] + 2, "probed, and asked first again"
 
 
+async def test_a_node_that_only_ever_asks_for_patience_limits_and_is_not_silent() -> None:
+    async def reply(call: Call) -> web.StreamResponse:
+        return web.Response(status=429, headers={"Retry-After": "0"})
+
+    async with scripted(reply) as node, RpcClient([node.url]) as rpc:
+        for _ in range(4):
+            await rpc.probe()
+        (endpoint,) = rpc.endpoints
+        assert (endpoint.failures_in_a_row, endpoint.rate_limited, told(endpoint)) == (8, 8, "rate_limited")
+
+
 def told(endpoint: Endpoint) -> str:
     return endpoint.standing.value
 

@@ -35,7 +35,7 @@ RESTING, RESTED = Rest(NOW + 1, 5), Rest(NOW - 1, 5)
     [
         ({}, {}, {}, "a"),
         ({"disagreements": 1}, {}, {}, "b"),
-        ({"failures_in_a_row": 3}, {}, {}, "b"),
+        ({"silences_in_a_row": 3}, {}, {}, "b"),
         ({"lagging": True}, {}, {}, "b"),
         ({}, {}, {"http://a": RESTING}, "b"),
         ({}, {}, {"http://a": RESTED}, "a"),
@@ -43,7 +43,7 @@ RESTING, RESTED = Rest(NOW + 1, 5), Rest(NOW - 1, 5)
         ({"lagging": True}, {}, {"http://b": RESTING}, "a"),
         ({}, {"disagreements": 1}, {"http://a": RESTING}, "a"),
         ({"disagreements": 1}, {"disagreements": 1}, {}, "a"),
-        ({"rate_limited": 9, "failures_in_a_row": 2}, {}, {}, "a"),
+        ({"rate_limited": 9, "silences_in_a_row": 2}, {}, {}, "a"),
     ],
 )
 def test_the_first_that_does_well_is_chosen_else_the_least_bad(

@@ -1,9 +1,11 @@
 """Backfill a range: read, prove and commit what each mint lacks of it, resuming what an earlier run left."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from tieout_idl import base58
 from tieout_idl.programs import NATIVE_MINTS, TOKEN_PROGRAMS
@@ -17,6 +19,8 @@ from tieout_rpc import MalformedAnswer, NodeRefused, RpcClient, RpcLimits
 Say = Callable[..., None]
 """Called with a sentence for a person, and with the values in it by name for a program."""
 Progress = Callable[[SegmentOutcome], None]
+_ACCOUNTS_MAX = 100
+"""a node answers for no more of them at once"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +50,34 @@ def check_mint_address(mint: str) -> str:
     return mint
 
 
-async def check_mints(rpc: RpcClient, mints: Sequence[str], known: Sequence[str]) -> None:
+async def check_mints(rpc: RpcClient, mints: Sequence[str], known: Collection[str]) -> None:
     """Refuse addresses that are no mint now; what the ledger tracks already needs no question."""
-    for mint in mints:
-        if mint in known:
-            continue
-        try:
-            answer: Any = await rpc.call("getAccountInfo", [mint, {"encoding": "base64", "commitment": "finalized"}])
-        except (NodeRefused, MalformedAnswer):
-            continue  # a node that serves blocks only cannot say
-        if not isinstance(answer, dict) or "value" not in answer:
-            continue
-        account = answer["value"]
-        if account is None:
-            if await _was_named(rpc, mint):
-                continue  # a mint that was closed: its history stays
-            raise NotAMint(
-                f"there is no account {mint} on this chain: check the mint's address, and the node's cluster"
-            )
-        if account.get("owner") not in TOKEN_PROGRAMS:
-            raise NotAMint(f"{mint} is no mint: its account belongs to the program {account.get('owner')}")
+    new = [mint for mint in mints if mint not in known]
+    for start in range(0, len(new), _ACCOUNTS_MAX):
+        asked = new[start : start + _ACCOUNTS_MAX]
+        for mint, account in zip(asked, await _accounts(rpc, asked), strict=False):
+            if account is None:
+                if await _was_named(rpc, mint):
+                    continue  # a mint that was closed: its history stays
+                raise NotAMint(
+                    f"there is no account {mint} on this chain: check the mint's address, and the node's cluster"
+                )
+            if account.get("owner") not in TOKEN_PROGRAMS:
+                raise NotAMint(f"{mint} is no mint: its account belongs to the program {account.get('owner')}")
+
+
+class _Accounts(msgspec.Struct, frozen=True):
+    value: list[dict[str, Any] | None]
+
+
+async def _accounts(rpc: RpcClient, addresses: Sequence[str]) -> list[dict[str, Any] | None]:
+    """The accounts without their data, None where there is none; nothing from a node that cannot say."""
+    config = {"encoding": "base64", "dataSlice": {"offset": 0, "length": 0}, "commitment": "finalized"}
+    try:
+        answer: _Accounts = await rpc.call("getMultipleAccounts", [addresses, config], _Accounts)
+    except (NodeRefused, MalformedAnswer):
+        return []  # it serves blocks only
+    return answer.value if len(answer.value) == len(addresses) else []
 
 
 async def _was_named(rpc: RpcClient, address: str) -> bool:
@@ -96,7 +108,7 @@ async def backfill(
     limits = limits or IndexerLimits()
     mints = [check_mint_address(mint) for mint in dict.fromkeys(mints)]
     async with open_session(urls, dsn, limits, rpc_limits or RpcLimits()) as session:
-        await check_mints(session.rpc, mints, list(await session.writer.tracked()))
+        await check_mints(session.rpc, mints, await session.writer.tracked())
         await _wait_for_tip(session.source, to_slot, limits, say)
         events = 0
 

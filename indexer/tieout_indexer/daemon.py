@@ -95,7 +95,7 @@ class _Daemon:
         async with open_session(self._urls, self._dsn, self._limits, self._rpc_limits) as session:
             self._attached = self._ever_attached = True
             tracked = await session.writer.tracked()
-            await check_mints(session.rpc, self._new, list(tracked))
+            await check_mints(session.rpc, self._new, tracked)
             mints = sorted({*tracked, *self._new})
             if not mints:
                 raise NotAMint("no mint is tracked yet: name one with --mint")

@@ -137,7 +137,7 @@ async def read_listed(
     check_mint_address(mint)
     async with open_session(urls, dsn, limits, rpc_limits or RpcLimits(), beside=True) as session:
         tracked = await session.writer.tracked()
-        await check_mints(session.rpc, [mint], list(tracked))
+        await check_mints(session.rpc, [mint], tracked)
         tip = await session.source.finalized_slot()
         done = (await session.writer.read_ranges([mint]))[mint] + await session.writer.listed_ranges(mint)
         totals, unread = Counter[str](), list[str]()

@@ -26,7 +26,7 @@ async def track(
     async with open_session(urls, dsn, limits or IndexerLimits(), rpc_limits or RpcLimits(), beside=True) as session:
         tracked = await session.writer.tracked()
         new = [mint for mint in wanted if mint not in tracked]
-        await check_mints(session.rpc, new, list(tracked))
+        await check_mints(session.rpc, new, tracked)
         start = from_slot if from_slot is not None else await session.source.finalized_slot() + 1
         rows = RowSet()
         rows["tracked_row"].extend((mint, start) for mint in new)

@@ -9,9 +9,9 @@ from support.replay import Answer, GoldenDay, ReplayNode
 from tieout_idl.programs import SYSTEM_PROGRAM, TOKEN_2022_PROGRAM
 
 
-async def backfill(node: ReplayNode, dsn: str, day: GoldenDay, mint: str):
+async def backfill(node: ReplayNode, dsn: str, day: GoldenDay, *mints: str):
     return await tieout(
-        "index", "backfill", "--rpc-url", node.url, "--dsn", dsn, "--mint", mint,
+        "index", "backfill", "--rpc-url", node.url, "--dsn", dsn, *(word for m in mints for word in ("--mint", m)),
         "--from-slot", str(day.first), "--to-slot", str(day.last), "--json",
     )  # fmt: skip
 
@@ -58,3 +58,15 @@ async def test_an_account_is_a_mints_where_a_token_program_owns_it(
         read = await backfill(node, dsn, day, mint)
     assert read.code == code, read.out + read.err
     assert (f"{mint} is no mint: its account belongs to the program {owner}" in read.out + read.err) is (code == 2)
+
+
+async def test_many_mints_are_asked_for_together_and_the_one_that_is_none_is_named(dsn: str, day: GoldenDay) -> None:
+    mints = [str(Keypair().pubkey()) for _ in range(101)]
+    stranger = mints[-1]
+    async with ReplayNode(day.blocks()) as node:
+        node.accounts = {mint: {"owner": TOKEN_2022_PROGRAM, "data": ["", "base64"]} for mint in mints[:-1]}
+        node.override = remembering()
+        read = await backfill(node, dsn, day, *mints)
+        assert node.requests["getMultipleAccounts"] == 2, "a node answers for at most 100 at once"
+    assert read.code == 2
+    assert f"there is no account {stranger} on this chain" in read.out + read.err

@@ -97,6 +97,13 @@ class ReplayNode:
             return error(-32601, "Method not found")
         return {"result": {"context": {"slot": self._finalized_tip()}, "value": self.accounts.get(address)}}
 
+    def _getMultipleAccounts(self, addresses: list[str], *_: Any) -> Answer:  # noqa: N802
+        answers = [self._getAccountInfo(address) for address in addresses]
+        if refused := next((answer for answer in answers if "error" in answer), None):
+            return refused
+        context = {"slot": self._finalized_tip()}
+        return {"result": {"context": context, "value": [answer["result"]["value"] for answer in answers]}}
+
 
 class GoldenDay:
     """The recorded day: its blocks as a node answers them, and who is who."""

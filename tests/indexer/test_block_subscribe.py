@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from aiohttp import web
+from aiohttp import WSMsgType, web
 from hypothesis import given
 from hypothesis import strategies as st
 from solders.keypair import Keypair
@@ -41,6 +41,7 @@ class PushingNode(ReplayNode):
         self.asked: list[int] = []
         self.away = False
         self._sockets: list[web.WebSocketResponse] = []
+        self._pings = 0
         self.override = self._note
 
     async def __aenter__(self) -> Self:
@@ -63,9 +64,12 @@ class PushingNode(ReplayNode):
     async def _listen(self, request: web.Request) -> web.WebSocketResponse:
         if self.away:
             raise web.HTTPServiceUnavailable
-        socket = web.WebSocketResponse()
+        socket = web.WebSocketResponse(autoping=False)
         await socket.prepare(request)
         async for message in socket:
+            if message.type is WSMsgType.PONG:
+                self._pings -= 1
+                continue
             call = json.loads(message.data)
             self.subscribed.append(call["method"])
             if call["method"] in self.offered:
@@ -80,6 +84,15 @@ class PushingNode(ReplayNode):
         async with asyncio.timeout(30):
             while not (self._sockets and self.subscribed[-1:] == [method]):
                 await asyncio.sleep(0.01)
+
+    async def all_was_read(self) -> None:
+        """Return when the listeners have taken all that was sent: a ping is answered in its turn."""
+        for socket in self._sockets:
+            self._pings += 1
+            await socket.ping()
+        async with asyncio.timeout(60):
+            while self._pings:
+                await asyncio.sleep(0.001)
 
     async def hang_up(self) -> None:
         """Close every connection, and take no new one while ``away``."""
@@ -147,7 +160,7 @@ async def test_what_is_sent_is_not_asked_for_and_the_ledger_is_the_same(
             node.asked.clear()
             for slot in sorted(s for s in blocks if s > FIRST):
                 await node.push(slot, blocks[slot])
-                await asyncio.sleep(0.03)
+                await node.all_was_read()
                 node.tip = slot
             await until(dsn, day.last)
     assert node.asked == [], "each block came by itself"
@@ -204,7 +217,7 @@ async def test_whatever_is_wrong_with_what_was_sent_it_is_asked_for(day: GoldenD
                     await node.push(slot, blocks[slot])
                 elif how != "nothing came":
                     await node.push(slot, SPOILED[how](blocks[slot]))
-            await asyncio.sleep(0.2)
+            await node.all_was_read()
             node.tip = day.last
             await until(dsn, day.last)
     assert sorted(node.asked) == ([] if how == "twice" else sorted(spoiled))

@@ -6,12 +6,16 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from solders.pubkey import Pubkey
 from support.node import REPOSITORY, SCRIPT, SOL, Node, free_ports, wait_until
+
+from tieout_localnet import agave
+from tieout_localnet.instances import Options
 
 Start = Callable[..., Node]
 
@@ -187,10 +191,19 @@ def test_an_agave_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     assert "TIEOUT_AGAVE names" in refused.stderr
 
 
+@pytest.mark.parametrize(("slot_ms", "ticks"), [(400, "64"), (100, "16"), (1, "1")])
+def test_a_real_validator_is_told_how_long_a_slot_is_in_ticks(
+    monkeypatch: pytest.MonkeyPatch, slot_ms: int, ticks: str
+) -> None:
+    monkeypatch.setenv("TIEOUT_AGAVE", sys.executable)
+    command = agave.command(Options(free_ports(), "ledger", slot_ms=slot_ms))
+    assert command[command.index("--ticks-per-slot") + 1] == ticks
+
+
 @pytest.mark.skipif(AGAVE is None, reason="there is no solana-test-validator here")
 def test_a_real_validator_obeys_the_same_commands(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIEOUT_AGAVE", str(AGAVE))
-    node = start("--validator", "agave")
+    node = start("--validator", "agave", "--slot-ms", "100")
     genesis = node.call("getGenesisHash")
     assert "Already running" in node.run("up", "--validator", "agave").stdout
     signature = node.call("requestAirdrop", str(Pubkey.new_unique()), SOL)

@@ -16,6 +16,8 @@ PROGRAM: Final = "solana-test-validator"
 LEDGER_SHREDS_MAX: Final = 50_000_000
 """Without a large limit it forgets its blocks within minutes."""
 
+TICKS_A_SECOND: Final = 160
+"""of its own clock; a slot is a number of them, 64 on mainnet"""
 DYNAMIC_PORTS: Final = 32
 FIRST_DYNAMIC_PORT: Final = 20_000
 LAST_DYNAMIC_PORT: Final = 60_000
@@ -50,6 +52,7 @@ def command(options: Options) -> list[str]:
         *("--gossip-port", str(first + 1)),
         *("--dynamic-port-range", f"{first + 2}-{first + DYNAMIC_PORTS}"),
         *("--bind-address", options.host),
+        *("--ticks-per-slot", str(max(1, round(options.slot_ms * TICKS_A_SECOND / 1000)))),
         "--quiet",
     ]
     return [find(), *arguments, *_preloaded(options)]

@@ -48,7 +48,7 @@ def running_chain(kind: str, directory: Path, *more: str, finalized_depth: int =
         if not validator or sys.platform != "linux":
             pytest.skip("no solana-test-validator is here: name one with TIEOUT_AGAVE")
         environment["TIEOUT_AGAVE"] = validator
-        options += ["--validator", "agave"]
+        options += ["--validator", "agave", "--slot-ms", "200"]
     else:
         if not (ROOT / "localnet" / ".venv").exists():
             pytest.skip("the localnet is not installed: make setup")

@@ -5,6 +5,7 @@ import sys
 import tempfile
 import traceback
 from datetime import UTC, datetime
+from functools import cache
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -63,7 +64,7 @@ def run_to_code(arguments: list[str], *, interrupted: bool = False) -> int:
         OUTPUT.start(_command_name(arguments), "--json" in arguments)
         if interrupted:
             return _interrupted()
-        code = APP(args=arguments, prog_name="tieout", standalone_mode=False)
+        code = _program()(args=arguments, prog_name="tieout", standalone_mode=False)
     except TyperException as wrong:
         return _misused(wrong)
     except (typer.Abort, KeyboardInterrupt):
@@ -106,9 +107,15 @@ def _misused(wrong: TyperException) -> int:
     return exits.USAGE
 
 
+@cache
+def _program() -> Any:
+    # building all the commands takes longer than most of them do: once
+    return typer.main.get_command(APP)
+
+
 def _command_name(arguments: list[str]) -> str:
     """``index backfill`` → ``index-backfill``, as the JSON schema names it."""
-    node: Any = typer.main.get_command(APP)
+    node: Any = _program()
     words = []
     for argument in arguments:
         node = getattr(node, "commands", {}).get(argument)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from solders.keypair import Keypair
 
-from support.command import Done, tieout
+from support.command import Done, tieout_here
 from support.database import query, value
 from support.replay import Answer, ReplayNode
 from support.transactions import ALICE, BOB, ISSUER, MINT, OWNERS, balances, instruction, transaction
@@ -40,7 +40,9 @@ class Traded:
     signatures: list[str]
 
     async def verify(self) -> Done:
-        return await tieout("index", "verify", "--rpc-url", self.url, "--dsn", self.dsn, "--mint", self.mint, "--json")
+        return await tieout_here(
+            "index", "verify", "--rpc-url", self.url, "--dsn", self.dsn, "--mint", self.mint, "--json"
+        )
 
     async def open_findings(self) -> dict[tuple[str, str], tuple[str, str]]:
         rows = await query(self.dsn, "select * from ledger.findings where closed_at is null")
@@ -66,7 +68,7 @@ async def traded(chain: str, dsn: str) -> AsyncIterator[Traded]:
         now: int = await rpc.call("getSlot", [{"commitment": "confirmed"}], int)
         while await rpc.call("getSlot", [{"commitment": "finalized"}], int) < now:
             await asyncio.sleep(0.05)
-        read = await tieout(
+        read = await tieout_here(
             "index", "backfill", "--rpc-url", chain, "--dsn", dsn, "--mint", mint,
             "--from-slot", str(first), "--to-slot", str(now),
         )  # fmt: skip
@@ -96,7 +98,7 @@ async def test_a_movement_of_the_wrong_amount_is_found_in_both_balances_and_clos
     assert found["balance", treasury] == (str(97 * SHARE), str(97 * SHARE - 5))
     assert found["balance", second] == (str(2 * SHARE), str(2 * SHARE + 5))
     assert any(audit == "content" for audit, _ in found), "the hash chain tells it too"
-    status = await tieout("index", "status", "--dsn", traded.dsn, "--json")
+    status = await tieout_here("index", "status", "--dsn", traded.dsn, "--json")
     assert status.code == 1
     assert {f["audit"] for f in status.json["findings"]} >= {"balance", "content"}
     again = await traded.verify()
@@ -111,7 +113,7 @@ async def test_a_movement_of_the_wrong_amount_is_found_in_both_balances_and_clos
     assert closed[0]["expected"] == str(2 * SHARE)
     assert closed[0]["closed_batch"] > closed[0]["opened_batch"]
     assert "both agree" in closed[0]["evidence"]
-    assert (await tieout("index", "status", "--dsn", traded.dsn)).code == 0
+    assert (await tieout_here("index", "status", "--dsn", traded.dsn)).code == 0
 
 
 async def test_a_transaction_that_the_ledger_lost_is_named_by_its_signature(traded: Traded) -> None:
@@ -131,7 +133,7 @@ async def test_a_transaction_that_the_ledger_lost_is_named_by_its_signature(trad
     expected, said = found["signatures", lost]
     assert "transfer" in expected
     assert said == "not in the ledger"
-    repaired = await tieout(
+    repaired = await tieout_here(
         "index", "repair", "--rpc-url", traded.url, "--dsn", traded.dsn, "--from", "0", "--to", str(traded.last)
     )
     assert repaired.code == 0, repaired.err
@@ -224,7 +226,7 @@ class FeeNode(ReplayNode):
 
 async def test_withheld_fees_are_held_against_the_accounts_own_extension(dsn: str) -> None:
     async with FeeNode() as node:
-        read = await tieout(
+        read = await tieout_here(
             "index",
             "backfill",
             "--rpc-url",
@@ -240,12 +242,12 @@ async def test_withheld_fees_are_held_against_the_accounts_own_extension(dsn: st
         )
         assert read.code == 0, read.out + read.err
         verify = ("index", "verify", "--rpc-url", node.url, "--dsn", dsn, "--json")
-        sound = await tieout(*verify)
+        sound = await tieout_here(*verify)
         assert sound.json["findings"] == []
         assert all(s.startswith("signatures") for s in sound.json["skipped"]), "this node lists no transactions"
         assert sound.code == 0
         node.withheld = 499
-        done = await tieout(*verify)
+        done = await tieout_here(*verify)
     assert done.code == 1
     rows = await query(
         dsn, "select audit, subject, expected, found from ledger.findings where closed_at is null order by 1"

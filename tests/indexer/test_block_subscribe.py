@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from solders.keypair import Keypair
 
 from support.chains import free_ports, free_twin, running_chain
-from support.command import start_tieout, tieout
+from support.command import start_tieout, tieout_here
 from support.database import value
 from support.ledger import ledger
 from support.replay import Answer, GoldenDay, ReplayNode
@@ -139,11 +139,11 @@ async def until(dsn: str, slot: int) -> None:
 
 async def the_same_as_a_backfill(day: GoldenDay, dsn: str, other: str) -> None:
     """Every view is that of a database which read the day by asking."""
-    assert (await tieout("db", "migrate", "--dsn", other)).code == 0
+    assert (await tieout_here("db", "migrate", "--dsn", other)).code == 0
     mints = [part for mint in day.mints.values() for part in ("--mint", mint)]
     async with ReplayNode(day.blocks()) as node:
         span = ("--from-slot", str(day.first), "--to-slot", str(day.last))
-        done = await tieout("index", "backfill", "--rpc-url", node.url, "--dsn", other, *mints, *span)
+        done = await tieout_here("index", "backfill", "--rpc-url", node.url, "--dsn", other, *mints, *span)
     assert done.code == 0, done.err
     assert await ledger(dsn) == await ledger(other)
 
@@ -358,7 +358,7 @@ async def test_over_real_block_subscriptions_that_miss_repeat_and_drop_nothing_i
             process.terminate()
             _, err = await asyncio.wait_for(process.communicate(), 30)
             assert process.returncode == 0, said + err
-            audited = await tieout("index", "verify", "--rpc-url", url, "--dsn", dsn, "--json")
+            audited = await tieout_here("index", "verify", "--rpc-url", url, "--dsn", dsn, "--json")
     assert "ws_miss" in {rule["kind"] for rule in fired["rules"] if rule["fired"]}
     assert (audited.code, audited.json["findings"]) == (0, [])
     assert await value(dsn, "select count(*) from ledger.events where kind = 'transfer'") == 25

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from indexer.test_block_subscribe import PushingNode
-from support.command import start_tieout, tieout
+from support.command import start_tieout, tieout, tieout_here
 from support.database import query, value
 from support.ledger import ledger
 from support.replay import GoldenDay, ReplayNode
@@ -17,6 +17,7 @@ from tieout_indexer.rows import RowSet
 from tieout_indexer.writer import LedgerWriter
 
 SEED = 20261123
+BATCHES = "select count(*) from ledger.batch_row"
 
 
 def command(day: GoldenDay, node: ReplayNode, dsn: str) -> list[str]:
@@ -31,25 +32,30 @@ async def test_killed_anywhere_and_started_again_the_tables_equal_an_undisturbed
     day: GoldenDay, dsn: str, empty_dsn: str
 ) -> None:
     dice = random.Random(SEED)
-    assert (await tieout("db", "migrate", "--dsn", empty_dsn)).code == 0
+    assert (await tieout_here("db", "migrate", "--dsn", empty_dsn)).code == 0
     async with ReplayNode(day.blocks()) as node:
-        assert (await tieout(*command(day, node, dsn), TIEOUT_WINDOW_SLOTS_MAX="3")).code == 0
+        assert (await tieout_here(*command(day, node, dsn), TIEOUT_WINDOW_SLOTS_MAX="3")).code == 0
         kills = 0
         node.delay_s = 0.02
-        for _ in range(40):
+        for _ in range(10):
+            before = await value(empty_dsn, BATCHES)
             process = await start_tieout(*command(day, node, empty_dsn), TIEOUT_WINDOW_SLOTS_MAX="3")
+            if dice.random() < 0.8:
+                # in the midst of its work; the others before it began
+                while process.returncode is None and await value(empty_dsn, BATCHES) == before:
+                    await asyncio.sleep(0.01)
             try:
-                await asyncio.wait_for(process.wait(), dice.uniform(0.4, 1.0))
+                await asyncio.wait_for(process.wait(), dice.uniform(0, 0.2))
                 break
             except TimeoutError:
                 process.send_signal(signal.SIGKILL)
                 await process.wait()
                 kills += 1
-        assert (await tieout(*command(day, node, empty_dsn), TIEOUT_WINDOW_SLOTS_MAX="3")).code == 0
+        assert (await tieout_here(*command(day, node, empty_dsn), TIEOUT_WINDOW_SLOTS_MAX="3")).code == 0
     assert kills >= 3
     assert await ledger(empty_dsn, batches=True) == await ledger(dsn, batches=True)
     for database in (dsn, empty_dsn):
-        assert (await tieout("db", "verify", "--dsn", database)).code == 0
+        assert (await tieout_here("db", "verify", "--dsn", database)).code == 0
 
 
 async def test_a_second_indexer_waits_for_the_first_and_then_says_who_holds_the_lock(day: GoldenDay, dsn: str) -> None:
@@ -60,7 +66,7 @@ async def test_a_second_indexer_waits_for_the_first_and_then_says_who_holds_the_
             async with asyncio.timeout(20):
                 while await value(dsn, "select epoch from ledger.writer") == 0:
                     await asyncio.sleep(0.05)
-            second = await tieout(*command(day, node, dsn))
+            second = await tieout(*command(day, node, dsn), TIEOUT_WRITER_LOCK_WAIT_S="2")
         finally:
             first.kill()
             await first.wait()

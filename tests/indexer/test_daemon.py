@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from support.chains import free_ports
-from support.command import start_tieout, tieout
+from support.command import start_tieout, tieout_here
 from support.database import query, value
 from support.replay import Answer, GoldenDay, ReplayNode, error
 from tieout_database import connect, migrate
@@ -51,7 +51,7 @@ async def test_a_mint_added_while_it_runs_is_read_up_and_the_others_do_not_wait(
         async with running(node, dsn, apple, TIEOUT_WINDOW_SLOTS_MAX="4"):
             await until(dsn, reached.format(apple), 140)
             node.delay_s = 0.05
-            added = await tieout(
+            added = await tieout_here(
                 "index", "track", "--rpc-url", node.url, "--dsn", dsn, "--mint", tesla, "--from-slot", "58", "--json"
             )
             assert added.code == 0, added.err
@@ -64,7 +64,7 @@ async def test_a_mint_added_while_it_runs_is_read_up_and_the_others_do_not_wait(
     supplies = {r["mint"]: r["supply"] for r in await query(dsn, "select mint, supply from ledger.supply")}
     assert supplies[apple] == int(day.manifest["final_raw_supply"]["AAPLx"])
     assert supplies[tesla] == int(day.manifest["final_raw_supply"]["TSLAx"])
-    again = await tieout("index", "track", "--rpc-url", node.url, "--dsn", dsn, "--mint", tesla)
+    again = await tieout_here("index", "track", "--rpc-url", node.url, "--dsn", dsn, "--mint", tesla)
     assert again.code == 3, "the node is gone"
 
 
@@ -163,12 +163,12 @@ async def test_it_audits_at_its_interval_and_a_difference_opens_a_finding_that_a
             await until(dsn, "select count(*) from ledger.findings where closed_at is null", 1)
             rows = await query(dsn, "select audit, subject, expected, found, slot from ledger.findings")
             assert rows == [{"audit": "supply", "subject": apple, "expected": told, "found": truth, "slot": 152}]
-            status = await tieout("index", "status", "--dsn", dsn, "--json")
+            status = await tieout_here("index", "status", "--dsn", dsn, "--json")
             assert (status.code, len(status.json["findings"])) == (1, 1)
             told = truth
             await until(dsn, "select count(*) from ledger.findings where closed_at is null", 0)
     assert await value(dsn, "select closed_batch > opened_batch from ledger.findings")
-    assert (await tieout("index", "status", "--dsn", dsn)).code == 0
+    assert (await tieout_here("index", "status", "--dsn", dsn)).code == 0
 
 
 async def test_it_serves_metrics_and_health_and_logs_json(day: GoldenDay, dsn: str) -> None:
@@ -210,7 +210,7 @@ async def test_status_shows_tip_lag_and_how_the_endpoints_do(day: GoldenDay, dsn
         async with running(node, dsn, day.mints["AAPLx"]):
             await until(dsn, "select coalesce(max(to_slot), 0) from ledger.coverage", 152)
             await until(dsn, "select count(*) from ledger.endpoints where finalized_slot = 152", 1)
-        status = await tieout("index", "status", "--dsn", dsn, "--json")
+        status = await tieout_here("index", "status", "--dsn", dsn, "--json")
     assert status.code == 0
     assert (status.json["tip"], status.json["tracked"][0]["lag_slots"]) == (152, 0)
     assert status.json["tracked"][0]["slots_per_s"] > 0

@@ -12,7 +12,7 @@ from aiohttp import web
 from indexer.test_quorum import another_chain_from
 from rpc.nodes import Call, closed_port
 from rpc.nodes import node as scripted
-from support.command import tieout
+from support.command import tieout_here
 from support.database import query, value
 from support.replay import Answer, GoldenDay, ReplayNode, error
 from tieout_indexer import IndexerLimits, follow
@@ -125,9 +125,9 @@ async def test_a_misbehaving_node_is_told_by_its_standing_and_costs_nothing_but_
             stop.set()
             await asyncio.wait_for(daemon, 60)
         assert told == {bad: expected, one.url: "good", two.url: "good"}
-        status = await tieout("index", "status", "--dsn", dsn, "--json")
+        status = await tieout_here("index", "status", "--dsn", dsn, "--json")
         shown = {e["endpoint"]: e for e in status.json["endpoints"]}
-        text = (await tieout("index", "status", "--dsn", dsn, COLUMNS="200")).out
+        text = (await tieout_here("index", "status", "--dsn", dsn, COLUMNS="200")).out
     assert shown[bad]["standing"] == expected
     evidence = {
         "lagging": shown[bad]["lag_slots"] == 30 and shown[bad]["finalized_slot"] == day.last - 30,

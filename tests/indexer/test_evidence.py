@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support.command import tieout
+from support.command import tieout_here
 from support.database import query, value
 from support.ledger import ledger
 from support.replay import GoldenDay, ReplayNode
@@ -22,7 +22,7 @@ async def index(day: GoldenDay, dsn: str) -> None:
 
 
 async def detach(dsn: str, folder: Path, before: int = BEFORE) -> None:
-    done = await tieout("index", "evidence", "detach", "--to", str(folder), "--before", str(before), "--dsn", dsn)
+    done = await tieout_here("index", "evidence", "detach", "--to", str(folder), "--before", str(before), "--dsn", dsn)
     assert done.code == 0, done.err
 
 
@@ -32,7 +32,7 @@ async def test_bodies_move_rows_and_hashes_stay_and_everything_verifies(
     await index(day, dsn)
     before = await ledger(dsn, batches=True)
     pieces = await query(dsn, "select slot, tx_index, sha256 from ledger.evidence order by 1, 2")
-    done = await tieout(
+    done = await tieout_here(
         "index", "evidence", "detach", "--to", str(tmp_path), "--before", str(BEFORE), "--dsn", dsn, "--json"
     )
     assert done.code == 0, done.err
@@ -44,13 +44,13 @@ async def test_bodies_move_rows_and_hashes_stay_and_everything_verifies(
     assert await ledger(dsn, batches=True) == before
     for piece in old:
         assert (tmp_path / piece["sha256"].hex()[:2] / f"{piece['sha256'].hex()}.json.zst").exists()
-    verified = await tieout("index", "evidence", "verify", str(tmp_path), "--dsn", dsn, "--json")
+    verified = await tieout_here("index", "evidence", "verify", str(tmp_path), "--dsn", dsn, "--json")
     assert (verified.code, verified.json["verified"], verified.json["missing"]) == (0, len(old), [])
     assert verified.json["manifest_sha256"] == done.json["manifest_sha256"]
     recorded = await value(dsn, "select encode(manifest_sha256, 'hex') from ledger.detachments")
     assert recorded == done.json["manifest_sha256"]
-    assert (await tieout("db", "verify", "--dsn", dsn)).code == 0, "the hash chain does not need the bodies"
-    again = await tieout(
+    assert (await tieout_here("db", "verify", "--dsn", dsn)).code == 0, "the hash chain does not need the bodies"
+    again = await tieout_here(
         "index", "evidence", "detach", "--to", str(tmp_path), "--before", str(BEFORE), "--dsn", dsn, "--json"
     )
     assert (again.code, again.json["files"]) == (0, 0)
@@ -68,10 +68,10 @@ async def test_the_ledger_is_read_again_from_the_files_and_not_without_them(
         "(select min(slot) from ledger.event_row)"
     )
     await connection.close()
-    without = await tieout("index", "redecode", "--dsn", dsn)
+    without = await tieout_here("index", "redecode", "--dsn", dsn)
     assert without.code == 1
     assert "--evidence" in without.err
-    done = await tieout("index", "redecode", "--dsn", dsn, "--evidence", str(tmp_path), "--json")
+    done = await tieout_here("index", "redecode", "--dsn", dsn, "--evidence", str(tmp_path), "--json")
     assert done.code == 0, done.err
     assert done.json["appended"] >= 1
     assert await ledger(dsn) == truth
@@ -93,7 +93,7 @@ async def test_a_damaged_folder_is_told_piece_by_piece(day: GoldenDay, dsn: str,
         lines = (tmp_path / "manifest.jsonl").read_text().splitlines()
         head = {**json.loads(lines[0]), "entries": len(lines) - 2}
         (tmp_path / "manifest.jsonl").write_text("\n".join([json.dumps(head), *lines[1:-1]]) + "\n")
-    done = await tieout("index", "evidence", "verify", str(tmp_path), "--dsn", dsn, "--json")
+    done = await tieout_here("index", "evidence", "verify", str(tmp_path), "--dsn", dsn, "--json")
     assert done.code == 1
     assert len(done.json["damaged"]) + len(done.json["missing"]) == 1
     if damage != "unnamed":
@@ -102,7 +102,7 @@ async def test_a_damaged_folder_is_told_piece_by_piece(day: GoldenDay, dsn: str,
 
 async def test_what_is_no_folder_of_evidence_is_said_to_be_none(tmp_path: Path) -> None:
     (tmp_path / "manifest.jsonl").write_text("[]\n")
-    done = await tieout("index", "evidence", "verify", str(tmp_path), "--json")
+    done = await tieout_here("index", "evidence", "verify", str(tmp_path), "--json")
     assert done.code == 1
     assert "is no manifest" in done.json["error"]["message"]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from support.command import tieout
+from support.command import tieout_here
 from support.database import query, value
 from support.ledger import ledger
 from support.replay import Answer, GoldenDay, ReplayNode, error
@@ -49,7 +49,7 @@ async def test_with_a_broken_link_the_slot_is_parked_the_frontier_waits_and_exit
     successor = min(s for s in blocks if s > max(gone))
     blocks[successor][field] = max(gone) if field == "parentSlot" else "1" * 32
     async with ReplayNode(blocks) as node:
-        done = await tieout(
+        done = await tieout_here(
             "index", "backfill", "--rpc-url", node.url, "--dsn", dsn, "--mint", day.mints["AAPLx"],
             "--from-slot", str(day.first), "--to-slot", str(day.last), "--json",
         )  # fmt: skip
@@ -60,7 +60,7 @@ async def test_with_a_broken_link_the_slot_is_parked_the_frontier_waits_and_exit
     assert await proven(dsn) == {(day.first, last_good)}
     assert await value(dsn, "select max(slot) from ledger.slots") == last_good
     assert await value(dsn, "select max(slot) from ledger.events") <= last_good
-    assert (await tieout("index", "parked", "--dsn", dsn)).code == 1
+    assert (await tieout_here("index", "parked", "--dsn", dsn)).code == 1
 
 
 async def test_a_parked_slot_is_read_and_cleared_once_the_node_tells_the_truth(day: GoldenDay, dsn: str) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.command import tieout
+from support.command import tieout_here
 from support.database import query, value
 from support.ledger import ledger
 from support.replay import GoldenDay, ReplayNode
@@ -21,7 +21,7 @@ async def backfilled(day: GoldenDay, dsn: str) -> None:
 
 async def test_the_command_exits_0_and_every_balance_and_supply_equals_the_manifest(day: GoldenDay, dsn: str) -> None:
     async with ReplayNode(day.blocks()) as node:
-        done = await tieout(
+        done = await tieout_here(
             "index", "backfill", "--rpc-url", node.url, "--dsn", dsn, *mint_options(day),
             "--from-slot", str(day.first), "--to-slot", str(day.last), "--json",
         )  # fmt: skip
@@ -142,7 +142,7 @@ async def test_reading_it_again_writes_nothing(day: GoldenDay, dsn: str) -> None
 async def test_a_redecode_that_changes_nothing_appends_nothing(day: GoldenDay, dsn: str) -> None:
     await backfilled(day, dsn)
     before = await ledger(dsn, batches=True)
-    done = await tieout("index", "redecode", "--dsn", dsn, "--json")
+    done = await tieout_here("index", "redecode", "--dsn", dsn, "--json")
     assert (done.code, done.json["appended"], done.json["retracted"]) == (0, 0, 0), done.err
     assert await ledger(dsn, batches=True) == before
 
@@ -150,7 +150,7 @@ async def test_a_redecode_that_changes_nothing_appends_nothing(day: GoldenDay, d
 async def test_one_mint_first_and_the_other_later_gives_the_rows_of_both_at_once(
     day: GoldenDay, dsn: str, empty_dsn: str
 ) -> None:
-    assert (await tieout("db", "migrate", "--dsn", empty_dsn)).code == 0
+    assert (await tieout_here("db", "migrate", "--dsn", empty_dsn)).code == 0
     await backfilled(day, dsn)
     async with ReplayNode(day.blocks()) as node:
         for symbol in ("AAPLx", "TSLAx"):
@@ -160,14 +160,14 @@ async def test_one_mint_first_and_the_other_later_gives_the_rows_of_both_at_once
 
 
 async def test_ranges_read_out_of_order_end_in_the_same_ledger(day: GoldenDay, dsn: str, empty_dsn: str) -> None:
-    assert (await tieout("db", "migrate", "--dsn", empty_dsn)).code == 0
+    assert (await tieout_here("db", "migrate", "--dsn", empty_dsn)).code == 0
     await backfilled(day, dsn)
     mints = list(day.mints.values())
     async with ReplayNode(day.blocks()) as node:
         for first, last in ((110, 152), (58, 80), (90, 109), (81, 89)):
             assert (await backfill([node.url], empty_dsn, mints, first, last)).complete
         # Read in mid-life, the first ranges could not know the permanent delegate: evidence can now.
-        assert (await tieout("index", "redecode", "--dsn", empty_dsn)).code == 0
+        assert (await tieout_here("index", "redecode", "--dsn", empty_dsn)).code == 0
     assert await ledger(empty_dsn) == await ledger(dsn)
 
 
@@ -175,7 +175,7 @@ async def test_a_node_of_another_chain_is_refused_with_both_hashes(day: GoldenDa
     await backfilled(day, dsn)
     other = "9WzDXwBbmkg8ZTbNMqUxvQRAyrZzDsGYdLVL9zYtAWWM"
     async with ReplayNode(day.blocks(), genesis_hash=other) as node:
-        done = await tieout(
+        done = await tieout_here(
             "index",
             "backfill",
             "--rpc-url",
@@ -195,11 +195,11 @@ async def test_a_node_of_another_chain_is_refused_with_both_hashes(day: GoldenDa
 
 async def test_the_hash_chain_and_the_evidence_verify_and_tampering_is_found(day: GoldenDay, dsn: str) -> None:
     await backfilled(day, dsn)
-    assert (await tieout("db", "verify", "--dsn", dsn)).code == 0
+    assert (await tieout_here("db", "verify", "--dsn", dsn)).code == 0
     await query(dsn, "alter table ledger.event_row disable trigger all")
     await query(dsn, "alter table ledger.event_row_000000 disable trigger all")
     await query(dsn, "update ledger.event_row set amount = amount + 1 where slot = 66")
-    done = await tieout("db", "verify", "--dsn", dsn, "--json")
+    done = await tieout_here("db", "verify", "--dsn", dsn, "--json")
     assert done.code == 1
     assert [f["check"] for f in done.json["findings"]] == ["content"]
 
@@ -210,11 +210,11 @@ async def test_the_digests_kept_beside_a_batch_are_audited_like_its_rows(day: Go
     last = await value(dsn, "select max(batch) from ledger.content_row")
     changed = "update ledger.content_row set parts = translate(parts, '0123456789', '1234567890') where batch = $1"
     await query(dsn, changed, last)
-    done = await tieout("db", "verify", "--dsn", dsn, "--json")
+    done = await tieout_here("db", "verify", "--dsn", dsn, "--json")
     assert (done.code, [(f["check"], f["subject"]) for f in done.json["findings"]]) == (
         1,
         [("content", f"batch {last}")],
     )
     await query(dsn, "delete from ledger.content_row where batch = $1", last)
-    done = await tieout("db", "verify", "--dsn", dsn, "--json")
+    done = await tieout_here("db", "verify", "--dsn", dsn, "--json")
     assert (done.code, [f["check"] for f in done.json["findings"]]) == (1, ["content"])

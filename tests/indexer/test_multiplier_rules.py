@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from database.rows import MINT, Rows
 from indexer.test_audits import vandalise
 from indexer.test_other_sources import Market, market
-from support.command import tieout
+from support.command import tieout_here
 from support.database import query, value
 
 __all__ = ["market"]
@@ -297,12 +297,12 @@ async def test_a_scheduled_multiplier_is_the_mints_own_from_a_snapshot_too(
 
 async def test_the_rule_is_declared_and_shown_by_command(dsn: str) -> None:
     command = ("index", "multiplier-rule", "--dsn", dsn, "--json")
-    assert (await tieout(*command)).json["from_slot"] is None
-    assert (await tieout(*command, "--from-slot", "7")).code == 2, "a reason is wanted"
-    done = await tieout(*command, "--from-slot", "7", "--reason", "the upgrade was announced", "--by", "ops")
+    assert (await tieout_here(*command)).json["from_slot"] is None
+    assert (await tieout_here(*command, "--from-slot", "7")).code == 2, "a reason is wanted"
+    done = await tieout_here(*command, "--from-slot", "7", "--reason", "the upgrade was announced", "--by", "ops")
     assert done.code == 0, done.err
-    shown = await tieout(*command)
+    shown = await tieout_here(*command)
     assert (shown.json["from_slot"], shown.json["reason"], shown.json["declared_by"]) == (
         7, "the upgrade was announced", "ops"
     )  # fmt: skip
-    assert (await tieout("db", "verify", "--dsn", dsn)).code == 0, "it is in the batch's hash"
+    assert (await tieout_here("db", "verify", "--dsn", dsn)).code == 0, "it is in the batch's hash"

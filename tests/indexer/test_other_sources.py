@@ -13,7 +13,7 @@ from solders.keypair import Keypair
 from indexer.test_audits import SHARE, FeeNode
 from indexer.test_properties import Market as FeeMarket
 from indexer.test_withheld import MarketNode
-from support.command import tieout
+from support.command import tieout_here
 from support.database import query, value
 from support.replay import Answer
 from support.transactions import ALICE, BOB, KEYS, MINT
@@ -46,7 +46,9 @@ class Market:
         await self.issuer.transfer(self.mint, amount, self.payer, self.holders[holder].pubkey())
 
     async def index(self, *command: str) -> Any:
-        return await tieout("index", command[0], "--rpc-url", self.url, "--mint", self.mint, *command[1:], "--json")
+        return await tieout_here(
+            "index", command[0], "--rpc-url", self.url, "--mint", self.mint, *command[1:], "--json"
+        )
 
 
 @pytest.fixture
@@ -78,7 +80,7 @@ async def test_from_a_snapshot_on_balances_and_supply_are_known_and_proven(marke
     last = await market.final()
     read = await market.index("backfill", "--dsn", dsn, "--from-slot", str(slot + 1), "--to-slot", str(last))
     assert read.code == 0, read.out + read.err
-    status = await tieout("index", "status", "--dsn", dsn, "--json")
+    status = await tieout_here("index", "status", "--dsn", dsn, "--json")
     assert status.json["tracked"][0]["opening"] == "snapshot"
     assert status.json["tracked"][0]["supply"] == str(100 * SHARE)
     assert sum(r["amount"] for r in await query(dsn, "select amount from ledger.balances")) == 100 * SHARE
@@ -96,7 +98,7 @@ async def test_from_a_snapshot_on_balances_and_supply_are_known_and_proven(marke
     assert audited.json["findings"] == [], "every balance is the node's"
     roles = await query(dsn, "select distinct authority_role from ledger.events")
     assert roles == [{"authority_role": "owner"}], "the mint's state is known from the snapshot"
-    assert (await tieout("index", "redecode", "--dsn", dsn, "--json")).json["retracted"] == 0
+    assert (await tieout_here("index", "redecode", "--dsn", dsn, "--json")).json["retracted"] == 0
     repaired = await market.index("repair", "--dsn", dsn, "--from", str(slot), "--to", str(last))
     assert (repaired.code, repaired.json["retracted"]) == (0, 0)
 
@@ -171,11 +173,11 @@ async def test_a_transaction_missing_after_the_snapshot_is_found_by_continuity(m
 async def test_a_snapshot_that_does_not_add_up_is_refused_with_its_figures(dsn: str) -> None:
     async with FeeNode() as node:
         node.withheld = 499
-        refused = await tieout("index", "snapshot", "--rpc-url", node.url, "--dsn", dsn, "--mint", MINT)
+        refused = await tieout_here("index", "snapshot", "--rpc-url", node.url, "--dsn", dsn, "--mint", MINT)
         assert refused.code == 2
         assert "supply 100000, but balances 99500 and withheld fees 499" in refused.err
         node.withheld = 500
-        taken = await tieout("index", "snapshot", "--rpc-url", node.url, "--dsn", dsn, "--mint", MINT, "--json")
+        taken = await tieout_here("index", "snapshot", "--rpc-url", node.url, "--dsn", dsn, "--mint", MINT, "--json")
         assert (taken.code, taken.json["withheld"]) == (0, "500")
     assert {ALICE, BOB} == {r["account"] for r in await query(dsn, "select account from ledger.touches")}
 
@@ -192,7 +194,7 @@ async def test_by_signatures_events_are_the_same_but_nothing_is_called_proven(ma
     weak = await query(dsn, events)
     assert await query(dsn, "select * from ledger.coverage") == []
     assert await value(dsn, "select supply from ledger.supply") is None
-    status = await tieout("index", "status", "--dsn", dsn, "--json")
+    status = await tieout_here("index", "status", "--dsn", dsn, "--json")
     assert status.json["tracked"][0]["proven"] == []
     assert status.json["tracked"][0]["listed"] == [[market.first, last]]
     again = await market.index("list", "--dsn", dsn, *span)
@@ -203,7 +205,7 @@ async def test_by_signatures_events_are_the_same_but_nothing_is_called_proven(ma
     assert await query(dsn, events) == weak, "blocks say the same, and it is not written twice"
     assert await value(dsn, "select supply from ledger.supply") == 100 * SHARE
     assert await query(dsn, "select * from ledger.listed") == [], "proven now, no longer weaker"
-    assert (await tieout("db", "verify", "--dsn", dsn)).code == 0
+    assert (await tieout_here("db", "verify", "--dsn", dsn)).code == 0
 
 
 async def test_what_blocks_say_otherwise_replaces_what_was_listed(market: Market, dsn: str) -> None:
@@ -239,12 +241,12 @@ def test_a_listing_is_committed_in_parts_that_meet_and_split_no_slot(
 async def test_a_listing_that_is_cut_claims_nothing_up_to_the_cut(market: Market, dsn: str) -> None:
     first, last = str(market.first), str(await market.final())
     ask = ("index", "list", "--rpc-url", market.url, "--mint", market.mint, "--dsn", dsn, "--json")
-    cut = await tieout(*ask, "--from-slot", first, "--to-slot", last, TIEOUT_AUDIT_SIGNATURES_MAX="2")
+    cut = await tieout_here(*ask, "--from-slot", first, "--to-slot", last, TIEOUT_AUDIT_SIGNATURES_MAX="2")
     assert cut.code == 1, cut
     slot = cut.json["cut_at"]
     assert market.first < slot
     assert await value(dsn, "select coalesce(min(from_slot), 0) from ledger.listed") in (0, slot + 1)
-    whole = await tieout(*ask, "--from-slot", first, "--to-slot", last)
+    whole = await tieout_here(*ask, "--from-slot", first, "--to-slot", last)
     assert (whole.code, whole.json["cut_at"]) == (0, None), whole
     assert await value(dsn, "select min(from_slot) from ledger.listed") == market.first
     assert await value(dsn, "select count(*) from ledger.events where kind = 'mint'") == 1

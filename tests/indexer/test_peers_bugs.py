@@ -354,7 +354,7 @@ async def test_after_an_outage_requests_stay_few_at_a_time(day: GoldenDay, dsn: 
 
 
 async def test_decoding_again_needs_no_downtime(day: GoldenDay, dsn: str) -> None:
-    from support.command import tieout
+    from support.command import tieout_here
     from tieout_database import connect
 
     async with ReplayNode(day.blocks()) as node:
@@ -367,7 +367,7 @@ async def test_decoding_again_needs_no_downtime(day: GoldenDay, dsn: str) -> Non
             "(select min(slot) from ledger.events)"
         )
         await connection.close()
-        again = await tieout("index", "redecode", "--dsn", dsn, "--json")
+        again = await tieout_here("index", "redecode", "--dsn", dsn, "--json")
         assert again.code == 0, again.err
         assert again.json["retracted"] >= 1
         node.tip = 152

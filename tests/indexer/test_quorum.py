@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from support.command import tieout
+from support.command import tieout_here
 from support.database import query, value
 from support.replay import Answer, GoldenDay, ReplayNode, error
 from tieout_indexer import BackfillResult, IndexerLimits, backfill
@@ -49,7 +49,7 @@ async def test_a_lying_node_is_outvoted_named_and_its_word_never_stored(day: Gol
     assert rows[0]["slot"] in {100, 101}
     assert truth in rows[0]["expected"]
     assert LIE in rows[0]["found"]
-    assert (await tieout("index", "status", "--dsn", dsn)).code == 1
+    assert (await tieout_here("index", "status", "--dsn", dsn)).code == 1
 
 
 async def test_a_lie_between_the_sampled_slots_is_found_by_its_broken_link(day: GoldenDay, dsn: str) -> None:

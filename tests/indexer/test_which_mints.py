@@ -3,14 +3,14 @@
 import pytest
 from solders.keypair import Keypair
 
-from support.command import tieout
+from support.command import tieout_here
 from support.database import value
 from support.replay import Answer, GoldenDay, ReplayNode
 from tieout_idl.programs import SYSTEM_PROGRAM, TOKEN_2022_PROGRAM
 
 
 async def backfill(node: ReplayNode, dsn: str, day: GoldenDay, *mints: str):
-    return await tieout(
+    return await tieout_here(
         "index", "backfill", "--rpc-url", node.url, "--dsn", dsn, *(word for m in mints for word in ("--mint", m)),
         "--from-slot", str(day.first), "--to-slot", str(day.last), "--json",
     )  # fmt: skip

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from indexer.test_audits import fee_mint, token_account, vandalise
 from indexer.test_properties import ACCOUNTS, ANY, Market, operations
-from support.command import tieout
+from support.command import tieout_here
 from support.database import fresh_database, query, value
 from support.replay import Answer, ReplayNode
 from support.transactions import ALICE, BOB, ISSUER, MINT, OWNERS, TREASURY, balances, instruction, transaction
@@ -67,12 +67,12 @@ async def test_each_account_and_the_mint_are_compared_and_what_differs_is_named(
     async with MarketNode(market) as node:
         await read(node, dsn, len(market.bodies))
         verify = ("index", "verify", "--rpc-url", node.url, "--dsn", dsn, "--json")
-        sound = await tieout(*verify)
+        sound = await tieout_here(*verify)
         assert (sound.code, sound.json["findings"]) == (0, [])
         assert market.on_mint == 500
         # what one account has too little another has too much: the sum alone would not tell
         node.lie = {BOB: market.withheld["bob"] - 7, MINT: market.on_mint + 7}
-        done = await tieout(*verify)
+        done = await tieout_here(*verify)
         assert done.code == 1
         rows = await query(dsn, "select audit, subject, expected, found from ledger.findings order by subject")
         assert sorted((r["audit"], r["subject"], r["expected"], r["found"]) for r in rows) == sorted([
@@ -80,7 +80,7 @@ async def test_each_account_and_the_mint_are_compared_and_what_differs_is_named(
             ("withheld_account", MINT, "507", "500"),
         ])  # fmt: skip
         node.lie = {}
-        assert (await tieout(*verify)).code == 0
+        assert (await tieout_here(*verify)).code == 0
     assert await value(dsn, "select count(*) from ledger.findings where closed_at is null") == 0
 
 
@@ -89,7 +89,7 @@ async def test_without_the_evidence_of_a_sweep_nothing_is_claimed_of_single_acco
     async with MarketNode(market) as node:
         await read(node, dsn, len(market.bodies))
         await vandalise(dsn, "update ledger.evidence_row set body = '' where slot = 4")
-        done = await tieout("index", "verify", "--rpc-url", node.url, "--dsn", dsn, "--json")
+        done = await tieout_here("index", "verify", "--rpc-url", node.url, "--dsn", dsn, "--json")
     assert (done.code, done.json["findings"]) == (0, []), done.out
     assert any("account by account" in why for why in done.json["skipped"])
 
@@ -98,7 +98,7 @@ async def test_from_a_snapshot_on_the_replay_begins_with_what_the_snapshot_found
     market = traded()
     opened = len(market.bodies)
     async with MarketNode(market) as node:
-        taken = await tieout("index", "snapshot", "--rpc-url", node.url, "--dsn", dsn, "--mint", MINT, "--json")
+        taken = await tieout_here("index", "snapshot", "--rpc-url", node.url, "--dsn", dsn, "--mint", MINT, "--json")
         assert taken.code == 0, taken.err
         market.act("transfer", "alice", "treasury", 10)
         market.act("harvest", "bob", "bob", 0)
@@ -106,11 +106,11 @@ async def test_from_a_snapshot_on_the_replay_begins_with_what_the_snapshot_found
         last = len(market.bodies)
         done = await backfill([node.url], dsn, [MINT], opened + 1, last, limits=IndexerLimits(poll_interval_s=0.01))
         assert done.complete, done
-        audited = await tieout("index", "verify", "--rpc-url", node.url, "--dsn", dsn, "--json")
+        audited = await tieout_here("index", "verify", "--rpc-url", node.url, "--dsn", dsn, "--json")
         assert (audited.code, audited.json["findings"]) == (0, []), audited.out
         assert not any("withheld" in why for why in audited.json["skipped"])
         node.lie = {ALICE: market.withheld["alice"] + 1}
-        assert (await tieout("index", "verify", "--rpc-url", node.url, "--dsn", dsn)).code == 1
+        assert (await tieout_here("index", "verify", "--rpc-url", node.url, "--dsn", dsn)).code == 1
 
 
 async def test_more_paid_out_than_was_withheld_is_no_proof(dsn: str) -> None:
@@ -129,11 +129,11 @@ async def test_more_paid_out_than_was_withheld_is_no_proof(dsn: str) -> None:
         reason = await value(dsn, "select reason from ledger.quarantine")
         assert reason == f"{due + 1} are paid out of withheld fees, {due} were withheld where it takes them from"
         again = ("index", "repair", "--rpc-url", node.url, "--dsn", dsn, "--from", str(last), "--to", str(last))
-        assert "nothing differs" in (await tieout(*again)).out, "read again it is no better"
+        assert "nothing differs" in (await tieout_here(*again)).out, "read again it is no better"
         assert await value(dsn, "select count(*) from ledger.events where kind = 'fee_withdrawal'") == 0
         market.bodies[-1] = transaction(paid, pre=[rows[before]], post=[rows[before + due]])
         node.blocks = market.blocks()
-        mended = await tieout(*again)
+        mended = await tieout_here(*again)
         assert mended.code == 0, mended
     assert await value(dsn, "select amount from ledger.events where kind = 'fee_withdrawal'") == due
 

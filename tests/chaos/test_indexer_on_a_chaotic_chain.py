@@ -18,7 +18,7 @@ import pytest
 from solders.keypair import Keypair
 
 from support.chains import free_ports, free_twin, running_chain
-from support.command import start_tieout, tieout
+from support.command import start_tieout, tieout_here
 from support.database import RestartableServer, fresh_database, make_template, query, value
 from tieout_client import Authorities, ClientError, SendOptions, connect
 from tieout_rpc import RpcClient, RpcError, RpcLimits
@@ -128,10 +128,10 @@ async def test_the_ledger_ends_as_the_true_chain(
                 await herd.disband()
                 last = await settled(rpc)
                 span = ("--from-slot", "0", "--to-slot", str(last))
-                done = await tieout("index", "backfill", *urls, "--dsn", dsn, "--mint", mint, *span, "--json")
+                done = await tieout_here("index", "backfill", *urls, "--dsn", dsn, "--mint", mint, *span, "--json")
                 assert done.code == 0, done.out + done.err
                 await assert_equals_the_truth(rpc, dsn, mint, last)
-            assert (await tieout("db", "verify", "--dsn", dsn)).code == 0
+            assert (await tieout_here("db", "verify", "--dsn", dsn)).code == 0
     assert moves > 5
 
 

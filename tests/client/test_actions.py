@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client.desks import house_on
-from support.command import tieout
+from support.command import tieout_here
 from tieout_client import BadInput, dividend, split, write_keypair
 
 ONE = struct.pack("<d", 1.0)
@@ -80,13 +80,13 @@ async def test_the_commands_show_first_and_sign_when_told(chain, tmp_path):
     async with house_on(chain) as house, house.desk() as issuer:
         write_keypair(tmp_path / "payer.json", house.payer)
         keys = ("--keypair", str(tmp_path / "payer.json"), "--rpc-url", chain, "--json")
-        shown = await tieout("instrument", "split", house.mint, "10:1", "--rpc-url", chain, "--json")
+        shown = await tieout_here("instrument", "split", house.mint, "10:1", "--rpc-url", chain, "--json")
         assert (shown.code, shown.json["new"], shown.json["signed"]) == (0, "10.0", False), shown.err
-        unnamed = await tieout("instrument", "split", house.mint, "10:1", "--sign", *keys)
+        unnamed = await tieout_here("instrument", "split", house.mint, "10:1", "--sign", *keys)
         assert (unnamed.code, "--from" in unnamed.err) == (2, True)
         cash = ("--gross", "0.26", "--withholding", "0.3", "--price", "230")
-        signed = await tieout("instrument", "dividend", house.mint, *cash, "--sign", "--from", "1.0", *keys)
+        signed = await tieout_here("instrument", "dividend", house.mint, *cash, "--sign", "--from", "1.0", *keys)
         assert (signed.code, signed.json["signed"]) == (0, True), signed.err
-        again = await tieout("instrument", "dividend", house.mint, *cash, "--sign", "--from", "1.0", *keys)
+        again = await tieout_here("instrument", "dividend", house.mint, *cash, "--sign", "--from", "1.0", *keys)
         assert (again.code, "applied already" in again.err) == (2, True)
         assert (await issuer.show(house.mint)).multiplier.bits.hex() == signed.json["bits"]

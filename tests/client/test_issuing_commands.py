@@ -5,7 +5,7 @@ import json
 from solders.keypair import Keypair
 
 from client.desks import house_on
-from support.command import tieout
+from support.command import tieout_here
 from tieout_client import write_keypair
 
 
@@ -21,7 +21,9 @@ async def test_a_command_run_twice_issues_once_and_the_journal_shows_it(chain, t
         home = {"TIEOUT_HOME": str(tmp_path / "home"), "TIEOUT_GUARD": "account"}
 
         async def issue(amount, **more):
-            return await tieout("issue", house.mint, amount, "--to", owner, "--request", "R-1", *common, **home | more)
+            return await tieout_here(
+                "issue", house.mint, amount, "--to", owner, "--request", "R-1", *common, **home | more
+            )
 
         first, second = await issue("2.5"), await issue("2.5")
         assert (first.code, second.code) == (0, 0), first.err + second.err
@@ -38,15 +40,15 @@ async def test_a_command_run_twice_issues_once_and_the_journal_shows_it(chain, t
         greedy = await issue("2.5", TIEOUT_OPERATION_SHARES_MAX="2", TIEOUT_HOME=str(tmp_path / "elsewhere"))
         assert (greedy.code, "the limit of 2 shares" in greedy.err) == (2, True)
 
-        listed = await tieout("journal", "list", "--json", **home)
+        listed = await tieout_here("journal", "list", "--json", **home)
         assert [(e["request"], e["state"]) for e in listed.json["entries"]] == [("R-1", "landed")]
-        resumed = await tieout("journal", "resume", "--rpc-url", chain, "--json", **home)
+        resumed = await tieout_here("journal", "resume", "--rpc-url", chain, "--json", **home)
         assert (resumed.code, resumed.json["settled"]) == (0, [])
 
 
 async def test_a_wrong_setting_of_the_desk_is_named(tmp_path):
-    done = await tieout("journal", "list", "--json", TIEOUT_GUARD="perhaps", TIEOUT_HOME=str(tmp_path))
+    done = await tieout_here("journal", "list", "--json", TIEOUT_GUARD="perhaps", TIEOUT_HOME=str(tmp_path))
     assert (done.code, "guard" in done.err) == (2, True)
-    done = await tieout("journal", "list", "--json", TIEOUT_HOME=str(tmp_path))
+    done = await tieout_here("journal", "list", "--json", TIEOUT_HOME=str(tmp_path))
     assert (done.code, json.loads(done.out)["error"]["exit_code"]) == (2, 2)
     assert "there is no journal" in done.err

@@ -6,7 +6,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from client.desks import house_on
-from support.command import tieout
+from support.command import tieout_here
 from tieout_client import Holder, differences, risks
 from tieout_client.risks import describe_holder
 from tieout_idl import SYSTEM_PROGRAM, TOKEN_2022_PROGRAM
@@ -57,14 +57,14 @@ async def test_one_hot_key_is_named_for_all_that_it_can_do(chain):
 async def test_show_compares_with_a_profile(chain, tmp_path):
     async with house_on(chain) as house:
         good, bad = tmp_path / "good.json", tmp_path / "bad.toml"
-        shown = await tieout("instrument", "show", house.mint, "--rpc-url", chain, "--json")
+        shown = await tieout_here("instrument", "show", house.mint, "--rpc-url", chain, "--json")
         assert "one-key-mint-tokens" in shown.json["risks"]
         good.write_text(json.dumps({k: v for k, v in shown.json.items() if k != "multiplier"}))
         bad.write_text('decimals = 6\n[authorities]\nmint_tokens = "X"\n')
-        same = await tieout("instrument", "show", house.mint, "--profile", str(good), "--rpc-url", chain, "--json")
+        same = await tieout_here("instrument", "show", house.mint, "--profile", str(good), "--rpc-url", chain, "--json")
         assert (same.code, same.json["differences"]) == (0, []), same.err
-        other = await tieout("instrument", "show", house.mint, "--profile", str(bad), "--rpc-url", chain, "--json")
+        other = await tieout_here("instrument", "show", house.mint, "--profile", str(bad), "--rpc-url", chain, "--json")
         assert other.code == 1
         assert [d["field"] for d in other.json["differences"]] == ["decimals", "authorities.mint_tokens"]
-        absent = await tieout("instrument", "show", house.mint, "--profile", "nowhere", "--rpc-url", chain)
+        absent = await tieout_here("instrument", "show", house.mint, "--profile", "nowhere", "--rpc-url", chain)
         assert (absent.code, "cannot read the profile" in absent.err) == (2, True)

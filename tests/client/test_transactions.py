@@ -14,7 +14,7 @@ from solders.message import Message, MessageV0
 from solders.pubkey import Pubkey
 
 from client.desks import QUICK, SOL, house_on, raw_of
-from support.command import tieout, tieout_here
+from support.command import tieout_here
 from tieout_client import (
     AddressOnly,
     AlreadyIssued,
@@ -392,7 +392,7 @@ async def test_the_commands_prepare_sign_show_and_submit(chain, tmp_path):
             "issue", house.mint, "2.5", "--to", alice, "--request", "R-1",
             "--keypair", str(tmp_path / "payer.pub"), "--keys", str(keys),
         )  # fmt: skip
-        prepared = await tieout("tx", "prepare", "--nonce", nonce, "--json", str(one), *issue, **home)
+        prepared = await tieout_here("tx", "prepare", "--nonce", nonce, "--json", str(one), *issue, **home)
         assert prepared.code == 0, prepared.err
         assert prepared.json["schema"] == "tieout/tx-prepare/1"
         assert prepared.json["missing"] == [str(payer.pubkey()), str(house.roles.treasury.pubkey())]

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from support.chains import running_chain
-from support.command import start_tieout, tieout
+from support.command import Done, start_tieout, tieout, tieout_here
 from support.database import query, value
 from support.paths import ROOT
 from tieout.day import Day, DayBook, instant, write_files
@@ -26,10 +26,16 @@ pytestmark = pytest.mark.e2e
 SEED = 7
 
 
+Run = Callable[..., Awaitable[Done]]
+
+
 @pytest.fixture(params=["embedded", pytest.param("agave", marks=pytest.mark.agave)])
-def any_chain(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def any_chain(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Run]]:
+    """A chain's URL, and how commands are run: in processes, as a user does; beside a real validator, which
+    takes a core for itself, the same commands within this one.
+    """
     with running_chain(request.param, tmp_path) as url:
-        yield url
+        yield url, tieout_here if request.param == "agave" else tieout
 
 
 async def block_time(url: str, slot: int) -> Any:
@@ -37,42 +43,32 @@ async def block_time(url: str, slot: int) -> Any:
         return instant(await rpc.call("getBlockTime", [slot], int))
 
 
-async def index_to(url: str, dsn: str, book: DayBook) -> None:
+async def index_to(run: Run, url: str, dsn: str, book: DayBook) -> None:
     mints = [part for mint in book.mints.values() for part in ("--mint", mint)]
-    done = await tieout(
-        "index",
-        "backfill",
-        "--rpc-url",
-        url,
-        "--dsn",
-        dsn,
-        *mints,
-        "--from-slot",
-        "0",
-        "--to-slot",
-        str(book.slot),
-        "--json",
-    )
+    span = ("--from-slot", "0", "--to-slot", str(book.slot))
+    done = await run("index", "backfill", "--rpc-url", url, "--dsn", dsn, *mints, *span, "--json")
     assert done.code == 0, done.out + done.err
     assert done.json["complete"] is True
 
 
-async def take_in(dsn: str, *commands: tuple[str, str, Path]) -> None:
+async def take_in(run: Run, dsn: str, *commands: tuple[str, str, Path]) -> None:
     for group, verb, path in commands:
-        done = await tieout(group, verb, str(path), "--dsn", dsn)
+        done = await run(group, verb, str(path), "--dsn", dsn)
         assert done.code == 0, done.err
 
 
-async def test_a_day_ties_out_and_what_breaks_it_is_named(any_chain: str, dsn: str, tmp_path: Path) -> None:
+async def test_a_day_ties_out_and_what_breaks_it_is_named(any_chain: tuple[str, Run], dsn: str, tmp_path: Path) -> None:
+    url, run = any_chain
     day = Day(SEED, lambda text: None)
-    async with connect(any_chain, day.signer("payer"), day.authorities()) as issuer:
+    async with connect(url, day.signer("payer"), day.authorities()) as issuer:
         await issuer.airdrop(day.owner("payer"), 100_000_000_000)
         opened_at = instant(await issuer.rpc.call("getBlockTime", [0], int) - 60)
         book = await day.play(issuer)
-        await index_to(any_chain, dsn, book)
-        closed_at = await block_time(any_chain, book.slot)
+        await index_to(run, url, dsn, book)
+        closed_at = await block_time(url, book.slot)
         registry, orders, positions, actions = write_files(book, tmp_path / "day", opened_at, closed_at)
         await take_in(
+            run,
             dsn,
             ("registry", "apply", registry),
             ("order", "import", orders),
@@ -80,7 +76,7 @@ async def test_a_day_ties_out_and_what_breaks_it_is_named(any_chain: str, dsn: s
             ("statement", "import", positions),
         )
 
-        good = await tieout("reconcile", "run", "--as-of", str(book.slot), "--dsn", dsn, "--json")
+        good = await run("reconcile", "run", "--as-of", str(book.slot), "--dsn", dsn, "--json")
         assert good.code == 0, good.out + good.err
         assert {i["symbol"]: i["verdict"] for i in good.json["instruments"]} == {
             "AAPLx": "ties_out",
@@ -90,19 +86,19 @@ async def test_a_day_ties_out_and_what_breaks_it_is_named(any_chain: str, dsn: s
         assert len(failed) == 4
         assert await value(dsn, "select count(*) from ledger.events where signature = any($1)", failed) == 0
         assert {r["status"] for r in await query(dsn, "select status from ledger.proofs")} == {"exact"}
-        headroom = await tieout("headroom", "AAPLx", "--dsn", dsn, "--json")
+        headroom = await run("headroom", "AAPLx", "--dsn", dsn, "--json")
         assert headroom.code in {0, 1}
         assert abs(Fraction(headroom.json["shares"])) < Fraction(1, 10**7)
 
-        audited = await tieout("index", "verify", "--rpc-url", any_chain, "--dsn", dsn, "--json")
+        audited = await run("index", "verify", "--rpc-url", url, "--dsn", dsn, "--json")
         assert all("not proven up to that slot" in f["found"] for f in audited.json["findings"]), audited.out
 
         caused = await day.break_things(issuer)
-    await index_to(any_chain, dsn, book)
-    later = await block_time(any_chain, book.slot)
+    await index_to(run, url, dsn, book)
+    later = await block_time(url, book.slot)
     short = write_files(book, tmp_path / "day", opened_at, later, {"AAPLx": Fraction(40)})[2]
-    await take_in(dsn, ("statement", "import", short))
-    bad = await tieout("reconcile", "run", "--as-of", str(book.slot), "--dsn", dsn, "--json")
+    await take_in(run, dsn, ("statement", "import", short))
+    bad = await run("reconcile", "run", "--as-of", str(book.slot), "--dsn", dsn, "--json")
     assert bad.code == 1, bad.err
     found = {f["signature"]: f for f in bad.json["findings"] if f["severity"] == "break"}
     for signature in caused.values():
@@ -111,11 +107,11 @@ async def test_a_day_ties_out_and_what_breaks_it_is_named(any_chain: str, dsn: s
         "AAPLx": "does_not_tie_out",
         "TSLAx": "does_not_tie_out",
     }
-    listed = await tieout("breaks", "list", "--dsn", dsn, "--json")
+    listed = await run("breaks", "list", "--dsn", dsn, "--json")
     assert listed.code == 1
     assert {b["code"] for b in listed.json["breaks"]} == {"B1", "C1"}
     # The day before the breaks says the same as it said then, though all of it is known now.
-    again = await tieout("reconcile", "show", str(good.json["run"]), "--dsn", dsn, "--json")
+    again = await run("reconcile", "show", str(good.json["run"]), "--dsn", dsn, "--json")
     assert again.json["digest"] == good.json["digest"]
 
 

@@ -17,6 +17,7 @@ import tieout_reconcile
 from books import days
 from books.cash import payments_csv
 from books.chain import address, mint_of, signature, token_account
+from books.flex import TOLD, to_flex_activity
 from books.messages import EVENTS, POSTED, to_mt536, to_mt564, to_seev031, to_semt017
 from books.model import Book, Declared, Label, Leg, Order, Place, Stock, plain
 
@@ -445,9 +446,14 @@ async def move(db: Any, desk: Desk, stock: Stock, form: str) -> tieout_reconcile
     """Hand in an account's movements from the book's first day to the cut-off; a message says its own period."""
     book, place = desk.book, stock.place
     start, legs = days.moment(book.start, 0), shown_legs(book, stock)
-    if form == "csv" or any(leg.kind not in POSTED for leg in legs):
+    if form == "csv" or any(leg.kind not in (TOLD if form == "flex" else POSTED) for leg in legs):
         period = tieout_reconcile.Period(start, book.cut_off, place.custodian, place.account)
         path = desk.file(movements_csv(legs))
+    elif form == "flex":
+        period = tieout_reconcile.Period(
+            start, book.cut_off, place.custodian, place.account, "UTC", f"{book.cut_off:%H:%M:%S}"
+        )
+        path = desk.file(to_flex_activity(place, start, book.cut_off, legs), "xml")
     else:
         period = tieout_reconcile.Period(custodian=place.custodian, time_zone="UTC")
         write = to_mt536 if form == "mt536" else to_semt017

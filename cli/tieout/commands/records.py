@@ -126,7 +126,9 @@ def import_movements(
     ] = None,
     file_format: Annotated[
         str | None,
-        typer.Option("--format", help="csv, mt536, semt017, alpaca-activities; told by the content when left out."),
+        typer.Option(
+            "--format", help="csv, mt536, semt017, alpaca-activities, ibkr-flex; told by the content when left out."
+        ),
     ] = None,
     key: PersonalKey = None,
     dsn: Dsn = None,

@@ -2,19 +2,21 @@
 
 import codecs
 from collections.abc import Callable, Iterator, Sequence
-from datetime import time
+from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
 from tieout_reconcile import fields
 from tieout_reconcile.corporate import CorporateAction, action_of_row, parse_actions
 from tieout_reconcile.errors import BadInput
 from tieout_reconcile.files import InputFile, Problems, Row
-from tieout_reconcile.formats import activities, fin, mt536, mt564
+from tieout_reconcile.formats import activities, fin, flex, flex_movements, mt536, mt564
 from tieout_reconcile.movements import CustodyMovement, Period, Span, movement_of_row, parse_movements, spans_of
 from tieout_reconcile.registry import Registry
 
 ACTION_FORMATS = ("csv", "mt564", "seev031")
-MOVEMENT_FORMATS = ("csv", "mt536", "semt017", "alpaca-activities")
+MOVEMENT_FORMATS = ("csv", "mt536", "semt017", "alpaca-activities", "ibkr-flex")
+_BOOKINGS = {"alpaca-activities": activities.parse, "ibkr-flex": flex_movements.parse}
+"""Lists of bookings that say no period of their own: it is declared."""
 _HEAD_BYTES = 4096
 
 
@@ -46,8 +48,8 @@ def parse_movement_file(
         if declared.time_zone or declared.cut_off:
             raise BadInput(file.name, ["it is the CSV, which says its own times: declare neither zone nor cut-off"])
         return form, *parse_movements(file, registry, declared)
-    if form == "alpaca-activities":
-        return form, *_activities(file, registry, declared)
+    if form in _BOOKINGS:
+        return form, *_booked(file, registry, declared, form)
     if declared.start or declared.end:
         raise BadInput(file.name, [f"it is {form}, which says its own period: declare none"])
     parse = mt536.parse_mt536 if form == "mt536" else mt536.parse_semt017
@@ -59,16 +61,27 @@ def parse_movement_file(
     return form, movements, spans
 
 
-def _activities(
-    file: InputFile, registry: Registry, declared: Period
+def _booked(
+    file: InputFile, registry: Registry, declared: Period, form: str
 ) -> tuple[Sequence[CustodyMovement], Sequence[Span]]:
+    """Return the movements of a list of bookings, and the spans that are declared of it."""
     problems = Problems(file.name, file.rule)
-    rows = activities.parse(file, registry, declared, _clock(file, declared), problems)
+    rows = _BOOKINGS[form](file, registry, declared, _clock(file, declared), problems)
     movements = list(_movements(rows, registry))
     problems.refuse_if_any()
-    spans = spans_of(file, movements, declared, registry) if declared.start or declared.end else []
-    _refuse(file, "alpaca-activities", problems, [*movements, *spans])
+    if not (declared.start or declared.end):
+        spans = []
+    elif form == "ibkr-flex":
+        # it reaches back before the period, to the trades that settle in it
+        spans = spans_of(file, [m for m in movements if not _is_before(m, declared.start)], declared, registry)
+    else:
+        spans = spans_of(file, movements, declared, registry)
+    _refuse(file, form, problems, [*movements, *spans])
     return movements, spans
+
+
+def _is_before(movement: CustodyMovement, start: datetime | None) -> bool:
+    return start is not None and movement.settled_at is not None and movement.settled_at <= start
 
 
 def _movements(rows: Sequence[Row], registry: Registry) -> Iterator[CustodyMovement]:
@@ -100,8 +113,17 @@ def _told(file: InputFile, fin_format: str, xml_format: str, is_xml: Callable[[s
     if head.lstrip().startswith("<"):
         if is_xml(head):
             return xml_format
+        if flex.is_flex(head):
+            return _flex(file, xml_format)
         raise BadInput(file.name, [f"line 1: it is XML, but no {xml_format}"])
     return "csv"
+
+
+def _flex(file: InputFile, xml_format: str) -> str:
+    if xml_format == "semt017":
+        return "ibkr-flex"
+    what = "an IBKR Flex query tells what was booked, not what was announced: tieout movement import takes it"
+    raise BadInput(file.name, [f"{what}; declare the action by MT564, seev.031 or a CSV"])
 
 
 def _refuse(file: InputFile, form: str, problems: Problems, found: Sequence[object]) -> None:

@@ -7,12 +7,15 @@ from xml.sax.saxutils import quoteattr
 
 import pytest
 
-from reconcile.builders import ISIN, OTHER_ISIN, REGISTRY
+import tieout_reconcile
+from reconcile.builders import ISIN, OTHER_ISIN, REGISTRY, Book
 from tieout_reconcile import BadInput, Period
 from tieout_reconcile.files import InputFile
 from tieout_reconcile.formats import parse_statement
 from tieout_reconcile.formats.declared import parse_map
+from tieout_reconcile.formats.events import parse_trade_file
 from tieout_reconcile.inputs import KINDS, Parsed
+from tieout_reconcile.loads import Load, Replay
 from tieout_reconcile.movements import Span
 from tieout_reconcile.registry_file import parse_registry
 
@@ -171,6 +174,48 @@ def test_a_trade_that_does_not_say_what_it_is_refuses_the_file(rows: str, said: 
 def test_what_is_no_stock_and_what_is_summed_is_passed_over() -> None:
     rows = element("SymbolSummary", quantity="7") + trade("1", "7") + trade("2", "1", assetCategory="OPT", isin="")
     assert [r[0] for r in told(query(Trades=rows))] == ["1"]
+
+
+def traded(data: bytes, declared: Period = DECLARED) -> list[Any]:
+    form, found = parse_trade_file(InputFile("q.xml", data), KNOWN, declared)
+    assert form == "ibkr-flex"
+    return list(found)
+
+
+def test_as_trades_they_are_pending_up_to_their_day_and_cancelled_from_the_day_that_reports_it() -> None:
+    rows = trade("1", "10") + trade("2", "-3.5", "SELL", settleDateTarget="2026-11-10", isin=OTHER_ISIN)
+    rows += trade("3", "10") + CANCELLED.replace('"1"', '"3"').replace("<Trade", '<Trade reportDate="20261108"')
+    found = [(t.reference, t.side, t.quantity, t.settles_on, t.status, t.status_at) for t in traded(query(Trades=rows))]
+    assert found == [
+        ("1", "buy", 10, date(2026, 11, 6), "settled", at(6)),
+        ("2", "sell", Fraction(7, 2), date(2026, 11, 10), "pending", None),
+        ("3", "buy", 10, date(2026, 11, 6), "cancelled", at(8)),
+    ]
+
+
+def test_a_cancellation_supersedes_the_trade_of_an_earlier_file() -> None:
+    (found,) = traded(query(Trades=CANCELLED))
+    assert (found.reference, found.side, found.quantity, found.status) == ("1", "buy", 10, "cancelled")
+    with pytest.raises(BadInput, match="has no attribute origTransactionID"):
+        traded(query(Trades=CANCELLED.replace('origTransactionID="1"', "")))
+
+
+async def test_unsettled_trades_of_a_flex_query_are_taken_once_and_replayed(book: Book) -> None:
+    await book.registry()
+    path = book.folder / "q.xml"
+    path.write_bytes(query(Trades=trade("1", "10", settleDateTarget="2026-11-10")))
+    done = await tieout_reconcile.import_trades(book.dsn, path, declared=DECLARED)
+    again = await tieout_reconcile.import_trades(book.dsn, path, declared=DECLARED)
+    assert (done.format, done.rows, done.stored, done.new, again.new) == ("ibkr-flex", 1, 1, True, False)
+    (stored,) = await tieout_reconcile.list_trades(book.dsn)
+    assert (stored.reference, stored.quantity, stored.status) == ("1", Fraction(10), "pending")
+    rows = await book.db.fetch("select load, kind, name, format, declared, body from recon.load_bodies order by load")
+    assert Replay([Load(**row) for row in rows]).book(None).trades == [stored]
+
+
+def test_a_csv_of_trades_declares_nothing() -> None:
+    with pytest.raises(BadInput, match="says its own account and times: declare none"):
+        parse_trade_file(InputFile("t.csv", b"custodian,account\n"), KNOWN, DECLARED)
 
 
 # --- transfers, corporate actions, cash

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tieout import exits, settings
+from tieout.commands.declaring import Account, Custodian, CutOff, Map, TimeZone, declared_of
 from tieout.commands.options import BIGINT_MAX, Dsn, Json, group, instant, run
 from tieout.commands.reconcile import slot_or_instant
 from tieout.commands.statement import Files, PersonalKey, show_imported, signing_key
@@ -112,18 +113,11 @@ def import_movements(
     end: Annotated[
         str | None, typer.Option("--to", help="Up to and with this instant (ISO 8601, with its zone).")
     ] = None,
-    custodian: Annotated[str | None, typer.Option(help="Whose period it is, where the file has no row.")] = None,
-    account: Annotated[str | None, typer.Option(help="The account of that custodian.")] = None,
-    time_zone: Annotated[str | None, typer.Option(help="The zone of days and of times without one.")] = None,
-    cut_off: Annotated[
-        str | None, typer.Option(help="The time of day that a day alone stands for, like 17:30.")
-    ] = None,
-    map_path: Annotated[
-        Path | None,
-        typer.Option(
-            "--map", help="TOML, as of the same custodian's statements: tickers' ISINs, account, zone, cut-off."
-        ),
-    ] = None,
+    custodian: Custodian = None,
+    account: Account = None,
+    time_zone: TimeZone = None,
+    cut_off: CutOff = None,
+    map_path: Map = None,
     file_format: Annotated[
         str | None,
         typer.Option(
@@ -135,14 +129,8 @@ def import_movements(
     as_json: Json = False,
 ) -> None:
     """Take in files of custody movements; each is taken whole or refused whole, and taken once."""
-    from tieout_reconcile import Period, read_map
-
-    from_at = None if start is None else instant("--from", start)
-    to_at = None if end is None else instant("--to", end)
-    said, isins = ({}, {}) if map_path is None else read_map(map_path)
     given = {"custodian": custodian, "account": account, "time_zone": time_zone, "cut_off": cut_off}
-    held, where, zone, time = (value or said.get(name) for name, value in given.items())
-    _take("movements", paths, key, dsn, file_format, Period(from_at, to_at, held, where, zone, time, isins))
+    _take("movements", paths, key, dsn, file_format, declared_of(given, map_path, start, end))
 
 
 @VENUE.command()

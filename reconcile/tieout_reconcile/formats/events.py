@@ -1,4 +1,4 @@
-"""Corporate actions and custody movements in any format: which one it is, and its parser. Pure."""
+"""Corporate actions, custody movements and trades in any format: which one it is, and its parser. Pure."""
 
 import codecs
 from collections.abc import Callable, Iterator, Sequence
@@ -9,12 +9,14 @@ from tieout_reconcile import fields
 from tieout_reconcile.corporate import CorporateAction, action_of_row, parse_actions
 from tieout_reconcile.errors import BadInput
 from tieout_reconcile.files import InputFile, Problems, Row
-from tieout_reconcile.formats import activities, fin, flex, flex_movements, mt536, mt564
+from tieout_reconcile.formats import activities, fin, flex, flex_movements, flex_trades, mt536, mt564
 from tieout_reconcile.movements import CustodyMovement, Period, Span, movement_of_row, parse_movements, spans_of
 from tieout_reconcile.registry import Registry
+from tieout_reconcile.trades import Trade, parse_trades, trades_of_rows
 
 ACTION_FORMATS = ("csv", "mt564", "seev031")
 MOVEMENT_FORMATS = ("csv", "mt536", "semt017", "alpaca-activities", "ibkr-flex")
+TRADE_FORMATS = ("csv", "ibkr-flex")
 _BOOKINGS = {"alpaca-activities": activities.parse, "ibkr-flex": flex_movements.parse}
 """Lists of bookings that say no period of their own: it is declared."""
 _HEAD_BYTES = 4096
@@ -61,6 +63,22 @@ def parse_movement_file(
     return form, movements, spans
 
 
+def parse_trade_file(
+    file: InputFile, registry: Registry, declared: Period, named: str | None = None
+) -> tuple[str, Sequence[Trade]]:
+    """Return the format and the trades of a file. Raises BadInput with the place of each fault."""
+    form = _known(file, named, TRADE_FORMATS) or ("ibkr-flex" if flex.is_flex(_head(file)) else "csv")
+    if form == "csv":
+        if declared != Period():
+            raise BadInput(file.name, ["it is the CSV, which says its own account and times: declare none"])
+        return form, parse_trades(file, registry)
+    problems = Problems(file.name, file.rule)
+    rows = flex_trades.trade_rows(file, registry, declared, _clock(file, declared), problems)
+    trades = trades_of_rows(rows, registry, None)
+    _refuse(file, form, problems, trades)
+    return form, trades
+
+
 def _booked(
     file: InputFile, registry: Registry, declared: Period, form: str
 ) -> tuple[Sequence[CustodyMovement], Sequence[Span]]:
@@ -103,9 +121,7 @@ def _clock(file: InputFile, declared: Period) -> mt536.Clock:
 
 def _told(file: InputFile, fin_format: str, xml_format: str, is_xml: Callable[[str], bool]) -> str:
     """Return the format that a file's beginning shows."""
-    data = file.data[:_HEAD_BYTES]
-    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    head = data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
+    head = _head(file)
     if fin.is_fin(head):
         return fin_format
     if fin_format == "mt536" and activities.is_activities(head):
@@ -117,6 +133,12 @@ def _told(file: InputFile, fin_format: str, xml_format: str, is_xml: Callable[[s
             return _flex(file, xml_format)
         raise BadInput(file.name, [f"line 1: it is XML, but no {xml_format}"])
     return "csv"
+
+
+def _head(file: InputFile) -> str:
+    data = file.data[:_HEAD_BYTES]
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
 
 
 def _flex(file: InputFile, xml_format: str) -> str:

@@ -21,8 +21,8 @@ from tieout_reconcile import fields
 from tieout_reconcile.exact import decimal_text
 from tieout_reconcile.files import InputFile, Problems, Row, shown
 from tieout_reconcile.formats.flex_rows import FlexRow, FlexStatement, Section, statements_of
-from tieout_reconcile.formats.flex_trades import TRADES, Trades, names, reach_of, settled_at, side_of, traded_at
-from tieout_reconcile.formats.mt536 import Accounts, Clock
+from tieout_reconcile.formats.flex_trades import TRADES, Places, Trades, names, reach_of, settled_at, side_of, traded_at
+from tieout_reconcile.formats.mt536 import Clock
 from tieout_reconcile.movements import Period
 from tieout_reconcile.registry import Registry, instant_text
 
@@ -71,28 +71,6 @@ class Booked:
     settled: datetime | None
     due: date | None
     request_id: str = ""
-
-
-class Places:
-    """Whose account of the registry each row is of."""
-
-    def __init__(self, statement: FlexStatement, registry: Registry, declared: Period) -> None:
-        self._accounts = Accounts(registry, declared.custodian, statement.problems)
-        self._statement = statement
-        self._declared = declared
-        self._found: dict[str, tuple[str, str]] = {}
-
-    def of(self, row: FlexRow | None = None) -> tuple[str, str]:
-        """Return custodian and account of a row, or of the statement; what is at fault is told once an account."""
-        named, own = self._declared.account, "" if row is None else row.get("accountId")
-        account = own or self._statement.account or named or ""
-        if account not in self._found:
-            where = self._statement.place if row is None else row.place
-            if named not in (None, account):
-                what = f"{shown(account)} is not the account {shown(named)} that is declared"
-                self._statement.problems.add(f"{where}/@accountId", f"{what}: declare none for several accounts")
-            self._found[account] = self._accounts.place(account, where)
-        return self._found[account]
 
 
 class _Reader:

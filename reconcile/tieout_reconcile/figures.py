@@ -27,6 +27,7 @@ from tieout_reconcile.results import (
     FlightLine,
     HeldLine,
     InstrumentResult,
+    LoanLine,
     NetworkLine,
     OpinionLine,
     ReceivableLine,
@@ -147,6 +148,7 @@ class Known:
     opinion: Opinion | None
     unproven: tuple[tuple[Wallet, int], ...] = ()
     frozen: Frozen | None = None
+    loans: tuple[LoanLine, ...] = ()
 
     @property
     def soft(self) -> Fraction | None:
@@ -317,6 +319,7 @@ def result_of(known: Known, figures: Figures, crossings: CrossingLines) -> Instr
         unproven=tuple(_without(known, figures, wallet, raw) for wallet, raw in known.unproven),
         frozen=None if known.frozen is None else Raw(known.frozen.raw),
         frozen_unknown=None if known.frozen is None else Raw(known.frozen.unknown),
+        loans=known.loans,
     )
 
 

@@ -27,6 +27,12 @@ select distinct on (custodian, reference)
        settled_at, cash, currency
 from recon.custody_movement_row where load <= $1 order by custodian, reference, load desc
 
+-- name: known_loans
+select distinct on (custodian, reference)
+       line, custodian, account, isin, reference, quantity, position, lent_at, document, borrower, recalled_at, due_on,
+       returned_at, collateral_amount, collateral_currency
+from recon.stock_loan_row where load <= $1 order by custodian, reference, load desc
+
 -- name: known_payments
 select distinct on (reference)
        line, reference, direction, amount, currency, paid_at, source, request_id, account, counterparty, evidence,

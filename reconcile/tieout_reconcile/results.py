@@ -18,7 +18,7 @@ from tieout_reconcile.lines import CrossingLines
 from tieout_reconcile.registry import HARD_EVIDENCE
 
 RUN_SCHEMA = "tieout/run/1"
-RULES = "7"
+RULES = "8"
 """The version of the rules by which a run decides; it grows when the same input may say something else."""
 
 KEY_LETTERS = 12
@@ -209,6 +209,31 @@ class HeldLine:
 
 
 @dataclass(frozen=True, slots=True)
+class LoanLine:
+    """Shares that are lent out, their recall, and the cash held against them: none of it ever counts as custody.
+
+    ``position``: whether the custodian's statements still include them. ``state``: lent, recalled (to come back by
+    ``due_on``, and counted as coming until ``expires_on``), overdue. ``collateral_amount`` is in units of its currency.
+    """
+
+    custodian: str
+    account: str
+    reference: str
+    shares: Fraction
+    position: str
+    state: str
+    lent_at: datetime
+    recalled_at: datetime | None
+    due_on: date | None
+    expires_on: date | None
+    collateral_amount: Fraction | None
+    collateral_currency: str | None
+    borrower: str | None
+    document: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
 class CashLine:
     """The cash of one order, in units of ``currency``, exact: delivery versus payment.
 
@@ -329,6 +354,7 @@ class InstrumentResult:
     cash_legs: tuple[CashLine, ...] = ()
     frozen: Raw | None = None
     frozen_unknown: Raw | None = None
+    loans: tuple[LoanLine, ...] = ()
     history: History | None = field(default=None, compare=False, metadata={"canonical": False})
 
     def to_json(self) -> dict[str, Any]:

@@ -173,3 +173,17 @@ async def test_payments_are_taken_in_and_what_is_open_is_shown_and_told_by_json(
     ordered = (await cli("order", "list", "--dsn", book.dsn)).out
     assert "1000.01" in ordered
     assert "USD" in ordered
+
+
+async def test_loans_of_shares_are_taken_in_and_an_overdue_recall_is_shown(cli: Cli, book: Book) -> None:
+    columns = "custodian,account,isin,reference,quantity,position,lent_at,document,recalled_at,due_on"
+    row = f"alpaca,ITN-1,{ISIN},L-1,3,left,2026-10-20T14:00:00Z,GMSLA 7,2026-10-26T14:00:00Z,2026-10-28"
+    path = book.file("loans.csv", f"{columns}\n{row}\n")
+    done = await cli("loan", "import", str(path), "--dsn", book.dsn)
+    assert (done.code, "1 of 1 rows stored (csv)" in done.out) == (0, True)
+    listed = (await cli("loan", "list", "--dsn", book.dsn, "--json")).json
+    assert [x["reference"] for x in listed["loans"]] == ["L-1"]
+    assert "overdue" in (await cli("reconcile", "run", "--dsn", book.dsn)).out
+    plain = (await cli("reconcile", "show", "--dsn", book.dsn, "--json")).json
+    assert [(x["state"], x["document"]) for x in plain["instruments"][0]["loans"]] == [("overdue", "GMSLA 7")]
+    assert "B20" in {f["code"] for f in plain["findings"]}

@@ -1,4 +1,4 @@
-"""``tieout action | chain | bridge | movement | payment | venue``: what the business knows, taken in and listed."""
+"""``tieout action | chain | bridge | movement | loan | payment | venue``: what the business knows."""
 
 import csv
 from collections.abc import Callable, Sequence
@@ -18,6 +18,7 @@ ACTION = group("Corporate actions: dividends, splits and the like, as they were 
 CHAIN = group("Other chains: what other networks hold of an instrument.")
 BRIDGE = group("Bridge messages: tokens on their way between chains.")
 MOVEMENT = group("Custody movements: what custodians moved, and what for.")
+LOAN = group("Loans of shares: what is lent out, its recall, and the cash held against it.")
 PAYMENT = group("Payments of orders: money and stablecoins that came in and went out.")
 VENUE = group("Venues: their own ledgers beside their wallets.")
 
@@ -43,6 +44,14 @@ _LISTS: dict[str, tuple[typer.Typer, str, tuple[str, ...], Cells]] = {
         ("custodian", "account", "reference", "isin", "kind", "shares>", "for", "settled"),
         lambda m: (m.custodian, m.account, m.reference, m.isin, m.kind, exact(m.quantity),
                    m.request_id or m.action_id or "", _at(m.settled_at)),
+    ),
+    "loans": (
+        LOAN, "loans of shares",
+        ("custodian", "account", "reference", "isin", "shares>", "position", "lent", "due", "returned", "collateral>",
+         "currency"),
+        lambda x: (x.custodian, x.account, x.reference, x.isin, exact(x.quantity), x.position, _at(x.lent_at),
+                   x.due_on or "", _at(x.returned_at),
+                   "" if x.collateral_amount is None else exact(x.collateral_amount), x.collateral_currency or ""),
     ),
     "payments": (
         PAYMENT, "payments of orders",
@@ -211,6 +220,7 @@ def register(app: typer.Typer) -> None:
         ("chain", CHAIN),
         ("bridge", BRIDGE),
         ("movement", MOVEMENT),
+        ("loan", LOAN),
         ("payment", PAYMENT),
         ("venue", VENUE),
     ):

@@ -175,6 +175,12 @@ def _more(result: Mapping[str, Any]) -> str:
           for r in result["receivables"]]),
         ("Shares that came for tokens not released yet", ("reference", "settled", "until", "shares>"),
          [(h["reference"], h["settled_at"] or "", h["until"], _number(h["shares"])) for h in result["held"]]),
+        ("Shares lent out, their recall and cash collateral (never counted)",
+         ("custodian", "account", "reference", "state", "shares>", "due on", "counts as coming until", "collateral>",
+          "currency", "document"),
+         [(x["custodian"], x["account"], x["reference"], x["state"], _number(x["shares"]), x["due_on"] or "",
+           x["expires_on"] or "", _number(x["collateral_amount"]), x["collateral_currency"] or "", x["document"])
+          for x in result["loans"]]),
         ("What others say, over all networks (never counted)", ("source", "as of", "circulating>", "held>"),
          [(o["source"], o["as_of"], _number(o["circulating"]), _number(o["held"])) for o in result["opinions"]]),
     )  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Any
 from tieout_reconcile.bridging import NO_BRIDGE
 from tieout_reconcile.canonical import to_plain
 from tieout_reconcile.crossings import RoleBook
+from tieout_reconcile.elsewhere import wrappers
 from tieout_reconcile.facts import Chain, multiplier_in_force
 from tieout_reconcile.figures import Known, doubts_of, figures_of, result_of
 from tieout_reconcile.history import Step, instant_of
@@ -92,6 +93,7 @@ def cover_instrument(
         opinion, unproven_wallets(chain.holdings, RoleBook(book.registry, instrument.symbol), at),
         frozen_outside(chain.frozen, RoleBook(book.registry, instrument.symbol), at),
         loan_lines(instrument, book.registry, book.business.loans, at),
+        wrappers(instrument, book.business.chains, multiplier_at, at),
     )  # fmt: skip
     return result_of(known, figures_of(known), CrossingLines())
 

@@ -89,7 +89,7 @@ KINDS: Mapping[str, InputKind] = {
     kind.kind: kind
     for kind in (
         InputKind("actions", CorporateAction, "action_row", ("action_id",), _actions),
-        InputKind("chains", ChainReading, "chain_reading_row", ("mint", "network", "as_of"), _chains),
+        InputKind("chains", ChainReading, "chain_reading_row", ("mint", "network", "as_of", "wrapper"), _chains),
         InputKind("bridge", BridgeMessage, "bridge_message_row", ("message_id",), _bridge),
         InputKind("movements", CustodyMovement, "custody_movement_row", ("custodian", "reference"), _movements),
         InputKind("loans", StockLoan, "stock_loan_row", ("custodian", "reference"), _loans),

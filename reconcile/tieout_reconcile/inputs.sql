@@ -12,9 +12,10 @@ from recon.action_row a join recon.load_row l using (load)
 where a.action_id = any ($1::text[]) order by a.action_id, a.load desc
 
 -- name: known_chains
-select distinct on (mint, network, as_of)
-       line, mint, network, unit, quantity, issuer_held, decimals, multiplier, block, as_of, source, held
-from recon.chain_reading_row where load <= $1 order by mint, network, as_of, load desc
+select distinct on (mint, network, as_of, wrapper)
+       line, mint, network, unit, quantity, issuer_held, decimals, multiplier, block, as_of, source, held, wrapper,
+       escrowed
+from recon.chain_reading_row where load <= $1 order by mint, network, as_of, wrapper, load desc
 
 -- name: known_bridge
 select distinct on (message_id)

@@ -20,9 +20,19 @@ from tieout_reconcile.chain_findings import chain_findings
 from tieout_reconcile.corporate import STEPPING, CorporateAction
 from tieout_reconcile.crossing_lines import crossing_lines
 from tieout_reconcile.crossings import Crossings, RoleBook, find_crossings
-from tieout_reconcile.elsewhere import PLACES, NetworkShares, Opinion, networks, opinion
+from tieout_reconcile.elsewhere import PLACES, NetworkShares, Opinion, Wrapped, networks, opinion, wrappers
 from tieout_reconcile.facts import Chain, Movement, Multiplier, multiplier_in_force
-from tieout_reconcile.figures import Doubt, Figures, Known, doubts_of, drift, figures_of, result_of, verdict_findings
+from tieout_reconcile.figures import (
+    Doubt,
+    Figures,
+    Known,
+    doubts_of,
+    drift,
+    figures_of,
+    result_of,
+    verdict_findings,
+    wrapper_findings,
+)
 from tieout_reconcile.findings import (
     encumbrance_finding,
     figure_finding,
@@ -401,7 +411,12 @@ class _Case:
             self.networks, self.bridged, tuple(r for r in self.receivables if not r.expired), self.held, self.opinion,
             unproven_wallets(self.chain.holdings, self.roles, self.at),
             None if totals is None else frozen_outside(self.chain.frozen, self.roles, self.at), self._loans(),
+            self._wrappers(),
         )  # fmt: skip
+
+    def _wrappers(self) -> tuple[Wrapped, ...]:
+        readings = self.book.business.chains
+        return () if self.cut_off.at is None else wrappers(self.instrument, readings, self._multiplier_value, self.at)
 
     def _loans(self) -> tuple[LoanLine, ...]:
         book = self.book
@@ -451,6 +466,7 @@ class _Case:
             yield from self._told_of_actions(figures)
         yield from cash_findings(instrument, self.cash, at)
         yield from loan_findings(instrument, known.loans)
+        yield from wrapper_findings(instrument, known.wrappers)
         yield from self._told_of_wallets()
 
     def _told_of_legs(self) -> Iterator[Finding]:

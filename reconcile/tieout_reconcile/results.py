@@ -167,6 +167,25 @@ class NetworkLine:
 
 
 @dataclass(frozen=True, slots=True)
+class WrapperLine:
+    """A token that wraps an instrument's: left out of what is owed, for what it wraps is counted where it lies.
+
+    ``supply`` and ``escrowed`` in shares at the cut-off, None where unknown, for ``problem``; ``covered``: whether its
+    escrow holds all that it promises, by the figures as they were read.
+    """
+
+    network: str
+    wrapper: str
+    wraps: str
+    supply: Fraction | None
+    escrowed: Fraction | None
+    covered: bool
+    as_of: datetime
+    source: str
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class FlightLine:
     """Tokens that left one chain and are not on the other yet: owed by neither chain's own figures."""
 
@@ -355,6 +374,7 @@ class InstrumentResult:
     frozen: Raw | None = None
     frozen_unknown: Raw | None = None
     loans: tuple[LoanLine, ...] = ()
+    wrappers: tuple[WrapperLine, ...] = ()
     history: History | None = field(default=None, compare=False, metadata={"canonical": False})
 
     def to_json(self) -> dict[str, Any]:

@@ -89,6 +89,19 @@ class OpinionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class WrapperRow:
+    """A token that wraps the instrument's, left out of what is owed, beside what its escrow holds."""
+
+    network: str
+    wrapper: str
+    wraps: str
+    as_of: datetime
+    supply: Figure
+    escrowed: Figure
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class LoanRow:
     """Shares that are lent out, their recall, and the cash held against them: they never count."""
 
@@ -114,6 +127,7 @@ class Beside:
     trades: tuple[LegRow, ...]
     encumbered: tuple[EncumberedRow, ...]
     loans: tuple[LoanRow, ...]
+    wrappers: tuple[WrapperRow, ...]
     opinions: tuple[OpinionRow, ...]
 
 
@@ -145,6 +159,12 @@ def beside(result: InstrumentResult, fresh: bool, *, each: bool = False) -> Besi
             for (custodian, kind), total in _encumbered(result).items()
         ),
         tuple(_loan(x, fresh, each) for x in result.loans),
+        tuple(
+            WrapperRow(w.network, w.wrapper, w.wraps, w.as_of, figure(w.supply, "shares", fresh),
+                       figure(w.escrowed, "shares", fresh),
+                       w.problem or ("covered" if w.covered else "not covered"))
+            for w in result.wrappers
+        ),
         tuple(
             OpinionRow(o.source, o.as_of, figure(o.circulating, "shares", fresh), figure(o.held, "shares", fresh))
             for o in result.opinions

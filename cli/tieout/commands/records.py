@@ -31,8 +31,8 @@ _LISTS: dict[str, tuple[typer.Typer, str, tuple[str, ...], Cells]] = {
     ),
     "chains": (
         CHAIN, "readings of other chains",
-        ("mint", "network", "as of", "unit", "quantity>", "issuer's own>", "multiplier>", "source"),
-        lambda r: (r.mint, r.network, _at(r.as_of), r.unit, exact(r.quantity), exact(r.issuer_held),
+        ("mint", "network", "wrapper", "as of", "unit", "quantity>", "issuer's own>", "multiplier>", "source"),
+        lambda r: (r.mint, r.network, r.wrapper, _at(r.as_of), r.unit, exact(r.quantity), exact(r.issuer_held),
                    r.multiplier or "", r.source),
     ),
     "bridge": (

@@ -23,6 +23,7 @@ from tieout_reconcile.movements import Period, Span
 from tieout_reconcile.orders import Order
 from tieout_reconcile.payments import Payment
 from tieout_reconcile.registry import Change, Registry, compare, instant_text
+from tieout_reconcile.registry_csv import read_registry_file
 from tieout_reconcile.registry_file import parse_registry
 from tieout_reconcile.store import INPUTS_SQL, SQL, Database
 from tieout_reconcile.trades import Trade
@@ -68,8 +69,8 @@ class Imported:
 
 
 async def plan_registry(database: Database, path: Path | str) -> Plan:
-    """Return what a registry file would change. Raises BadInput; stores nothing."""
-    file = read_file(path)
+    """Return what a registry file, or a folder of CSV files, would change. Raises BadInput; stores nothing."""
+    file = read_registry_file(path)
     registry = parse_registry(file)
     async with store.session(database) as db:
         known = await store.registry_at(db, _LATEST)
@@ -77,11 +78,11 @@ async def plan_registry(database: Database, path: Path | str) -> Plan:
 
 
 async def apply_registry(database: Database, path: Path | str, *, key: Ed25519PrivateKey | None = None) -> Plan:
-    """Apply a registry file and return what it changed; one that changes nothing stores nothing.
+    """Apply a registry file, or a folder of CSV files, and return what changed; the same content stores nothing.
 
     ``key`` is the personal key of who hands it in. Raises BadInput, NotAllowed.
     """
-    file = read_file(path)
+    file = read_registry_file(path)
     registry = parse_registry(file)
     digest = registry.content_sha256
     async with store.session(database) as db, db.transaction():

@@ -347,6 +347,28 @@ def chains_csv(book: Book) -> str:
     ])  # fmt: skip
 
 
+def wrappers_csv(book: Book) -> str:
+    return table([
+        {
+            "symbol": w.stock.symbol, "network": w.network, "unit": "adjusted", "quantity": plain(w.supply),
+            "as_of": iso(w.as_of), "source": "node", "wrapper": w.name, "escrowed": plain(w.escrowed),
+        }
+        for w in book.wrappers
+    ])  # fmt: skip
+
+
+def loans_csv(book: Book) -> str:
+    return table([
+        {
+            "custodian": x.place.custodian, "account": x.place.account, "isin": x.isin, "reference": x.reference,
+            "quantity": plain(x.shares), "position": "left", "lent_at": iso(x.lent_at), "document": "lending agreement",
+            "recalled_at": iso(x.recalled_at), "due_on": x.due_on, "collateral_amount": x.cash,
+            "collateral_currency": "USD" if x.cash else "",
+        }
+        for x in book.loans
+    ])  # fmt: skip
+
+
 def bridge_csv(book: Book) -> str:
     return table([
         {
@@ -399,6 +421,10 @@ class Desk:
             await declare(db, self, action, self.book.dice.choice(DECLARING))
         if book.readings:
             await tieout_reconcile.import_records(db, "chains", self.file(chains_csv(book)))
+        if book.wrappers:
+            await tieout_reconcile.import_records(db, "chains", self.file(wrappers_csv(book)))
+        if book.loans:
+            await tieout_reconcile.import_records(db, "loans", self.file(loans_csv(book)))
         if book.messages:
             await tieout_reconcile.import_records(db, "bridge", self.file(bridge_csv(book)))
         if book.payments:

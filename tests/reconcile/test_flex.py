@@ -384,6 +384,9 @@ def test_a_settled_position_is_that_of_the_trade_date_less_what_has_not_settled(
     rows += trade("4", "50", **late) + trade("5", "-50", "BUY (Ca.)", **back)
     (found,) = positions(query(OpenPositions=position("100"), Trades=rows), b'basis = "settled"\n')
     assert (found.quantity, found.basis, found.as_of) == (95, "settled", at(9))
+    unnamed = rows.replace(' accountId="ITN-1"', "")
+    (same,) = positions(query(OpenPositions=position("100"), Trades=unnamed), b'basis = "settled"\n')
+    assert same == found
     (traded,) = positions(query(OpenPositions=position("100"), Trades=rows))
     assert (traded.quantity, traded.basis) == (100, "trade_date")
 

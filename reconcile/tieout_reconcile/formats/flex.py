@@ -29,7 +29,7 @@ UNSETTLED_DAYS = 14
 """How many days before a position its query must begin, for no earlier trade to be unsettled: T+2 and holidays."""
 _KIND_OF = {"ManagedLoan": "lent", "DirectLoan": "lent", "ManagedBorrow": "borrowed", "DirectBorrow": "borrowed"}
 
-Key = tuple[str | None, str]
+Key = tuple[str, str]
 """An account and an ISIN."""
 
 
@@ -67,10 +67,10 @@ def parse(file: InputFile, problems: Problems, basis: str | None = None) -> tupl
 def _records(
     statement: FlexStatement, numbers: Iterator[int], problems: Problems, *, settled: bool
 ) -> Iterator[Record]:
-    groups: dict[tuple[str | None, str, date], list[_Position]] = {}
+    groups: dict[tuple[str, str, date], list[_Position]] = {}
     for row in statement.rows(POSITIONS):
         if row.is_stock and (found := _position(row, next(numbers))) is not None:
-            groups.setdefault((*_key(row), found.day), []).append(found)
+            groups.setdefault((*_key(row, statement), found.day), []).append(found)
     lent = _lent(statement) if problems.rule >= 3 else {}
     coming = _Unsettled(statement) if settled else None
     for (account, isin, day), rows in groups.items():
@@ -80,13 +80,14 @@ def _records(
         if coming is not None:
             size, basis = size - coming.of((account, isin), day, first.row), "settled"
         named = lent.pop((account, isin), {})
-        yield Record(first.row.place, first.number, account, isin, size, basis, day, named)
+        own = first.row.values.get("accountId")
+        yield Record(first.row.place, first.number, own, isin, size, basis, day, named)
     for account, isin in lent:
         problems.add(statement.place, f"{isin} in account {shown(account)} is lent or borrowed and has no position")
 
 
-def _key(row: FlexRow) -> Key:
-    return row.values.get("accountId"), row.get("isin")
+def _key(row: FlexRow, statement: FlexStatement) -> Key:
+    return row.get("accountId") or statement.account, row.get("isin")
 
 
 def _position(row: FlexRow, number: int) -> _Position | None:
@@ -107,8 +108,8 @@ def _size(rows: list[_Position], problems: Problems) -> Fraction | None:
     lots, summaries = [r for r in rows if r.is_lot], [r for r in rows if not r.is_lot]
     total = sum((lot.size for lot in lots), Fraction(0))
     if len(summaries) > 1:
-        account, isin = _key(first)
-        problems.add(first.place, f"{isin} in account {shown(account)} has {len(summaries)} summary rows")
+        what = f"{first.get('isin')} in account {shown(first.values.get('accountId'))}"
+        problems.add(first.place, f"{what} has {len(summaries)} summary rows")
         return None
     size = summaries[0].size if summaries else total
     if summaries and lots and size != total:
@@ -131,7 +132,7 @@ def _lent(statement: FlexStatement) -> dict[Key, dict[str, Fraction]]:
             what = f"{shown(row.get('quantity'))} is {kind}"
             row.fault("quantity", f"{what}: what is lent stands below zero, what is borrowed above")
         else:
-            parts = found.setdefault(_key(row), {})
+            parts = found.setdefault(_key(row, statement), {})
             parts[kind] = parts.get(kind, Fraction(0)) + abs(size)
     return found
 
@@ -152,7 +153,7 @@ class _Unsettled:
             side_of(row)
             day = self._trades.settles(row)
             if day is not None and row.needed("isin"):
-                self._sizes.setdefault(_key(row), []).append((day, row.number_of("quantity")))
+                self._sizes.setdefault(_key(row, statement), []).append((day, row.number_of("quantity")))
 
     def of(self, key: Key, day: date, row: FlexRow) -> Fraction:
         """Return what has still to settle after a day, where the query reaches over all of it."""

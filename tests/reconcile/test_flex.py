@@ -8,7 +8,8 @@ from xml.sax.saxutils import quoteattr
 import pytest
 
 import tieout_reconcile
-from reconcile.builders import ISIN, OTHER_ISIN, REGISTRY, Book
+from reconcile.builders import ISIN, OTHER_ISIN, REGISTRY, Book, codes
+from reconcile.test_actions import dividend, outside
 from tieout_reconcile import BadInput, Period
 from tieout_reconcile.files import InputFile
 from tieout_reconcile.formats import parse_statement
@@ -300,6 +301,21 @@ def test_a_flex_query_is_no_announcement_of_an_action() -> None:
     data = InputFile("q.xml", query(CorporateActions=action("1", "5")))
     with pytest.raises(BadInput, match="tells what was booked, not what was announced: tieout movement import"):
         KINDS["actions"].parse(data, KNOWN, Period(), None)
+
+
+async def test_dividend_cash_of_a_flex_query_is_held_against_what_was_declared(book: Book) -> None:
+    await outside(book)
+    await dividend(book)
+    await book.multiplier(40, 1.25, 0)
+    await book.statement("100", 35)
+    parts = [("1", "60", "Dividends"), ("2", "40", "Payment In Lieu Of Dividends"), ("3", "-30", "Withholding Tax")]
+    for tax, found in (("-30", []), ("-10", ["B19"])):
+        said = {"actionID": "DIV-1", "dateTime": "2026-11-02;090030", "settleDate": "20261102"}
+        rows = "".join(cash(n, tax if size == "-30" else size, kind, **said) for n, size, kind in parts)
+        path = book.folder / f"q{tax}.xml"
+        path.write_bytes(query(CashTransactions=rows))
+        await tieout_reconcile.import_records(book.dsn, "movements", path, declared=DECLARED)
+        assert codes(await book.run()) == found
 
 
 # --- the period

@@ -57,3 +57,18 @@ select distinct on (mint, network, as_of, wrapper)
        mint, network, unit, quantity, issuer_held, decimals, multiplier, block, as_of, source, held, load, line, wrapper,
        escrowed
 from recon.chain_reading_row order by mint, network, as_of, wrapper, load desc;
+
+-- As it was, and: the same bytes are the same evidence whatever they were taken in as (one file of a broker's may be
+-- statement, movements and trades), and a loan is the same loan in a later version.
+create or replace function recon.says_again(load bigint, used bigint) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select $1 = $2 or exists (
+        select from recon.load_row a join recon.load_row b on b.load = $2
+        left join recon.load_saying_row x on x.load = a.load
+        left join recon.load_saying_row y on y.load = b.load
+        where a.load = $1 and (
+            a.sha256 = b.sha256
+            or (a.kind = b.kind and (
+                (a.kind in ('trades', 'movements', 'payments', 'loans') and x.digests && y.digests)
+                or (cardinality(x.digests) > 0 and x.digests <@ y.digests)))))
+$$;

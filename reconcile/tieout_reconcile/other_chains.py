@@ -131,6 +131,8 @@ def _decimals(text: str) -> int:
 
 def _wrapping(text: str) -> str:
     # a token of the chain that is indexed may be wrapped there
+    if text == EVERY_NETWORK:
+        raise ValueError("stands for every network: a wrapper is on one")
     return fields.network(text)
 
 

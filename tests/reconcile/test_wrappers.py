@@ -118,6 +118,7 @@ def parse(**row: Any) -> list[Any]:
         ({"issuer_held": "1"}, "is of a wrapper and gives issuer_held"),
         ({"escrowed": "-1"}, 'escrowed "-1" is negative'),
         ({"wrapper": "wrapped AAPLx"}, 'wrapper "wrapped AAPLx" is no id'),
+        ({"network": "*"}, 'network "*" stands for every network: a wrapper is on one'),
         ({"wrapper": "", "escrowed": "", "network": "solana"}, "is the chain that is indexed"),
     ],
 )

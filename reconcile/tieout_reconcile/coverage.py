@@ -14,6 +14,7 @@ from typing import Any
 from tieout_reconcile.bridging import NO_BRIDGE
 from tieout_reconcile.canonical import to_plain
 from tieout_reconcile.crossings import RoleBook
+from tieout_reconcile.elsewhere import wrappers
 from tieout_reconcile.facts import Chain, multiplier_in_force
 from tieout_reconcile.figures import Known, doubts_of, figures_of, result_of
 from tieout_reconcile.history import Step, instant_of
@@ -31,6 +32,7 @@ from tieout_reconcile.liability import (
     unsettled_trades,
 )
 from tieout_reconcile.lines import CrossingLines
+from tieout_reconcile.loans import less_lent, loan_lines
 from tieout_reconcile.registry import Instrument, Role
 from tieout_reconcile.results import Inputs, InstrumentResult, Verdict
 
@@ -74,7 +76,11 @@ def cover_instrument(
         *settled_trades(trades_of(instrument, book.registry, book.trades, at), at),
         *settled_orders(ordered, collateral(instrument, book.registry, at), book.statements),
     )
-    accounts = custody_lines(instrument, book.registry, book.statements, book.later_statements, at, since=since)
+    accounts = less_lent(
+        custody_lines(instrument, book.registry, book.statements, book.later_statements, at, since=since),
+        book.business.loans,
+        (instrument.isin,),
+    )
     trades = unsettled_trades(instrument, book.registry, book.trades, at)
     multiplier = multiplier_in_force(chain.multipliers, cut_off.slot, at)
     networks, opinion = elsewhere_of(instrument, book, multiplier_at, cut_off)
@@ -86,6 +92,8 @@ def cover_instrument(
         instrument, book.registry, totals, multiplier, accounts, trades, tuple(doubts), networks, NO_BRIDGE, (), (),
         opinion, unproven_wallets(chain.holdings, RoleBook(book.registry, instrument.symbol), at),
         frozen_outside(chain.frozen, RoleBook(book.registry, instrument.symbol), at),
+        loan_lines(instrument, book.registry, book.business.loans, at),
+        wrappers(instrument, book.business.chains, multiplier_at, at),
     )  # fmt: skip
     return result_of(known, figures_of(known), CrossingLines())
 

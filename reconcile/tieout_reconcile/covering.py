@@ -96,9 +96,10 @@ async def _looked_up(
 
 
 async def _business(db: asyncpg.Connection, load: int) -> Business:
-    """Other networks' readings, and how far custody's movements are known: all else concerns what is walked."""
+    """Other networks' readings, loans, and how far custody's movements are known: all else concerns what is walked."""
     records: dict[str, list[Any]] = {name: [] for name in KINDS}
-    records["chains"] = await store.records_known(db, KINDS["chains"], load)
+    for name in ("chains", "loans"):
+        records[name] = await store.records_known(db, KINDS[name], load)
     return business_of(records, await store.spans_known(db, load))
 
 

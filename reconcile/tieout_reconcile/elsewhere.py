@@ -5,13 +5,13 @@ divided by a multiplier has no finite decimals: it is rounded up at 18 places, s
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from math import ceil
 
 from tieout_reconcile.other_chains import EVERY_NETWORK, ChainReading
-from tieout_reconcile.registry import Instrument, instant_text
+from tieout_reconcile.registry import SOLANA, Instrument, instant_text
 
 PLACES = 18
 MultiplierAt = Callable[[datetime], Fraction | None]
@@ -35,6 +35,24 @@ class NetworkShares:
 
 
 @dataclass(frozen=True, slots=True)
+class Wrapped:
+    """A wrapper's supply and what its escrow holds of the wrapped token, in shares at the cut-off; None: unknown.
+
+    It adds nothing to what is owed: what it wraps is counted where it lies.
+    """
+
+    reading: ChainReading
+    supply: Fraction | None
+    escrowed: Fraction | None
+    problem: str | None = None
+
+    @property
+    def uncovered(self) -> bool:
+        """Whether more claims are out than its escrow holds tokens for, by the figures as they were read."""
+        return self.reading.quantity > (self.reading.escrowed or Fraction(0))
+
+
+@dataclass(frozen=True, slots=True)
 class Opinion:
     """An issuer-wide figure of somebody else's, beside ours."""
 
@@ -54,15 +72,37 @@ def networks(
     """Return one line for each network that the registry names, and for each other one that was read or used.
 
     ``used`` are networks, in small letters, of which an order is completed, or where a bridge's message had its
-    other side: what lies there is owed. Names are compared, and told, in small letters.
+    other side: what lies there is owed; so is one on which a wrapper of the token is. Names are compared, and told, in
+    small letters.
     """
     latest: dict[str, ChainReading] = {}
     for reading in readings:
         network = reading.network.lower()
-        if reading.mint == instrument.mint and reading.as_of <= at and reading.network != EVERY_NETWORK:
+        if reading.mint == instrument.mint and reading.as_of <= at and reading.is_of_network:
             latest[network] = max(latest.get(network, reading), reading, key=lambda r: r.as_of)
-    named = {*(network.lower() for network in instrument.chains), *latest, *used}
+    # what a wrapper wraps lies on its network, and is owed there
+    wrapped = {r.network for r in readings if r.wrapper and r.mint == instrument.mint and r.as_of <= at} - {SOLANA}
+    named = {*(network.lower() for network in instrument.chains), *latest, *used, *wrapped}
     return tuple(_line(instrument, network, latest.get(network), multiplier_at, at) for network in sorted(named))
+
+
+def wrappers(
+    instrument: Instrument, readings: Sequence[ChainReading], multiplier_at: MultiplierAt, at: datetime
+) -> tuple[Wrapped, ...]:
+    """Return the latest reading of each wrapper of an instrument's token at an instant, by network and name."""
+    latest: dict[tuple[str, str], ChainReading] = {}
+    for reading in readings:
+        if reading.wrapper and reading.mint == instrument.mint and reading.as_of <= at:
+            key = (reading.network, reading.wrapper)
+            latest[key] = max(latest.get(key, reading), reading, key=lambda r: r.as_of)
+    return tuple(_wrapped(instrument, latest[key], multiplier_at, at) for key in sorted(latest))
+
+
+def _wrapped(instrument: Instrument, reading: ChainReading, multiplier_at: MultiplierAt, at: datetime) -> Wrapped:
+    held = replace(reading, quantity=reading.escrowed or Fraction(0))
+    what = f"{reading.wrapper} on {reading.network}"
+    supply, escrow = (_line(instrument, what, r, multiplier_at, at) for r in (reading, held))
+    return Wrapped(reading, supply.shares, escrow.shares, supply.problem)
 
 
 def opinion(instrument: Instrument, readings: Sequence[ChainReading], at: datetime) -> Opinion | None:

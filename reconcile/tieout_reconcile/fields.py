@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from datetime import date
 from fractions import Fraction
 
+from stdnum import isin as isin_number
+
 from tieout_idl import base58
 from tieout_reconcile.exact import decimal_text, parse_quantity, parse_raw, parse_signed
 from tieout_reconcile.files import Row, shown
@@ -91,6 +93,13 @@ def currency(text: str) -> str:
     """Return a currency's code, or a stablecoin's."""
     if not _CURRENCY.fullmatch(text):
         raise ValueError("is no currency like USD")
+    return text
+
+
+def isin(text: str) -> str:
+    """Return an ISIN with its check digit."""
+    if not isin_number.is_valid(text) or isin_number.compact(text) != text:
+        raise ValueError("is no ISIN")
     return text
 
 

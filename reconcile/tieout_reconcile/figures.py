@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from tieout_reconcile.bridging import Bridged
 from tieout_reconcile.canonical import Raw
-from tieout_reconcile.elsewhere import NetworkShares, Opinion
+from tieout_reconcile.elsewhere import NetworkShares, Opinion, Wrapped
 from tieout_reconcile.exact import rounded_text
 from tieout_reconcile.facts import Chain, Doubted, Multiplier
 from tieout_reconcile.findings import (
@@ -27,6 +27,7 @@ from tieout_reconcile.results import (
     FlightLine,
     HeldLine,
     InstrumentResult,
+    LoanLine,
     NetworkLine,
     OpinionLine,
     ReceivableLine,
@@ -34,6 +35,7 @@ from tieout_reconcile.results import (
     TradeLine,
     UnprovenLine,
     Verdict,
+    WrapperLine,
 )
 from tieout_reconcile.three_way import Receivable
 
@@ -147,6 +149,8 @@ class Known:
     opinion: Opinion | None
     unproven: tuple[tuple[Wallet, int], ...] = ()
     frozen: Frozen | None = None
+    loans: tuple[LoanLine, ...] = ()
+    wrappers: tuple[Wrapped, ...] = ()
 
     @property
     def soft(self) -> Fraction | None:
@@ -317,6 +321,8 @@ def result_of(known: Known, figures: Figures, crossings: CrossingLines) -> Instr
         unproven=tuple(_without(known, figures, wallet, raw) for wallet, raw in known.unproven),
         frozen=None if known.frozen is None else Raw(known.frozen.raw),
         frozen_unknown=None if known.frozen is None else Raw(known.frozen.unknown),
+        loans=known.loans,
+        wrappers=tuple(_wrapper_line(instrument, one) for one in known.wrappers),
     )
 
 
@@ -340,6 +346,33 @@ def _network_line(network: NetworkShares) -> NetworkLine:
     return NetworkLine(
         network.network, network.shares, reading.unit, reading.as_of, reading.block, reading.source, network.problem
     )
+
+
+def _wrapper_line(instrument: Instrument, one: Wrapped) -> WrapperLine:
+    read = one.reading
+    return WrapperLine(
+        read.network, read.wrapper, instrument.symbol, one.supply, one.escrowed, not one.uncovered, read.as_of,
+        read.source, one.problem,
+    )  # fmt: skip
+
+
+def wrapper_findings(instrument: Instrument, found: Sequence[Wrapped]) -> Iterator[Finding]:
+    """Yield the wrappers that promise more than their escrow holds, and those of which it is not known."""
+    for one in found:
+        read, severity = one.reading, "break"
+        what, missing = f"the wrapper {read.wrapper} on {read.network}", None
+        if one.supply is None or one.escrowed is None:
+            text, severity = f"whether {what} is covered is unknown: {one.problem}", "notice"
+        elif one.uncovered:
+            missing = one.supply - one.escrowed
+            held = f"its supply is {rounded_text(one.supply, 9)}, its escrow holds {rounded_text(one.escrowed, 9)}"
+            text = f"{what} promises {shares_text(missing, instrument)} that nothing is held for: {held}"
+        else:
+            continue
+        yield finding(
+            "B21", instrument, f"wrapper/{read.network}/{read.wrapper}", text, severity=severity, shares=missing,
+            at=read.as_of, details={"source": read.source, "block": read.block},
+        )  # fmt: skip
 
 
 def _flights(bridged: Bridged) -> tuple[FlightLine, ...]:

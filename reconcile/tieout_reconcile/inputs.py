@@ -18,6 +18,7 @@ from tieout_reconcile.errors import BadInput
 from tieout_reconcile.exact import exact_decimal
 from tieout_reconcile.files import InputFile
 from tieout_reconcile.formats.events import parse_action_file, parse_movement_file
+from tieout_reconcile.loans import StockLoan, parse_loans
 from tieout_reconcile.movements import CustodyMovement, Period, Span
 from tieout_reconcile.other_chains import ChainReading, parse_chains
 from tieout_reconcile.payments import Payment, parse_payments
@@ -66,6 +67,10 @@ def _movements(file: InputFile, registry: Registry, declared: Period, form: str 
     return Parsed(*parse_movement_file(file, registry, declared, form))
 
 
+def _loans(file: InputFile, registry: Registry, _: Period, form: str | None) -> Parsed:
+    return Parsed(_csv_only(file, form), parse_loans(file, registry))
+
+
 def _payments(file: InputFile, registry: Registry, _: Period, form: str | None) -> Parsed:
     return Parsed(_csv_only(file, form), parse_payments(file, registry))
 
@@ -84,9 +89,10 @@ KINDS: Mapping[str, InputKind] = {
     kind.kind: kind
     for kind in (
         InputKind("actions", CorporateAction, "action_row", ("action_id",), _actions),
-        InputKind("chains", ChainReading, "chain_reading_row", ("mint", "network", "as_of"), _chains),
+        InputKind("chains", ChainReading, "chain_reading_row", ("mint", "network", "as_of", "wrapper"), _chains),
         InputKind("bridge", BridgeMessage, "bridge_message_row", ("message_id",), _bridge),
         InputKind("movements", CustodyMovement, "custody_movement_row", ("custodian", "reference"), _movements),
+        InputKind("loans", StockLoan, "stock_loan_row", ("custodian", "reference"), _loans),
         InputKind("payments", Payment, "payment_row", ("reference",), _payments),
         InputKind("venue", VenueLine, "venue_line_row", ("venue", "mint", "as_of"), _venue, whole=True),
     )
@@ -101,6 +107,7 @@ class Business:
     chains: tuple[ChainReading, ...] = ()
     bridge: tuple[BridgeMessage, ...] = ()
     movements: tuple[CustodyMovement, ...] = ()
+    loans: tuple[StockLoan, ...] = ()
     payments: tuple[Payment, ...] = ()
     venue: tuple[VenueLine, ...] = ()
     spans: tuple[Span, ...] = ()

@@ -12,9 +12,10 @@ from recon.action_row a join recon.load_row l using (load)
 where a.action_id = any ($1::text[]) order by a.action_id, a.load desc
 
 -- name: known_chains
-select distinct on (mint, network, as_of)
-       line, mint, network, unit, quantity, issuer_held, decimals, multiplier, block, as_of, source, held
-from recon.chain_reading_row where load <= $1 order by mint, network, as_of, load desc
+select distinct on (mint, network, as_of, wrapper)
+       line, mint, network, unit, quantity, issuer_held, decimals, multiplier, block, as_of, source, held, wrapper,
+       escrowed
+from recon.chain_reading_row where load <= $1 order by mint, network, as_of, wrapper, load desc
 
 -- name: known_bridge
 select distinct on (message_id)
@@ -26,6 +27,12 @@ select distinct on (custodian, reference)
        line, custodian, account, isin, quantity, kind, reference, request_id, action_id, traded_at, settles_on,
        settled_at, cash, currency
 from recon.custody_movement_row where load <= $1 order by custodian, reference, load desc
+
+-- name: known_loans
+select distinct on (custodian, reference)
+       line, custodian, account, isin, reference, quantity, position, lent_at, document, borrower, recalled_at, due_on,
+       returned_at, collateral_amount, collateral_currency
+from recon.stock_loan_row where load <= $1 order by custodian, reference, load desc
 
 -- name: known_payments
 select distinct on (reference)

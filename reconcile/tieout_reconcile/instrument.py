@@ -20,9 +20,19 @@ from tieout_reconcile.chain_findings import chain_findings
 from tieout_reconcile.corporate import STEPPING, CorporateAction
 from tieout_reconcile.crossing_lines import crossing_lines
 from tieout_reconcile.crossings import Crossings, RoleBook, find_crossings
-from tieout_reconcile.elsewhere import PLACES, NetworkShares, Opinion, networks, opinion
+from tieout_reconcile.elsewhere import PLACES, NetworkShares, Opinion, Wrapped, networks, opinion, wrappers
 from tieout_reconcile.facts import Chain, Movement, Multiplier, multiplier_in_force
-from tieout_reconcile.figures import Doubt, Figures, Known, doubts_of, drift, figures_of, result_of, verdict_findings
+from tieout_reconcile.figures import (
+    Doubt,
+    Figures,
+    Known,
+    doubts_of,
+    drift,
+    figures_of,
+    result_of,
+    verdict_findings,
+    wrapper_findings,
+)
 from tieout_reconcile.findings import (
     encumbrance_finding,
     figure_finding,
@@ -54,12 +64,13 @@ from tieout_reconcile.liability import (
     unproven_wallets,
     unsettled_trades,
 )
+from tieout_reconcile.loans import less_lent, loan_findings, loan_lines
 from tieout_reconcile.matching import Matching, match
 from tieout_reconcile.movements import CustodyMovement, covered_to
 from tieout_reconcile.network_orders import NetworkOrders, check_networks, held_elsewhere, network_findings
 from tieout_reconcile.orders import CASH, Order
 from tieout_reconcile.registry import Instrument, Registry, Role
-from tieout_reconcile.results import CustodyLine, Finding, HeldLine, InstrumentResult
+from tieout_reconcile.results import CustodyLine, Finding, HeldLine, InstrumentResult, LoanLine
 from tieout_reconcile.rolling import contested, isins_of, spans_by_place
 from tieout_reconcile.split import expired_findings, holder_findings, ledgers, venue_findings
 from tieout_reconcile.three_way import Paired, Receivable, Step, booked, expiry, one_event, pair, receivables, steps_of
@@ -167,10 +178,11 @@ class _Case:
             # what a movement tells of is known by its account and instant
             untold = (o for o in book.orders if o.mint == instrument.mint and o.request_id not in told)
             ordered = settled_orders(last_completed(untold, self.at), self.places, book.statements)
-            self.accounts = custody_lines(
+            accounts = custody_lines(
                 instrument, book.registry, book.statements, book.later_statements, self.at, self.isins,
                 (*settled_trades(self._all_trades(), self.at), *settled_movements(self.moved), *ordered),
             )  # fmt: skip
+            self.accounts = less_lent(accounts, book.business.loans, self.isins)
         self.counted = [a for a in self.accounts if a.is_hard]
         self.reflected = {(a.custodian, a.account): a.as_of for a in self.counted if a.as_of is not None}
         self.trades = unsettled_trades(instrument, book.registry, book.trades, self.at, self.isins)
@@ -398,8 +410,17 @@ class _Case:
             self.instrument, self.book.registry, totals, multiplier, self.accounts, self.trades, tuple(found),
             self.networks, self.bridged, tuple(r for r in self.receivables if not r.expired), self.held, self.opinion,
             unproven_wallets(self.chain.holdings, self.roles, self.at),
-            None if totals is None else frozen_outside(self.chain.frozen, self.roles, self.at),
+            None if totals is None else frozen_outside(self.chain.frozen, self.roles, self.at), self._loans(),
+            self._wrappers(),
         )  # fmt: skip
+
+    def _wrappers(self) -> tuple[Wrapped, ...]:
+        readings = self.book.business.chains
+        return () if self.cut_off.at is None else wrappers(self.instrument, readings, self._multiplier_value, self.at)
+
+    def _loans(self) -> tuple[LoanLine, ...]:
+        book = self.book
+        return loan_lines(self.instrument, book.registry, book.business.loans, self.at, self.isins)
 
     def _contested(self) -> Iterator[Doubt]:
         if not any(action.renames for action in self.actions):
@@ -444,6 +465,8 @@ class _Case:
             yield from network_findings(instrument, self.networks_told, at)
             yield from self._told_of_actions(figures)
         yield from cash_findings(instrument, self.cash, at)
+        yield from loan_findings(instrument, known.loans)
+        yield from wrapper_findings(instrument, known.wrappers)
         yield from self._told_of_wallets()
 
     def _told_of_legs(self) -> Iterator[Finding]:

@@ -16,15 +16,17 @@ from tieout_reconcile.errors import BadInput, NoRegistry
 from tieout_reconcile.files import InputFile, Problems, read_file, shown
 from tieout_reconcile.formats import parse_order_file, parse_statement
 from tieout_reconcile.formats.declared import StatementMap, parse_map
+from tieout_reconcile.formats.events import parse_trade_file
 from tieout_reconcile.formats.ruled import stored_form
 from tieout_reconcile.inputs import KINDS
 from tieout_reconcile.movements import Period, Span
 from tieout_reconcile.orders import Order
 from tieout_reconcile.payments import Payment
 from tieout_reconcile.registry import Change, Registry, compare, instant_text
+from tieout_reconcile.registry_csv import read_registry_file
 from tieout_reconcile.registry_file import parse_registry
 from tieout_reconcile.store import INPUTS_SQL, SQL, Database
-from tieout_reconcile.trades import Trade, parse_trades
+from tieout_reconcile.trades import Trade
 from tieout_reconcile.working import claim_load, sign_load
 
 _LATEST = 2**62
@@ -67,8 +69,8 @@ class Imported:
 
 
 async def plan_registry(database: Database, path: Path | str) -> Plan:
-    """Return what a registry file would change. Raises BadInput; stores nothing."""
-    file = read_file(path)
+    """Return what a registry file, or a folder of CSV files, would change. Raises BadInput; stores nothing."""
+    file = read_registry_file(path)
     registry = parse_registry(file)
     async with store.session(database) as db:
         known = await store.registry_at(db, _LATEST)
@@ -76,11 +78,11 @@ async def plan_registry(database: Database, path: Path | str) -> Plan:
 
 
 async def apply_registry(database: Database, path: Path | str, *, key: Ed25519PrivateKey | None = None) -> Plan:
-    """Apply a registry file and return what it changed; one that changes nothing stores nothing.
+    """Apply a registry file, or a folder of CSV files, and return what changed; the same content stores nothing.
 
     ``key`` is the personal key of who hands it in. Raises BadInput, NotAllowed.
     """
-    file = read_file(path)
+    file = read_registry_file(path)
     registry = parse_registry(file)
     digest = registry.content_sha256
     async with store.session(database) as db, db.transaction():
@@ -204,22 +206,34 @@ async def import_orders(
     return Imported(file.name, "orders", file.sha256.hex(), load, True, count, len(changed), form)
 
 
-async def import_trades(database: Database, path: Path | str, *, key: Ed25519PrivateKey | None = None) -> Imported:
-    """Take unsettled trades from CSV: what says something new is a new version. Raises BadInput, NoRegistry."""
-    file = read_file(path)
+async def import_trades(
+    database: Database,
+    path: Path | str,
+    *,
+    declared: Period | None = None,
+    file_format: str | None = None,
+    key: Ed25519PrivateKey | None = None,
+) -> Imported:
+    """Take unsettled trades, from CSV or an IBKR Flex query: what says something new is a new version.
+
+    ``declared`` says what a Flex query leaves open: account, zone, cut-off. Raises BadInput, NoRegistry, NotAllowed.
+    """
+    file, declared = read_file(path), declared or Period()
+    said, identity = _plain_declaration(file, dict(declared.to_json()))
     async with store.session(database) as db, db.transaction():
         await db.execute(SQL["lock_loads"])
-        if (load := await store.file_load(db, "trades", file.sha256)) is not None:
+        if (load := await store.file_load(db, "trades", identity)) is not None:
             return await _taken_before(db, file, "trades", load, key)
-        trades = parse_trades(file, await _registry(db))
+        form, trades = parse_trade_file(file, await _registry(db), declared, file_format)
         known = {(t.custodian, t.reference): t for t in await store.trades_known(db, _LATEST)}
         changed = [t for t in trades if not _repeats(t, known.get((t.custodian, t.reference)))]
-        load = await store.new_load(db, "trades", file, file.sha256, len(trades), "csv")
+        stored = form if form == "csv" else stored_form(form)
+        load = await store.new_load(db, "trades", file, identity, len(trades), stored, said)
         await store.insert_trades(db, load, changed)
         await store.insert_saying(db, load, "trades", trades)
         if key is not None:
             await sign_load(db, load, file.sha256, key)
-    return Imported(file.name, "trades", file.sha256.hex(), load, True, len(trades), len(changed), "csv")
+    return Imported(file.name, "trades", file.sha256.hex(), load, True, len(trades), len(changed), form)
 
 
 def _repeats(trade: Trade, known: Trade | None) -> bool:

@@ -6,25 +6,29 @@ registry in force before it. So the same files in the same order say the same, i
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from typing import TypeVar
 
 from tieout_reconcile.errors import BadInput
 from tieout_reconcile.files import RULE, InputFile
 from tieout_reconcile.formats import parse_statement, replay_order_file
 from tieout_reconcile.formats.declared import StatementMap
+from tieout_reconcile.formats.events import parse_trade_file
 from tieout_reconcile.formats.ruled import form_of, rule_of
 from tieout_reconcile.inputs import KINDS, Business, Shelf
 from tieout_reconcile.instrument import Book
 from tieout_reconcile.liability import Statement
-from tieout_reconcile.movements import period_of
+from tieout_reconcile.movements import Period, period_of
 from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import Registry
 from tieout_reconcile.registry_file import parse_registry
 from tieout_reconcile.statements import Position
-from tieout_reconcile.trades import Trade, parse_trades
+from tieout_reconcile.trades import Trade
+
+Parsing = TypeVar("Parsing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +103,24 @@ class Replay:
                 changed = [o for o in orders if not self._repeats(o)]
                 self._orders.update((o.request_id, o) for o in changed)
             case "trades":
-                for trade in parse_trades(file, self._in_force(load.name)):
+                for trade in self._stated(load, file, parse_trade_file)[1]:
                     # a version that says the same again is not stored again, and keeps its line
                     known = self._trades.get((trade.custodian, trade.reference))
                     if known is None or not trade.same_content(known):
                         self._trades[trade.custodian, trade.reference] = trade
             case kind if kind in KINDS:
-                said = json.loads(load.declared) if load.declared else {}
-                form = None if load.format is None else form_of(load.format)
-                parsed = KINDS[kind].parse(file, self._in_force(load.name), period_of(said), form)
-                self._shelf.take(KINDS[kind], parsed)
+                self._shelf.take(KINDS[kind], self._stated(load, file, KINDS[kind].parse))
             case other:
                 what = f"load {load.load} is of the kind {other!r}, which this version does not know"
                 raise BadInput(load.name, [what])
+
+    def _stated(
+        self, load: Load, file: InputFile, parse: Callable[[InputFile, Registry, Period, str | None], Parsing]
+    ) -> Parsing:
+        """What a file says under the registry then in force, its declaration and its format."""
+        said = json.loads(load.declared) if load.declared else {}
+        form = None if load.format is None else form_of(load.format)
+        return parse(file, self._in_force(load.name), period_of(said), form)
 
     def _statement(self, load: Load, file: InputFile) -> list[Position]:
         said = json.loads(load.declared) if load.declared else {}

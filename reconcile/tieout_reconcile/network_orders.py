@@ -64,7 +64,7 @@ def check_networks(
     unknown: list[tuple[str, tuple[Order, ...]]] = []
     for network in sorted({o.network for o in orders}):
         mine = [o for o in orders if o.network == network and o.created_at <= at]
-        read = [r for r in readings if r.network.lower() == network and r.as_of <= at]
+        read = [r for r in readings if r.network.lower() == network and r.is_of_network and r.as_of <= at]
         sent = [m for m in messages if m.network.lower() == network]
         found = list(_stretches(_Network(instrument, network, mine, sent, multiplier_at, at), read))
         stretches += found

@@ -1,8 +1,12 @@
 """What other networks hold of an instrument, from CSV or the issuer's public answer. Pure.
 
 Columns: ``symbol, network, unit, quantity, as_of, source`` and optionally ``decimals, multiplier,
-issuer_held, block``. ``unit`` raw: token units, to be scaled by the multiplier; adjusted: shares that
-contain the multiplier already, as an EVM totalSupply does.
+issuer_held, block, wrapper, escrowed``. ``unit`` raw: token units, to be scaled by the multiplier; adjusted:
+shares that contain the multiplier already, as an EVM totalSupply does.
+
+A row with ``wrapper`` is of another token, each of which is a claim on the instrument's own: ``quantity`` is its
+supply, ``escrowed`` what of the instrument's token its escrow holds, in the same unit. What it wraps is counted
+where it lies, so a wrapper adds nothing to what is owed; it is compared with its escrow alone.
 """
 
 from dataclasses import dataclass
@@ -18,7 +22,7 @@ from tieout_reconcile.formats import public_json
 from tieout_reconcile.registry import SOLANA, Registry
 
 REQUIRED = frozenset({"symbol", "network", "unit", "quantity", "as_of", "source"})
-OPTIONAL = frozenset({"decimals", "multiplier", "issuer_held", "block"})
+OPTIONAL = frozenset({"decimals", "multiplier", "issuer_held", "block", "wrapper", "escrowed"})
 UNITS = ("raw", "adjusted")
 EVERY_NETWORK = "*"
 """The network of an issuer-wide figure: an opinion beside ours, never a part of the sum."""
@@ -29,7 +33,8 @@ DECIMALS_MAX = 36
 class ChainReading:
     """What a network held at an instant. ``multiplier`` is text: how many decimals it has is part of it.
 
-    ``held`` are the shares that an issuer-wide answer says are in custody.
+    ``held`` are the shares that an issuer-wide answer says are in custody. ``wrapper``: the token whose supply it is,
+    where that is not the instrument's own; ``escrowed`` is then what its escrow holds.
     """
 
     line: int
@@ -44,6 +49,13 @@ class ChainReading:
     as_of: datetime
     source: str
     held: Fraction | None = None
+    wrapper: str = ""
+    escrowed: Fraction | None = None
+
+    @property
+    def is_of_network(self) -> bool:
+        """Whether it is what a network holds of the token itself: neither a wrapper's, nor an issuer-wide figure."""
+        return not self.wrapper and self.network != EVERY_NETWORK
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; quantities as text."""
@@ -52,7 +64,7 @@ class ChainReading:
 
 def parse_chains(file: InputFile, registry: Registry) -> list[ChainReading]:
     """Return the readings of a file, CSV or JSON. Raises BadInput with the place of each fault."""
-    problems, seen = Problems(file.name), fields.Seen("this symbol, network and as_of")
+    problems, seen = Problems(file.name), fields.Seen("this symbol, network, as_of and wrapper")
     symbols = {i.symbol: i for i in registry.instruments}
     readings = []
     if public_json.is_json(file):
@@ -62,7 +74,7 @@ def parse_chains(file: InputFile, registry: Registry) -> list[ChainReading]:
     for row in rows:
         instrument = fields.instrument_of(row, symbols)
         if (reading := _reading(row, instrument.mint if instrument else "")) is not None and instrument is not None:
-            seen.check((reading.mint, reading.network, reading.as_of), row)
+            seen.check((reading.mint, reading.network, reading.as_of, reading.wrapper), row)
             readings.append(reading)
     problems.refuse_if_any()
     return readings
@@ -74,10 +86,12 @@ def _reading(row: Row, mint: str) -> ChainReading | None:
     number = _whole if unit == "raw" else parse_quantity
     quantity, issuer_held = row.parsed("quantity", number), row.optional("issuer_held", number)
     decimals, multiplier = row.optional("decimals", _decimals), row.optional("multiplier", fields.ratio)
-    network, source = row.parsed("network", _network), row.get("source")
+    network, source = row.parsed("network", _wrapping if row.get("wrapper") else _network), row.get("source")
+    wrapper, escrowed = row.optional("wrapper", fields.key) or "", row.optional("escrowed", number)
     as_of, held = row.parsed("as_of", parse_instant), row.optional("held", parse_quantity)
     if unit == "raw" and decimals is None and not row.get("decimals"):
         row.fault("is in raw units and has no decimals")
+    _check_wrapper(row)
     if not source:
         row.fault("has no source: who read it, and where")
     if quantity is not None and issuer_held is not None and issuer_held > quantity:
@@ -86,8 +100,17 @@ def _reading(row: Row, mint: str) -> ChainReading | None:
         return None
     return ChainReading(
         row.line, mint, network, unit, quantity, issuer_held or Fraction(0), decimals, multiplier,
-        row.get("block") or None, as_of, source, held,
+        row.get("block") or None, as_of, source, held, wrapper, escrowed,
     )  # fmt: skip
+
+
+def _check_wrapper(row: Row) -> None:
+    if row.get("wrapper") and not row.get("escrowed"):
+        row.fault(f"is of the wrapper {shown(row.get('wrapper'))} and has no escrowed: what its escrow holds")
+    if row.get("escrowed") and not row.get("wrapper"):
+        row.fault("gives escrowed and no wrapper: which token it is that wraps this one")
+    if row.get("wrapper") and row.get("issuer_held"):
+        row.fault("is of a wrapper and gives issuer_held: its whole supply is a claim on its escrow")
 
 
 def _whole(text: str) -> Fraction:
@@ -104,6 +127,13 @@ def _decimals(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text[:4]) > DECIMALS_MAX or len(text) > len(str(DECIMALS_MAX)):
         raise ValueError(f"is not a whole number up to {DECIMALS_MAX}")
     return int(text)
+
+
+def _wrapping(text: str) -> str:
+    # a token of the chain that is indexed may be wrapped there
+    if text == EVERY_NETWORK:
+        raise ValueError("stands for every network: a wrapper is on one")
+    return fields.network(text)
 
 
 def _network(text: str) -> str:

@@ -87,6 +87,8 @@ where l.load > $1 and l.load <= $2 and (
                and coalesce(x.delivered_at, x.sent_at) > $3)
     or exists (select from recon.custody_movement_row x where x.load = l.load
                and coalesce(x.settled_at, x.traded_at) > $3 and coalesce(x.settled_at, x.traded_at) <= $4)
+    or exists (select from recon.stock_loan_row x where x.load = l.load and x.lent_at <= $4
+               and coalesce(x.returned_at, x.recalled_at, x.lent_at) > $3)
     or exists (select from recon.payment_row x where x.load = l.load and x.paid_at > $3 and x.paid_at <= $4)
     or exists (select from recon.venue_line_row x where x.load = l.load and x.as_of > $3 and x.as_of <= $4))
 order by l.load

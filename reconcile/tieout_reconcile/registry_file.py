@@ -1,4 +1,4 @@
-"""The registry's TOML file, read and checked: every fault at once, each with its place.
+"""The registry's file, read and checked: every fault at once, each with its place.
 
 ::
 
@@ -84,6 +84,7 @@ from tieout_reconcile.registry import (
     Wallet,
     sorted_registry,
 )
+from tieout_reconcile.registry_csv import Entry, csv_tables, is_csv
 from tieout_reconcile.sources import KINDS as SOURCE_KINDS
 from tieout_reconcile.sources import MINUTES_MAX, Source
 
@@ -100,12 +101,9 @@ _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
 def parse_registry(file: InputFile) -> Registry:
-    """Return the registry of a TOML file. Raises BadInput listing each problem with its place."""
-    try:
-        tables = tomllib.loads(decode_text(file))
-    except (tomllib.TOMLDecodeError, RecursionError) as bad:
-        raise BadInput(file.name, [f"it is not TOML: {bad}"]) from None
+    """Return the registry of a file, TOML or CSV. Raises BadInput listing each problem with its place."""
     problems = Problems(file.name)
+    tables = _read(file, problems)
     for key in sorted(tables.keys() - set(SECTIONS)):
         problems.add(shown(key), f"is not one of {', '.join(SECTIONS)}")
     calendars = [x for t in _tables(tables, "calendars", problems) if (x := _calendar(t)) is not None]
@@ -131,6 +129,19 @@ def parse_registry(file: InputFile) -> Registry:
     return sorted_registry(instruments, wallets, custodians, calendars, venues, sources, announced)
 
 
+def _read(file: InputFile, problems: Problems) -> dict[str, Any]:
+    """Return the tables of a file by section. Raises BadInput."""
+    text = decode_text(file)
+    if is_csv(text):
+        tables: dict[str, Any] = dict(csv_tables(file, problems))
+        problems.refuse_if_any()
+        return tables
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as bad:
+        raise BadInput(file.name, [f"it is not TOML: {bad}"]) from None
+
+
 @dataclass(frozen=True, slots=True)
 class _Names:
     """What other entries may name."""
@@ -140,10 +151,11 @@ class _Names:
 
 
 class _Table:
-    """One TOML table, its place in the file, and the keys that were read of it."""
+    """One TOML table or row of a CSV, its place in the file, and the keys that were read of it."""
 
     def __init__(self, place: str, values: dict[str, Any], problems: Problems) -> None:
-        self.place = place
+        self.place = values.place if isinstance(values, Entry) else place
+        self.joint = ", " if isinstance(values, Entry) else "."
         self.values = values
         self.problems = problems
         self.known: list[str] = []
@@ -151,7 +163,7 @@ class _Table:
 
     def fault(self, key: str, what: str) -> None:
         self.sound = False
-        self.problems.add(f"{self.place}.{key}" if key else self.place, what)
+        self.problems.add(f"{self.place}{self.joint}{key}" if key else self.place, what)
 
     def take(self, key: str, kind: type | tuple[type, ...], kind_name: str, *, required: bool) -> Any:
         self.known.append(key)

@@ -18,7 +18,7 @@ from tieout_reconcile.lines import CrossingLines
 from tieout_reconcile.registry import HARD_EVIDENCE
 
 RUN_SCHEMA = "tieout/run/1"
-RULES = "7"
+RULES = "8"
 """The version of the rules by which a run decides; it grows when the same input may say something else."""
 
 KEY_LETTERS = 12
@@ -167,6 +167,25 @@ class NetworkLine:
 
 
 @dataclass(frozen=True, slots=True)
+class WrapperLine:
+    """A token that wraps an instrument's: left out of what is owed, for what it wraps is counted where it lies.
+
+    ``supply`` and ``escrowed`` in shares at the cut-off, None where unknown, for ``problem``; ``covered``: whether its
+    escrow holds all that it promises, by the figures as they were read.
+    """
+
+    network: str
+    wrapper: str
+    wraps: str
+    supply: Fraction | None
+    escrowed: Fraction | None
+    covered: bool
+    as_of: datetime
+    source: str
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class FlightLine:
     """Tokens that left one chain and are not on the other yet: owed by neither chain's own figures."""
 
@@ -206,6 +225,31 @@ class HeldLine:
     until: date
     network: str | None = None
     sure: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LoanLine:
+    """Shares that are lent out, their recall, and the cash held against them: none of it ever counts as custody.
+
+    ``position``: whether the custodian's statements still include them. ``state``: lent, recalled (to come back by
+    ``due_on``, and counted as coming until ``expires_on``), overdue. ``collateral_amount`` is in units of its currency.
+    """
+
+    custodian: str
+    account: str
+    reference: str
+    shares: Fraction
+    position: str
+    state: str
+    lent_at: datetime
+    recalled_at: datetime | None
+    due_on: date | None
+    expires_on: date | None
+    collateral_amount: Fraction | None
+    collateral_currency: str | None
+    borrower: str | None
+    document: str
+    evidence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +373,8 @@ class InstrumentResult:
     cash_legs: tuple[CashLine, ...] = ()
     frozen: Raw | None = None
     frozen_unknown: Raw | None = None
+    loans: tuple[LoanLine, ...] = ()
+    wrappers: tuple[WrapperLine, ...] = ()
     history: History | None = field(default=None, compare=False, metadata={"canonical": False})
 
     def to_json(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a file says, told apart from its bytes: a digest a record, by which evidence counts once. Pure.
 
-A trade and a movement of custody are known by who keeps the account and their reference, a payment by its reference: a
-later version of one is the same trade. Everything else is known by all that it says but for its line.
+A trade, a movement of custody and a loan are known by who keeps the account and their reference, a payment by its
+reference: a later version of one is the same trade. Everything else is known by all that it says but for its line.
 """
 
 import hashlib
@@ -12,9 +12,9 @@ from typing import Any
 _APART_MAX = 10_000
 _PLACES = frozenset({"line", "load"})
 _BY_REFERENCE = {"trades": ("custodian", "reference"), "movements": ("custodian", "reference"),
-                 "payments": ("reference",)}  # fmt: skip
-_LATER = {"settlement": "in_kind", "cash_amount": None, "cash_currency": None}
-"""Fields that orders have had since digests of orders are stored: what says nothing in them is as it was without."""
+                 "payments": ("reference",), "loans": ("custodian", "reference")}  # fmt: skip
+_LATER = {"settlement": "in_kind", "cash_amount": None, "cash_currency": None, "wrapper": "", "escrowed": None}
+"""Fields that orders and readings have had since digests are stored: what says nothing in them is as it was."""
 
 
 def said_digests(kind: str, records: Iterable[Any]) -> list[bytes]:

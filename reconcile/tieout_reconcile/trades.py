@@ -1,15 +1,18 @@
-"""Trades from CSV: what a custodian or broker has bought or sold for an account and not delivered yet.
+"""Trades: what a custodian or broker has bought or sold for an account and not delivered yet.
 
-Columns: ``custodian, account, isin, reference, side`` (buy, sell), ``quantity`` (shares), ``traded_at`` (an
+Columns of the CSV: ``custodian, account, isin, reference, side`` (buy, sell), ``quantity`` (shares), ``traded_at`` (an
 instant with its zone), ``status`` (pending, settled, failed, cancelled) and, unless pending, ``status_at``;
 optionally ``settles_on`` (the contractual day; the US cycle's when left out) and ``action_id`` (the corporate
 action whose cash it reinvests). The same reference again is a new version of the trade.
 """
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
+
+from stdnum import isin as isin_number
 
 from tieout_reconcile import fields
 from tieout_reconcile.calendars import day_of
@@ -70,37 +73,40 @@ class Trade:
 
 
 def parse_trades(file: InputFile, registry: Registry) -> list[Trade]:
-    """Return the trades of a file. Raises BadInput with the line of each fault."""
+    """Return the trades of a CSV file. Raises BadInput with the line of each fault."""
     problems = Problems(file.name)
-    accounts = {(c.custodian, a.account) for c in registry.custodians for a in c.accounts}
     isins = {i.isin for i in registry.instruments}
-    lines: dict[tuple[str, str], int] = {}
-    trades = []
-    for row in csv_rows(file, REQUIRED, OPTIONAL, problems):
-        trade = _trade(row, accounts, isins, registry)
-        if trade is None:
-            continue
-        key = (trade.custodian, trade.reference)
-        if key in lines:
-            row.fault(f"reference {shown(trade.reference)} is that of line {lines[key]} again")
-        lines.setdefault(key, row.line)
-        trades.append(trade)
+    trades = trades_of_rows(csv_rows(file, REQUIRED, OPTIONAL, problems), registry, isins)
     problems.refuse_if_any()
     return trades
 
 
-def _trade(row: Row, accounts: set[tuple[str, str]], isins: set[str], registry: Registry) -> Trade | None:
-    custodian, account, isin = row.get("custodian"), row.get("account"), row.get("isin")
-    if (custodian, account) not in accounts:
-        row.fault(f"account {shown(account)} at custodian {shown(custodian)} is not in the registry")
-    if isin not in isins:
+def trades_of_rows(rows: Iterable[Row], registry: Registry, isins: Collection[str] | None) -> list[Trade]:
+    """Return the trades of rows in the columns above; what is at fault is told in its row.
+
+    ``isins`` are those that are known, None where a file of all that an account trades may name others: they are
+    kept, and count for nothing.
+    """
+    seen, trades = fields.Seen("reference"), []
+    for row in rows:
+        if (trade := _trade(row, isins, registry)) is not None:
+            seen.check((trade.custodian, trade.reference), row)
+            trades.append(trade)
+    return trades
+
+
+def _trade(row: Row, isins: Collection[str] | None, registry: Registry) -> Trade | None:
+    isin, place = row.get("isin"), fields.account_of(row, registry)
+    if isins is not None and isin not in isins:
         row.fault(f"isin {shown(isin)} belongs to no instrument of the registry (B7 UNMAPPED_IDENTIFIER)")
+    elif not isin_number.is_valid(isin):
+        row.fault(f"isin {shown(isin)} is no ISIN")
     reference, quantity = row.parsed("reference", fields.key), row.parsed("quantity", parse_quantity)
     side, status = row.parsed("side", choice(*SIDES)), row.parsed("status", choice(*STATUSES))
     traded_at, settles_on = row.parsed("traded_at", parse_instant), row.optional("settles_on", fields.day)
     action_id = row.optional("action_id", fields.key)
     if traded_at is not None and not row.get("settles_on"):
-        settles_on = registry.calendar_of(custodian).settles_on(day_of(traded_at))
+        settles_on = registry.calendar_of(row.get("custodian")).settles_on(day_of(traded_at))
     status_at = row.optional("status_at", parse_instant)
     if quantity == 0:
         row.fault("is a trade of nothing: its quantity is 0")
@@ -114,9 +120,9 @@ def _trade(row: Row, accounts: set[tuple[str, str]], isins: set[str], registry: 
             row.fault(f"settles_on {settles_on} is before the trade day {traded_on}")
     if reference is None or quantity is None or side is None or status is None:
         return None
-    if traded_at is None or settles_on is None:
+    if traded_at is None or settles_on is None or place is None:
         return None
     return Trade(
-        row.line, custodian, account, isin, reference, side, quantity, traded_at, settles_on, status, status_at,
+        row.line, *place, isin, reference, side, quantity, traded_at, settles_on, status, status_at,
         action_id,
     )  # fmt: skip

@@ -257,6 +257,32 @@ class Reading:
 
 
 @dataclass
+class Wrapper:
+    """Another token, each of which is a claim on the stock's own, and what its escrow holds; in shares."""
+
+    stock: Stock
+    network: str
+    name: str
+    supply: Fraction
+    escrowed: Fraction
+    as_of: datetime
+
+
+@dataclass
+class Loan:
+    """Shares that a custodian lent out of an account: its statements no longer have them."""
+
+    place: Place
+    isin: str
+    reference: str
+    shares: Fraction
+    lent_at: datetime
+    recalled_at: datetime | None = None
+    due_on: date | None = None
+    cash: str = ""
+
+
+@dataclass
 class Balance:
     """A line of a venue's own ledger."""
 
@@ -309,6 +335,8 @@ class Book:
     actions: list[Declared] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
+    wrappers: list[Wrapper] = field(default_factory=list)
+    loans: list[Loan] = field(default_factory=list)
     balances: list[Balance] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
     venues: list[str] = field(default_factory=list)

@@ -17,6 +17,7 @@ import tieout_reconcile
 from books import days
 from books.cash import payments_csv
 from books.chain import address, mint_of, signature, token_account
+from books.flex import TOLD, to_flex_activity
 from books.messages import EVENTS, POSTED, to_mt536, to_mt564, to_seev031, to_semt017
 from books.model import Book, Declared, Label, Leg, Order, Place, Stock, plain
 
@@ -346,6 +347,28 @@ def chains_csv(book: Book) -> str:
     ])  # fmt: skip
 
 
+def wrappers_csv(book: Book) -> str:
+    return table([
+        {
+            "symbol": w.stock.symbol, "network": w.network, "unit": "adjusted", "quantity": plain(w.supply),
+            "as_of": iso(w.as_of), "source": "node", "wrapper": w.name, "escrowed": plain(w.escrowed),
+        }
+        for w in book.wrappers
+    ])  # fmt: skip
+
+
+def loans_csv(book: Book) -> str:
+    return table([
+        {
+            "custodian": x.place.custodian, "account": x.place.account, "isin": x.isin, "reference": x.reference,
+            "quantity": plain(x.shares), "position": "left", "lent_at": iso(x.lent_at), "document": "lending agreement",
+            "recalled_at": iso(x.recalled_at), "due_on": x.due_on, "collateral_amount": x.cash,
+            "collateral_currency": "USD" if x.cash else "",
+        }
+        for x in book.loans
+    ])  # fmt: skip
+
+
 def bridge_csv(book: Book) -> str:
     return table([
         {
@@ -398,6 +421,10 @@ class Desk:
             await declare(db, self, action, self.book.dice.choice(DECLARING))
         if book.readings:
             await tieout_reconcile.import_records(db, "chains", self.file(chains_csv(book)))
+        if book.wrappers:
+            await tieout_reconcile.import_records(db, "chains", self.file(wrappers_csv(book)))
+        if book.loans:
+            await tieout_reconcile.import_records(db, "loans", self.file(loans_csv(book)))
         if book.messages:
             await tieout_reconcile.import_records(db, "bridge", self.file(bridge_csv(book)))
         if book.payments:
@@ -445,9 +472,14 @@ async def move(db: Any, desk: Desk, stock: Stock, form: str) -> tieout_reconcile
     """Hand in an account's movements from the book's first day to the cut-off; a message says its own period."""
     book, place = desk.book, stock.place
     start, legs = days.moment(book.start, 0), shown_legs(book, stock)
-    if form == "csv" or any(leg.kind not in POSTED for leg in legs):
+    if form == "csv" or any(leg.kind not in (TOLD if form == "flex" else POSTED) for leg in legs):
         period = tieout_reconcile.Period(start, book.cut_off, place.custodian, place.account)
         path = desk.file(movements_csv(legs))
+    elif form == "flex":
+        period = tieout_reconcile.Period(
+            start, book.cut_off, place.custodian, place.account, "UTC", f"{book.cut_off:%H:%M:%S}"
+        )
+        path = desk.file(to_flex_activity(place, start, book.cut_off, legs), "xml")
     else:
         period = tieout_reconcile.Period(custodian=place.custodian, time_zone="UTC")
         write = to_mt536 if form == "mt536" else to_semt017

@@ -14,7 +14,7 @@ from books import chain, papers
 from books.chain import address, signature
 from books.model import Book, Told
 
-KEYED = ("tx-", "REQ-", "RED-", "MSG-", "CA-", "MV-", "TR-", "INV-", "PAY-")
+KEYED = ("tx-", "REQ-", "RED-", "MSG-", "CA-", "MV-", "TR-", "INV-", "PAY-", "LN-")
 """References of things that carry a key of their own: of these nothing may be missed, and nothing made up."""
 
 

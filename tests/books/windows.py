@@ -10,7 +10,7 @@ from math import floor
 
 from books import days, elsewhere
 from books.making import MINUTE, mint_inventory, settle_leg
-from books.model import Book, Order, Stock, Trade, down
+from books.model import Book, Loan, Order, Stock, Trade, Wrapper, down
 
 
 def journal_before_release(book: Book, stock: Stock) -> bool:
@@ -152,11 +152,28 @@ def refused_and_given_back(book: Book, stock: Stock) -> bool:
     return True
 
 
+def lent_and_recalled(book: Book, stock: Stock) -> bool:
+    """Shares of the account are lent, against cash, and were called back; they are due tomorrow."""
+    day = book.working_days()[-1]
+    lent, recalled = book.time(book.working_days()[-3], 15), book.time(day, 15)
+    size, due = Fraction(book.dice.randint(1, 90)), days.later(day, 1)
+    book.loans.append(Loan(stock.place, stock.isin, book.name("LN"), size, lent, recalled, due, f"{size * 200}.5"))
+    return True
+
+
+def wrapped(book: Book, stock: Stock) -> bool:
+    """Some of the tokens lie in the escrow of a wrapper, which promises no more than that."""
+    held = Fraction(book.dice.randint(10, 90))
+    at = book.cut_off - timedelta(minutes=book.dice.randint(5, 50))
+    book.wrappers.append(Wrapper(stock, "solana", f"w{stock.symbol}", held - book.dice.randint(0, 1), held, at))
+    return True
+
+
 Window = Callable[[Book, Stock], bool]
 WINDOWS: tuple[Window, ...] = (
     journal_before_release, unsettled_trade, redemption_received, ex_date_before_pay_date, split_before_booking,
     weekend, inventory_mint, bridge_in_flight, ordered_elsewhere, whole_share_rounding, fee_kept_back,
-    released_in_parts, refused_and_given_back,
+    released_in_parts, refused_and_given_back, lent_and_recalled, wrapped,
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from math import floor
 from books import days
 from books.kinds import kind
 from books.making import MINUTE
-from books.model import Book, Order, Stock, Told, Trade, Truth, down
+from books.model import Book, Loan, Order, Stock, Told, Trade, Truth, Wrapper, down
 from books.wrong_orders import EVENING, truth
 
 
@@ -139,3 +139,23 @@ def shares_lent(book: Book, stock: Stock) -> Truth:
     size, what = Fraction(book.dice.randint(1, 40)), book.dice.choice(("lent", "pledged", "blocked"))
     book.encumbered[stock.place] = {what: size}
     return truth("shares_lent", Told("B10", stock.symbol, size, stock.place.account, notice=True))
+
+
+@kind("B20")
+def recall_overdue(book: Book, stock: Stock) -> Truth:
+    """Shares were lent and called back; they were due the day before, and are not there."""
+    called, due = (book.time(book.working_days()[n], 15) for n in (-4, -2))
+    size, reference = Fraction(book.dice.randint(1, 90)), book.name("LN")
+    book.loans.append(
+        Loan(stock.place, stock.isin, reference, size, called - timedelta(days=9), called, due.date(), "500.25")
+    )
+    return truth("recall_overdue", Told("B20", stock.symbol, size, reference))
+
+
+@kind("B21")
+def wrapper_without_escrow(book: Book, stock: Stock) -> Truth:
+    """A token that wraps this one promises a billionth of a share more than its escrow holds."""
+    held, over = Fraction(book.dice.randint(10, 90)), Fraction(1, 10**9)
+    name = f"x{stock.symbol}"
+    book.wrappers.append(Wrapper(stock, "solana", name, held + over, held, book.cut_off - timedelta(minutes=9)))
+    return truth("wrapper_without_escrow", Told("B21", stock.symbol, over, name))

@@ -465,3 +465,27 @@ async def test_escapes_in_what_the_chain_said_do_no_harm(cli: Cli, dsn: str, row
         assert done.code == 1, done
         assert "red" in done.out
         assert not set("\x1b\x07\x9b\u202e") & set(done.out + done.err)
+
+
+async def test_a_folder_of_csv_is_planned_and_applied_and_refused_whole_by_file_and_line(
+    cli: Cli, dsn: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "registry"
+    folder.mkdir()
+    parts = {
+        "instruments": f"symbol,mint,isin,decimals\nAAPLx,{MINT},{ISIN},8\n",
+        "wallets": f"owner,role,valid_from,source\n{OWNER},treasury,2026-01-01T00:00:00Z,wallet list\n",
+        "custodians": "id,name\nalpaca,Alpaca Securities LLC\n",
+        "accounts": "custodian,id\nalpaca,ITN-1\n",
+    }
+    for name, text in parts.items():
+        (folder / f"{name}.csv").write_text(text)
+    assert (await cli("registry", "apply", str(folder), "--dsn", dsn)).code == 0
+    toml = tmp_path / "registry.toml"
+    toml.write_text(REGISTRY)
+    plan = await cli("registry", "plan", str(toml), "--dsn", dsn, "--json")
+    assert (plan.code, plan.json["changes"]) == (0, [])
+    before = await stored(dsn)
+    (folder / "wallets.csv").write_text(parts["wallets"].replace("treasury", "king"))
+    refused(await cli("registry", "apply", str(folder), "--dsn", dsn), 'wallets.csv line 2, role: "king" is not one of')
+    assert await stored(dsn) == before

@@ -173,3 +173,36 @@ async def test_payments_are_taken_in_and_what_is_open_is_shown_and_told_by_json(
     ordered = (await cli("order", "list", "--dsn", book.dsn)).out
     assert "1000.01" in ordered
     assert "USD" in ordered
+
+
+async def test_loans_of_shares_are_taken_in_and_an_overdue_recall_is_shown(cli: Cli, book: Book) -> None:
+    columns = "custodian,account,isin,reference,quantity,position,lent_at,document,recalled_at,due_on"
+    row = f"alpaca,ITN-1,{ISIN},L-1,3,left,2026-10-20T14:00:00Z,GMSLA 7,2026-10-26T14:00:00Z,2026-10-28"
+    path = book.file("loans.csv", f"{columns}\n{row}\n")
+    done = await cli("loan", "import", str(path), "--dsn", book.dsn)
+    assert (done.code, "1 of 1 rows stored (csv)" in done.out) == (0, True)
+    listed = (await cli("loan", "list", "--dsn", book.dsn, "--json")).json
+    assert [x["reference"] for x in listed["loans"]] == ["L-1"]
+    assert "overdue" in (await cli("reconcile", "run", "--dsn", book.dsn)).out
+    plain = (await cli("reconcile", "show", "--dsn", book.dsn, "--json")).json
+    assert [(x["state"], x["document"]) for x in plain["instruments"][0]["loans"]] == [("overdue", "GMSLA 7")]
+    assert "B20" in {f["code"] for f in plain["findings"]}
+
+
+async def test_a_flex_query_is_taken_in_as_movements_and_trades_by_a_map(cli: Cli, book: Book) -> None:
+    trade = (
+        f'<Trade accountId="ITN-1" isin="{ISIN}" transactionID="77" buySell="BUY" quantity="10.5" tradeDate="20261030" '
+        'settleDateTarget="20261103" />'
+    )
+    statement = f'<FlexStatement accountId="ITN-1" toDate="20261102"><Trades>{trade}</Trades></FlexStatement>'
+    data = f"<FlexQueryResponse><FlexStatements>{statement}</FlexStatements></FlexQueryResponse>"
+    path, given = book.file("flex.xml", data), book.file("ibkr.toml", 'time_zone = "UTC"\ncut_off = "14:00"\n')
+    bare = await cli("trade", "import", str(path), "--dsn", book.dsn)
+    assert bare.code == 2
+    assert "declare --cut-off and --time-zone" in bare.err
+    for words in ("movement", "trade"):
+        done = await cli(words, "import", str(path), "--map", str(given), "--dsn", book.dsn)
+        assert (done.code, "1 of 1 rows stored (ibkr-flex)" in done.out) == (0, True), done.err
+    run = (await cli("reconcile", "run", "--dsn", book.dsn, "--json")).json
+    assert [(t["reference"], t["shares"]) for t in run["instruments"][0]["trades"]] == [("77", "10.5")]
+    assert run["verdict"] == "ties_out_in_settlement"

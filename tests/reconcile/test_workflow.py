@@ -17,7 +17,17 @@ from hypothesis import strategies as st
 import tieout_reconcile
 from reconcile.builders import ISIN, ONE, REGISTRY, Book, at, iso, issue, memo
 from tieout_database import append_audit, list_audit, verify_audit
-from tieout_reconcile import Kind, NotAllowed, NotFound, Wish, WorkedBreak, act, verify_signatures, worked_breaks
+from tieout_reconcile import (
+    Kind,
+    NotAllowed,
+    NotFound,
+    Period,
+    Wish,
+    WorkedBreak,
+    act,
+    verify_signatures,
+    worked_breaks,
+)
 from tieout_reconcile.ages import age_of
 from tieout_reconcile.calendars import Calendar
 from tieout_reconcile.reports import signing
@@ -127,6 +137,26 @@ async def test_a_document_counts_once_by_what_it_says_and_not_by_its_bytes(book:
     with pytest.raises(NotAllowed, match="evidence counts once"):
         await act(book.dsn, proposal(found.finding.key, taken[1], shares=Fraction(2)), key_of("pat"))
     await act(book.dsn, proposal(found.finding.key, taken[2], shares=Fraction(2)), key_of("pat"))
+
+
+async def test_one_file_taken_in_as_trades_and_as_movements_is_one_piece_of_evidence(book: Book) -> None:
+    found = await short_book(book)
+    row = (
+        f'<Trade accountId="ITN-1" isin="{ISIN}" transactionID="77" buySell="BUY" quantity="3" tradeDate="20261030" '
+        'settleDateTarget="20261103" />'
+    )
+    whole = f'<FlexStatement accountId="ITN-1"><Trades>{row}</Trades></FlexStatement>'
+    path = book.file("q.xml", f"<FlexQueryResponse><FlexStatements>{whole}</FlexStatements></FlexQueryResponse>")
+    declared = Period(custodian="alpaca", time_zone="UTC", cut_off="14:00")
+    key = key_of("paul")
+    traded = await tieout_reconcile.import_trades(book.dsn, path, declared=declared, key=key)
+    moved = await tieout_reconcile.import_records(book.dsn, "movements", path, declared=declared, key=key)
+    assert traded.load != moved.load
+    worked = await act(book.dsn, proposal(found.finding.key, traded.load, shares=Fraction(2)), key_of("pat"))
+    assert worked.work.pending is not None
+    await act(book.dsn, Wish(found.finding.key, Kind.APPROVE, proposal=worked.work.pending.action), key_of("anna"))
+    with pytest.raises(NotAllowed, match="evidence counts once"):
+        await act(book.dsn, proposal(found.finding.key, moved.load, shares=Fraction(2)), key_of("pat"))
 
 
 async def test_nobody_approves_what_they_proposed_themselves(book: Book) -> None:

@@ -22,11 +22,12 @@ from web.service import key_of, logged_in, people, served
 
 
 async def elsewhere(book: Book) -> None:
-    """One of each: a network, a bridge message, a step to be booked, a deposit, a trade, lent shares, a venue."""
+    """One of each: a network, a wrapper, a bridge message, a step, a deposit, a trade, a loan, lent shares, a venue."""
     registry = CHAINS.replace("decimals = 8", 'decimals = 8\nlarge_share = "0.5"') + BRIDGE + VENUE + HOT + COLD
     await stocked(book, registry)
     sign = await book.burn(33, "ap", 2 * ONE)
     await book.records("chains", reading("50.25", 80, block="21000000"))
+    await book.records("chains", reading("7.5", 80, wrapper="wAAPLx", escrowed="7", network="solana"))
     await book.records("bridge", message("M-1", "out", 2 * ONE, 33, signature=sign))
     await book.multiplier(92, 2.0, 0)
     await book.records("actions", step("SPLIT-1", 92, "2"))
@@ -38,6 +39,10 @@ async def elsewhere(book: Book) -> None:
     trade = f"alpaca,ITN-1,{ISIN},TRD-9,buy,3,{iso(60)},2026-11-03,pending,"
     await tieout_reconcile.import_trades(book.dsn, book.file("trades.csv", f"{columns}\n{trade}\n"))
     await book.records("venue", line("customer", str(30 * ONE), 50))
+    loan = {"custodian": "alpaca", "account": "ITN-1", "isin": ISIN, "reference": "LOAN-4", "quantity": "4",
+            "position": "left", "lent_at": iso(10), "document": "GMSLA 7", "recalled_at": iso(20),
+            "due_on": "2026-11-04", "collateral_amount": "820.5", "collateral_currency": "USD"}  # fmt: skip
+    await book.records("loans", loan)
     mapping = 'basis = "settled"\n[columns]\nisin = "isin"\nquantity = "quantity"\nlent = "lent"\n'
     text = f"isin,quantity,lent\n{ISIN},160.25,4\n"
     await tieout_reconcile.import_statement(
@@ -113,7 +118,14 @@ async def test_each_line_beside_the_figures_is_the_reports(full: httpx.AsyncClie
     (trade,) = said["trades"]
     assert rows_of(page, "Unsettled trades") == [["1 line", "alpaca", "2026-11-03", quantity(trade["shares"])]]
     assert rows_of(page, "Lent, pledged") == [["alpaca", "lent", "4"]]
+    assert rows_of(page, "Lent out") == [["1 loan", "alpaca", "recalled", "2026-11-04", "820.5 USD", "4"]]
+    # read before the split, at the multiplier that is in force now
+    assert rows_of(page, "Wrappers") == [
+        ["solana", "wAAPLx", "AAPLx", "2026-11-02 14:01:20 UTC", "not covered", "15", "14"]
+    ]
     # accounts and references are the desk's alone
+    assert "LOAN-4" not in page
+    assert "GMSLA 7" not in page
     assert "TRD-9" not in page
     assert "ITN-1" not in page
     assert "REQ-2" not in page
@@ -121,6 +133,7 @@ async def test_each_line_beside_the_figures_is_the_reports(full: httpx.AsyncClie
     desk = (await val.get("/desk/instruments/AAPLx")).text
     assert rows_of(desk, "In custody for tokens") == [["REQ-2", held["until"], quantity(held["shares"])]]
     assert rows_of(desk, "Unsettled trades")[0][:2] == ["TRD-9", "alpaca/ITN-1"]
+    assert rows_of(desk, "Lent out")[0][:2] == ["LOAN-4 (GMSLA 7)", "alpaca/ITN-1"]
     (account,) = rows_of(desk, "Custody accounts")
     assert (account[0], account[4], account[5], account[7]) == (
         "alpaca/ITN-1", quantity(said["accounts"][0]["aggregate"]), "4", quantity(said["accounts"][0]["shares"])

@@ -10,6 +10,8 @@ from fractions import Fraction
 from typing import Any, TypeVar
 
 from tieout_reconcile import Entitlement, HolderLine, Instrument, InstrumentResult, Registry, Role, VenueSplit, Wallet
+from tieout_reconcile.exact import decimal_text
+from tieout_reconcile.results import LoanLine
 from tieout_web.models import Figure
 from tieout_web.showing import figure
 
@@ -87,6 +89,31 @@ class OpinionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class WrapperRow:
+    """A token that wraps the instrument's, left out of what is owed, beside what its escrow holds."""
+
+    network: str
+    wrapper: str
+    wraps: str
+    as_of: datetime
+    supply: Figure
+    escrowed: Figure
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoanRow:
+    """Shares that are lent out, their recall, and the cash held against them: they never count."""
+
+    what: str
+    place: str
+    state: str
+    due: str
+    collateral: str
+    shares: Figure
+
+
+@dataclass(frozen=True, slots=True)
 class Beside:
     """All of it, for one instrument. The three figures are those that the liability's derivation adds."""
 
@@ -99,6 +126,8 @@ class Beside:
     held: tuple[LegRow, ...]
     trades: tuple[LegRow, ...]
     encumbered: tuple[EncumberedRow, ...]
+    loans: tuple[LoanRow, ...]
+    wrappers: tuple[WrapperRow, ...]
     opinions: tuple[OpinionRow, ...]
 
 
@@ -129,6 +158,13 @@ def beside(result: InstrumentResult, fresh: bool, *, each: bool = False) -> Besi
             EncumberedRow(custodian, kind, figure(total, "shares", fresh))
             for (custodian, kind), total in _encumbered(result).items()
         ),
+        tuple(_loan(x, fresh, each) for x in result.loans),
+        tuple(
+            WrapperRow(w.network, w.wrapper, w.wraps, w.as_of, figure(w.supply, "shares", fresh),
+                       figure(w.escrowed, "shares", fresh),
+                       w.problem or ("covered" if w.covered else "not covered"))
+            for w in result.wrappers
+        ),
         tuple(
             OpinionRow(o.source, o.as_of, figure(o.circulating, "shares", fresh), figure(o.held, "shares", fresh))
             for o in result.opinions
@@ -151,6 +187,15 @@ def _held(result: InstrumentResult, fresh: bool, each: bool) -> tuple[LegRow, ..
         LegRow(_count(found), "", until.isoformat(), figure(_sum(h.shares for h in found), "shares", fresh))
         for until, found in _by(result.held, lambda h: h.until).items()
     )
+
+
+def _loan(line: LoanLine, fresh: bool, each: bool) -> LoanRow:
+    place = f"{line.custodian}/{line.account}" if each else line.custodian
+    cash = "not stated"
+    if line.collateral_amount is not None:
+        cash = f"{decimal_text(line.collateral_amount)} {line.collateral_currency}"
+    what = f"{line.reference} ({line.document})" if each else "1 loan"
+    return LoanRow(what, place, line.state, str(line.due_on or ""), cash, figure(line.shares, "shares", fresh))
 
 
 def _trades(result: InstrumentResult, fresh: bool, each: bool) -> tuple[LegRow, ...]:

@@ -200,6 +200,8 @@ def run_tables(done: Any) -> list[Any]:
             (i.symbol, u.address, u.role, _raw(u.raw), shares(u.liability), shares(u.difference), verdict(u.verdict))
             for i, u in unproven
         ))]  # fmt: skip
+    parts += _wrapper_table(done.instruments)
+    parts += _loan_table(done.instruments)
     parts += _cash_tables(done.instruments)
     reasons = [f"{i.symbol}: {reason}" for i in done.instruments for reason in i.reasons]
     if reasons:
@@ -211,6 +213,33 @@ def run_tables(done: Any) -> list[Any]:
         rows = ((f.id, f.symbol, f.summary) for f in notices)
         parts += ["", table("explained", ("id", "instrument", "what"), rows)]
     return parts
+
+
+def _wrapper_table(instruments: Any) -> list[Any]:
+    """Tokens that wrap an instrument's, and whether their escrow holds what they promise."""
+    found = [(i, w) for i in instruments for w in i.wrappers]
+    if not found:
+        return []
+    columns = ("network", "wrapper", "wraps", "supply, shares>", "in escrow, shares>", "")
+    return ["", table("wrappers (left out: what they wrap is counted where it lies)", columns, (
+        (w.network, w.wrapper, w.wraps, shares(w.supply), shares(w.escrowed),
+         "unknown" if w.problem else "" if w.covered else "not covered")
+        for _, w in found
+    ))]  # fmt: skip
+
+
+def _loan_table(instruments: Any) -> list[Any]:
+    """What is lent out, when it is to come back, and the cash held against it."""
+    lent = [(i, x) for i in instruments for x in i.loans]
+    if not lent:
+        return []
+    columns = ("instrument", "loan", "state", "shares>", "due", "collateral>", "currency", "document")
+    return ["", table("shares lent out, their recall and collateral (never counted)", columns, (
+        (i.symbol, x.reference, x.state, shares(x.shares), x.due_on or "",
+         "none stated" if x.collateral_amount is None else exact(x.collateral_amount), x.collateral_currency or "",
+         x.document)
+        for i, x in lent
+    ))]  # fmt: skip
 
 
 def _cash_tables(instruments: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""``tieout action | chain | bridge | movement | payment | venue``: what the business knows, taken in and listed."""
+"""``tieout action | chain | bridge | movement | loan | payment | venue``: what the business knows."""
 
 import csv
 from collections.abc import Callable, Sequence
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tieout import exits, settings
+from tieout.commands.declaring import Account, Custodian, CutOff, Map, TimeZone, declared_of
 from tieout.commands.options import BIGINT_MAX, Dsn, Json, group, instant, run
 from tieout.commands.reconcile import slot_or_instant
 from tieout.commands.statement import Files, PersonalKey, show_imported, signing_key
@@ -17,6 +18,7 @@ ACTION = group("Corporate actions: dividends, splits and the like, as they were 
 CHAIN = group("Other chains: what other networks hold of an instrument.")
 BRIDGE = group("Bridge messages: tokens on their way between chains.")
 MOVEMENT = group("Custody movements: what custodians moved, and what for.")
+LOAN = group("Loans of shares: what is lent out, its recall, and the cash held against it.")
 PAYMENT = group("Payments of orders: money and stablecoins that came in and went out.")
 VENUE = group("Venues: their own ledgers beside their wallets.")
 
@@ -29,8 +31,8 @@ _LISTS: dict[str, tuple[typer.Typer, str, tuple[str, ...], Cells]] = {
     ),
     "chains": (
         CHAIN, "readings of other chains",
-        ("mint", "network", "as of", "unit", "quantity>", "issuer's own>", "multiplier>", "source"),
-        lambda r: (r.mint, r.network, _at(r.as_of), r.unit, exact(r.quantity), exact(r.issuer_held),
+        ("mint", "network", "wrapper", "as of", "unit", "quantity>", "issuer's own>", "multiplier>", "source"),
+        lambda r: (r.mint, r.network, r.wrapper, _at(r.as_of), r.unit, exact(r.quantity), exact(r.issuer_held),
                    r.multiplier or "", r.source),
     ),
     "bridge": (
@@ -42,6 +44,14 @@ _LISTS: dict[str, tuple[typer.Typer, str, tuple[str, ...], Cells]] = {
         ("custodian", "account", "reference", "isin", "kind", "shares>", "for", "settled"),
         lambda m: (m.custodian, m.account, m.reference, m.isin, m.kind, exact(m.quantity),
                    m.request_id or m.action_id or "", _at(m.settled_at)),
+    ),
+    "loans": (
+        LOAN, "loans of shares",
+        ("custodian", "account", "reference", "isin", "shares>", "position", "lent", "due", "returned", "collateral>",
+         "currency"),
+        lambda x: (x.custodian, x.account, x.reference, x.isin, exact(x.quantity), x.position, _at(x.lent_at),
+                   x.due_on or "", _at(x.returned_at),
+                   "" if x.collateral_amount is None else exact(x.collateral_amount), x.collateral_currency or ""),
     ),
     "payments": (
         PAYMENT, "payments of orders",
@@ -112,35 +122,24 @@ def import_movements(
     end: Annotated[
         str | None, typer.Option("--to", help="Up to and with this instant (ISO 8601, with its zone).")
     ] = None,
-    custodian: Annotated[str | None, typer.Option(help="Whose period it is, where the file has no row.")] = None,
-    account: Annotated[str | None, typer.Option(help="The account of that custodian.")] = None,
-    time_zone: Annotated[str | None, typer.Option(help="The zone of days and of times without one.")] = None,
-    cut_off: Annotated[
-        str | None, typer.Option(help="The time of day that a day alone stands for, like 17:30.")
-    ] = None,
-    map_path: Annotated[
-        Path | None,
-        typer.Option(
-            "--map", help="TOML, as of the same custodian's statements: tickers' ISINs, account, zone, cut-off."
-        ),
-    ] = None,
+    custodian: Custodian = None,
+    account: Account = None,
+    time_zone: TimeZone = None,
+    cut_off: CutOff = None,
+    map_path: Map = None,
     file_format: Annotated[
         str | None,
-        typer.Option("--format", help="csv, mt536, semt017, alpaca-activities; told by the content when left out."),
+        typer.Option(
+            "--format", help="csv, mt536, semt017, alpaca-activities, ibkr-flex; told by the content when left out."
+        ),
     ] = None,
     key: PersonalKey = None,
     dsn: Dsn = None,
     as_json: Json = False,
 ) -> None:
     """Take in files of custody movements; each is taken whole or refused whole, and taken once."""
-    from tieout_reconcile import Period, read_map
-
-    from_at = None if start is None else instant("--from", start)
-    to_at = None if end is None else instant("--to", end)
-    said, isins = ({}, {}) if map_path is None else read_map(map_path)
     given = {"custodian": custodian, "account": account, "time_zone": time_zone, "cut_off": cut_off}
-    held, where, zone, time = (value or said.get(name) for name, value in given.items())
-    _take("movements", paths, key, dsn, file_format, Period(from_at, to_at, held, where, zone, time, isins))
+    _take("movements", paths, key, dsn, file_format, declared_of(given, map_path, start, end))
 
 
 @VENUE.command()
@@ -221,6 +220,7 @@ def register(app: typer.Typer) -> None:
         ("chain", CHAIN),
         ("bridge", BRIDGE),
         ("movement", MOVEMENT),
+        ("loan", LOAN),
         ("payment", PAYMENT),
         ("venue", VENUE),
     ):

@@ -11,7 +11,7 @@ from tieout.commands.statement import PersonalKey, signing_key
 from tieout.output import OUTPUT, table
 
 APP = group("The registry: instruments, issuer wallets and their roles, custodians.")
-File = Annotated[Path, typer.Argument(help="Registry file (TOML).")]
+File = Annotated[Path, typer.Argument(help="Registry file, TOML or CSV, or a folder of CSV files.")]
 
 
 @APP.command()

@@ -54,7 +54,7 @@ def parse_statement(
         case "alpaca-positions":
             records, empties = alpaca.parse_positions(file, given.isins, problems)
         case "ibkr-flex":
-            records, empties = flex.parse(file, problems)
+            records, empties = flex.parse(file, problems, declared.basis)
         case "mt535":
             records, empties = mt535.parse(file, problems)
         case _:

@@ -1,20 +1,24 @@
-"""Corporate actions and custody movements in any format: which one it is, and its parser. Pure."""
+"""Corporate actions, custody movements and trades in any format: which one it is, and its parser. Pure."""
 
 import codecs
 from collections.abc import Callable, Iterator, Sequence
-from datetime import time
+from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
 from tieout_reconcile import fields
 from tieout_reconcile.corporate import CorporateAction, action_of_row, parse_actions
 from tieout_reconcile.errors import BadInput
 from tieout_reconcile.files import InputFile, Problems, Row
-from tieout_reconcile.formats import activities, fin, mt536, mt564
+from tieout_reconcile.formats import activities, fin, flex, flex_movements, flex_trades, mt536, mt564
 from tieout_reconcile.movements import CustodyMovement, Period, Span, movement_of_row, parse_movements, spans_of
 from tieout_reconcile.registry import Registry
+from tieout_reconcile.trades import Trade, parse_trades, trades_of_rows
 
 ACTION_FORMATS = ("csv", "mt564", "seev031")
-MOVEMENT_FORMATS = ("csv", "mt536", "semt017", "alpaca-activities")
+MOVEMENT_FORMATS = ("csv", "mt536", "semt017", "alpaca-activities", "ibkr-flex")
+TRADE_FORMATS = ("csv", "ibkr-flex")
+_BOOKINGS = {"alpaca-activities": activities.parse, "ibkr-flex": flex_movements.parse}
+"""Lists of bookings that say no period of their own: it is declared."""
 _HEAD_BYTES = 4096
 
 
@@ -46,8 +50,8 @@ def parse_movement_file(
         if declared.time_zone or declared.cut_off:
             raise BadInput(file.name, ["it is the CSV, which says its own times: declare neither zone nor cut-off"])
         return form, *parse_movements(file, registry, declared)
-    if form == "alpaca-activities":
-        return form, *_activities(file, registry, declared)
+    if form in _BOOKINGS:
+        return form, *_booked(file, registry, declared, form)
     if declared.start or declared.end:
         raise BadInput(file.name, [f"it is {form}, which says its own period: declare none"])
     parse = mt536.parse_mt536 if form == "mt536" else mt536.parse_semt017
@@ -59,16 +63,43 @@ def parse_movement_file(
     return form, movements, spans
 
 
-def _activities(
-    file: InputFile, registry: Registry, declared: Period
-) -> tuple[Sequence[CustodyMovement], Sequence[Span]]:
+def parse_trade_file(
+    file: InputFile, registry: Registry, declared: Period, named: str | None = None
+) -> tuple[str, Sequence[Trade]]:
+    """Return the format and the trades of a file. Raises BadInput with the place of each fault."""
+    form = _known(file, named, TRADE_FORMATS) or ("ibkr-flex" if flex.is_flex(_head(file)) else "csv")
+    if form == "csv":
+        if declared != Period():
+            raise BadInput(file.name, ["it is the CSV, which says its own account and times: declare none"])
+        return form, parse_trades(file, registry)
     problems = Problems(file.name, file.rule)
-    rows = activities.parse(file, registry, declared, _clock(file, declared), problems)
+    rows = flex_trades.trade_rows(file, registry, declared, _clock(file, declared), problems)
+    trades = trades_of_rows(rows, registry, None)
+    _refuse(file, form, problems, trades)
+    return form, trades
+
+
+def _booked(
+    file: InputFile, registry: Registry, declared: Period, form: str
+) -> tuple[Sequence[CustodyMovement], Sequence[Span]]:
+    """Return the movements of a list of bookings, and the spans that are declared of it."""
+    problems = Problems(file.name, file.rule)
+    rows = _BOOKINGS[form](file, registry, declared, _clock(file, declared), problems)
     movements = list(_movements(rows, registry))
     problems.refuse_if_any()
-    spans = spans_of(file, movements, declared, registry) if declared.start or declared.end else []
-    _refuse(file, "alpaca-activities", problems, [*movements, *spans])
+    if not (declared.start or declared.end):
+        spans = []
+    elif form == "ibkr-flex":
+        # it reaches back before the period, to the trades that settle in it
+        spans = spans_of(file, [m for m in movements if not _is_before(m, declared.start)], declared, registry)
+    else:
+        spans = spans_of(file, movements, declared, registry)
+    _refuse(file, form, problems, [*movements, *spans])
     return movements, spans
+
+
+def _is_before(movement: CustodyMovement, start: datetime | None) -> bool:
+    return start is not None and movement.settled_at is not None and movement.settled_at <= start
 
 
 def _movements(rows: Sequence[Row], registry: Registry) -> Iterator[CustodyMovement]:
@@ -90,9 +121,7 @@ def _clock(file: InputFile, declared: Period) -> mt536.Clock:
 
 def _told(file: InputFile, fin_format: str, xml_format: str, is_xml: Callable[[str], bool]) -> str:
     """Return the format that a file's beginning shows."""
-    data = file.data[:_HEAD_BYTES]
-    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    head = data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
+    head = _head(file)
     if fin.is_fin(head):
         return fin_format
     if fin_format == "mt536" and activities.is_activities(head):
@@ -100,8 +129,23 @@ def _told(file: InputFile, fin_format: str, xml_format: str, is_xml: Callable[[s
     if head.lstrip().startswith("<"):
         if is_xml(head):
             return xml_format
+        if flex.is_flex(head):
+            return _flex(file, xml_format)
         raise BadInput(file.name, [f"line 1: it is XML, but no {xml_format}"])
     return "csv"
+
+
+def _head(file: InputFile) -> str:
+    data = file.data[:_HEAD_BYTES]
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
+
+
+def _flex(file: InputFile, xml_format: str) -> str:
+    if xml_format == "semt017":
+        return "ibkr-flex"
+    what = "an IBKR Flex query tells what was booked, not what was announced: tieout movement import takes it"
+    raise BadInput(file.name, [f"{what}; declare the action by MT564, seev.031 or a CSV"])
 
 
 def _refuse(file: InputFile, form: str, problems: Problems, found: Sequence[object]) -> None:

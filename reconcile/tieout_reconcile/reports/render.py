@@ -167,6 +167,10 @@ def _more(result: Mapping[str, Any]) -> str:
         ("Other networks", ("network", "unit", "as of", "shares>", ""),
          [(n["network"], n["unit"] or "", n["as_of"] or "", _number(n["shares"]), n["problem"] or "")
           for n in result["networks"]]),
+        ("Wrappers (left out: what they wrap is counted where it lies)",
+         ("network", "wrapper", "wraps", "as of", "supply>", "in escrow>", ""),
+         [(w["network"], w["wrapper"], w["wraps"], w["as_of"], _number(w["supply"]), _number(w["escrowed"]),
+           w["problem"] or ("" if w["covered"] else "not covered")) for w in result["wrappers"]]),
         ("In flight over bridges", ("message", "direction", "network", "sent", "raw>"),
          [(f["message_id"], f["direction"], f["network"], f["sent_at"], f["raw"]) for f in result["flights"]]),
         ("Corporate actions to be booked (never counted as settled)",
@@ -175,6 +179,12 @@ def _more(result: Mapping[str, Any]) -> str:
           for r in result["receivables"]]),
         ("Shares that came for tokens not released yet", ("reference", "settled", "until", "shares>"),
          [(h["reference"], h["settled_at"] or "", h["until"], _number(h["shares"])) for h in result["held"]]),
+        ("Shares lent out, their recall and cash collateral (never counted)",
+         ("custodian", "account", "reference", "state", "shares>", "due on", "counts as coming until", "collateral>",
+          "currency", "document"),
+         [(x["custodian"], x["account"], x["reference"], x["state"], _number(x["shares"]), x["due_on"] or "",
+           x["expires_on"] or "", _number(x["collateral_amount"]), x["collateral_currency"] or "", x["document"])
+          for x in result["loans"]]),
         ("What others say, over all networks (never counted)", ("source", "as of", "circulating>", "held>"),
          [(o["source"], o["as_of"], _number(o["circulating"]), _number(o["held"])) for o in result["opinions"]]),
     )  # fmt: skip

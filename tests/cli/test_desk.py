@@ -85,6 +85,32 @@ async def test_a_shortfall_is_worked_by_two_people_reported_and_verified(cli: Cl
     (line,) = (await cli("report", "list", *dsn)).json["reports"]
     assert (line["sha256"], line["signers"]) == (exported.json["sha256"], [keys["issuer"]])
 
+    assert (await cli("key", "new", "practitioner.json", "--json")).code == 0
+    outside = (await cli("key", "show", "practitioner.json", "--json")).json["address"]
+    kinds = await cli("practitioner", "engagements")
+    assert (kinds.code, "no assurance" in kinds.out) == (0, True)
+    stated = await cli(
+        "practitioner", "sign", "report.zip", "--name", "Prüfer & Partner", "--engagement", "procedures_isrs_4400",
+        "--criteria", "ten movements were drawn", "--conclusion", "findings", "--matter", "ten agreed", "--key",
+        "practitioner.json", "--to", "statement.json", "--json",
+    )  # fmt: skip
+    assert stated.code == 0, stated.err
+    assert "gives no assurance" in stated.json["words"]
+    attach = ("practitioner", "attach", "statement.json", "--key", "pat.json", *dsn)
+    assert (await cli(*attach, "--trust", keys["issuer"])).code == 2
+    assert (await cli("practitioner", "list", *dsn)).json["statements"] == []
+    attached = await cli(*attach, "--trust", outside)
+    assert attached.code == 0, attached.err
+    (one,) = (await cli("practitioner", "list", *dsn)).json["statements"]
+    assert (one["report"], one["actor"], one["holds"], one["words"]) == (1, "pat", True, stated.json["words"])
+    check = ("report", "verify", "report.zip", "--trust", keys["issuer"], "--practitioner", "statement.json")
+    assert (await cli(*check, "--page", "page.html")).code == 1
+    assert not Path("page.html").exists()
+    whole = await cli(*check, "--trust-practitioner", outside, "--page", "page.html", "--table", "page.csv", "--json")
+    assert (whole.code, whole.json["practitioner"]["words"]) == (0, stated.json["words"]), whole.err
+    assert "gives no assurance" in Path("page.html").read_text("utf-8")
+    assert "practitioner_engagement,procedures_isrs_4400" in Path("page.csv").read_text("utf-8")
+
     checked = await cli("audit", "verify", *dsn)
     assert (checked.code, checked.json["faults"]) == (0, [])
     did = {(e["actor"], e["action"]) for e in (await cli("audit", "list", *dsn)).json["entries"]}
@@ -98,6 +124,7 @@ async def test_a_shortfall_is_worked_by_two_people_reported_and_verified(cli: Cl
     ("arguments", "says"),
     [
         (("report", "export", "--to", "x.zip"), "either --key FILE, or --unsigned"),
+        (("report", "verify", "junk.zip", "--trust-practitioner", "x"), "goes with --practitioner"),
         (("report", "verify", "nothing.zip"), "no file"),
         (("report", "verify", "junk.zip"), "no bundle"),
         (("breaks", "explain", "x", "--note", "y", "--key", "nothing.json"), "cannot be read"),

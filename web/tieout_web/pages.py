@@ -23,6 +23,7 @@ from tieout_web.charts import coverage_chart
 from tieout_web.problems import Refused
 from tieout_web.situation import situation_of
 from tieout_web.state import Parts, State, last_run, shown
+from tieout_web.stated import practitioners
 
 ROUTER = APIRouter(include_in_schema=False)
 Symbol = Annotated[str, PathParameter(min_length=1, max_length=40)]
@@ -134,7 +135,8 @@ async def _points(parts: State, symbol: str) -> tuple[tuple[datetime, float, flo
 async def locked_periods(parts: State, symbol: str) -> list[PeriodRow]:
     """Return an instrument's figures in the last locked periods, the newest first. Raises DatabaseUnreachable."""
     rows = await parts.reader.rows("locked_periods", _PERIODS_SHOWN)
-    return period_rows([row | {"content": json.loads(row["content"])} for row in rows], symbol)
+    stated = await practitioners(parts, [row["report"] for row in rows if row["report"] is not None])
+    return period_rows([row | {"content": json.loads(row["content"])} for row in rows], symbol, stated)
 
 
 @ROUTER.get("/instruments/{symbol}/holders", response_class=HTMLResponse)

@@ -1,7 +1,8 @@
-"""The issuer's public proof-of-reserves answer: ``{symbol, timestamp, sharesHeld, circulatingSupply, holdings}``.
+"""The issuer's public reserve answer: ``{symbol, timestamp, sharesHeld, circulatingSupply, holdings}``.
 
-One object, or a page of them under ``nodes``. The figures are issuer-wide, over all networks, keyed by
-symbol and unsigned: a third opinion, no source of a figure. A symbol that is not registered is passed over.
+Its address ends in ``/proof-of-reserves``. One object, or a page of them under ``nodes``. The figures are issuer-wide,
+over all networks, keyed by symbol and unsigned: a third opinion, no source of a figure. A symbol that is not registered
+is passed over.
 """
 
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from tieout_reconcile.files import InputFile, Problems, Row
 from tieout_reconcile.formats.alpaca import read_json
 
 SOURCE = "issuer's public proof of reserves"
+"""What the issuer calls its own publication. It is stored with the file: another word would be another figure."""
 _HEAD_BYTES = 64
 
 
@@ -24,7 +26,7 @@ def reserve_rows(file: InputFile, symbols: set[str], problems: Problems) -> Iter
     parsed = read_json(file)
     nodes = parsed.get("nodes", [parsed]) if isinstance(parsed, dict) else parsed
     if not isinstance(nodes, list) or not all(isinstance(node, dict) for node in nodes):
-        problems.add("line 1", "it is no proof-of-reserves answer: an object, or a page with nodes")
+        problems.add("line 1", "it is no answer like /proof-of-reserves gives: an object, or a page with nodes")
         return
     for number, node in enumerate(nodes, 1):
         if node.get("symbol") in symbols:

@@ -8,7 +8,9 @@ from fractions import Fraction
 from html import escape
 from typing import Any
 
+from tieout_reconcile.canonical import to_plain
 from tieout_reconcile.exact import rounded_text
+from tieout_reconcile.reports.practitioner import SignedStatement, words
 from tieout_reconcile.results import finding_id
 
 _PLACES = 8
@@ -51,8 +53,11 @@ _AT_REST = frozenset({"pending", "paid", "void"})
 """States of an order's cash that leave nothing to look at."""
 
 
-def page(report: Mapping[str, Any], body: bytes) -> bytes:
-    """Return the report as one HTML page, with nothing to load from anywhere."""
+def page(report: Mapping[str, Any], body: bytes, said: SignedStatement | None = None) -> bytes:
+    """Return the report as one HTML page, with nothing to load from anywhere.
+
+    ``said``: a practitioner's statement on it that was checked, to stand beside it.
+    """
     run, inputs = report["run"], report["run"]["inputs"]
     verdict = run["verdict"]
     title = f"Report {report['report']}: as of slot {inputs['as_of_slot']}, {inputs['as_of_time'] or 'time unknown'}"
@@ -60,6 +65,7 @@ def page(report: Mapping[str, Any], body: bytes) -> bytes:
         f"<h1>{escape(title)}</h1>",
         f'<p><strong class="{escape(verdict)}">{escape(verdict.replace("_", " "))}</strong></p>',
         f'<p class="note">{escape(report["statement"])}</p>',
+        *([] if said is None else [_section("A practitioner's statement on this report", _stated(said))]),
         *([] if report["period"] is None else [_section("Period", *_period(report["period"]))]),
         _section("Figures", *(_instrument(i) for i in run["instruments"])),
         _section("Breaks", _findings([f for f in run["findings"] if f["severity"] == "break"], "no break")),
@@ -80,8 +86,8 @@ def page(report: Mapping[str, Any], body: bytes) -> bytes:
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'.encode()
 
 
-def table(report: Mapping[str, Any]) -> bytes:
-    """Return the figures as CSV: one line a figure, exact."""
+def table(report: Mapping[str, Any], said: SignedStatement | None = None) -> bytes:
+    """Return the figures as CSV: one line a figure, exact; with a practitioner's statement, that as well."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("symbol", "figure", "value"))
@@ -92,11 +98,22 @@ def table(report: Mapping[str, Any]) -> bytes:
         for total in instrument["cash"]:
             for name in _CASH:
                 writer.writerow((instrument["symbol"], f"{total['kind']}_{name}_{total['currency']}", total[name]))
+    if said is not None:
+        stated = (*((name, value) for name, value in to_plain(said.statement).items() if value is not None),
+                  ("public_key", said.public_key), ("words", words(said.statement)))  # fmt: skip
+        writer.writerows(("", f"practitioner_{name}", value) for name, value in stated)
     return out.getvalue().encode()
 
 
 def _section(title: str, *parts: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>"
+
+
+def _stated(said: SignedStatement) -> str:
+    return (
+        f'<p class="note">{escape(words(said.statement))}</p><p>Dated {said.statement.dated}, signed by the key '
+        f"<code>{escape(said.public_key)}</code> over the digest of this report.</p>"
+    )
 
 
 def _table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

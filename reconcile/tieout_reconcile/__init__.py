@@ -63,6 +63,7 @@ from tieout_reconcile.period_work import (
     show_period,
 )
 from tieout_reconcile.periods import PeriodAction, PeriodKind
+from tieout_reconcile.prices import Price, ValueLine
 from tieout_reconcile.registry import Change, Custodian, CustodyAccount, Instrument, Registry, Role, Wallet
 from tieout_reconcile.reports.attaching import Attached, attach_statement, attached_of, list_statements_on_reports
 from tieout_reconcile.reports.making import Exported, ReportInfo, export_report, list_reports, rebuild_bundle
@@ -95,6 +96,7 @@ from tieout_reconcile.runner import (
 )
 from tieout_reconcile.store import RunSummary, StatementInfo
 from tieout_reconcile.trades import Trade
+from tieout_reconcile.valuing import values_beside
 from tieout_reconcile.workflow import LINES as EXPLANATION_LINES
 from tieout_reconcile.workflow import Action, Kind, Person, Wish, Work
 from tieout_reconcile.working import WorkedBreak, act, verify_signatures, worked_break, worked_breaks
@@ -140,6 +142,7 @@ __all__ = [
     "PeriodKind",
     "Person",
     "Plan",
+    "Price",
     "ReconcileError",
     "Registry",
     "ReportInfo",
@@ -155,6 +158,7 @@ __all__ = [
     "StatementInfo",
     "Trade",
     "TradeLine",
+    "ValueLine",
     "VenueSplit",
     "Verdict",
     "Verified",
@@ -202,6 +206,7 @@ __all__ = [
     "show_registry",
     "sign_statement",
     "split_of",
+    "values_beside",
     "venue_splits",
     "verify_report",
     "verify_signatures",

@@ -10,8 +10,6 @@ from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
 
-from stdnum import isin as isin_number
-
 from tieout_reconcile import fields
 from tieout_reconcile.canonical import to_plain
 from tieout_reconcile.exact import parse_quantity
@@ -97,7 +95,7 @@ def action_of_row(row: Row, isins: set[str]) -> CorporateAction | None:
     ex_date, record_date, pay_date = (row.optional(name, fields.day) for name in _DAYS)
     effective_at, factor = row.optional("effective_at", parse_instant), row.optional("factor", fields.ratio)
     cash_rate, currency = row.optional("cash_rate", parse_quantity), row.optional("currency", fields.currency)
-    withholding, new_isin = row.optional("withholding", fields.part), row.optional("new_isin", _isin)
+    withholding, new_isin = row.optional("withholding", fields.part), row.optional("new_isin", fields.isin)
     for name in _NEEDS.get(kind or "", ()):
         if not row.get(name):
             row.fault(f"is a {kind} and has no {name}")
@@ -122,9 +120,3 @@ def _check_direction(row: Row, kind: str | None, factor: str | None) -> None:
         row.fault(f"is a {kind} with the factor {factor}: new multiplier divided by old is wanted")
     elif kind in ("isin_change", "cash_in_lieu") and size != 1:
         row.fault(f"is a {kind}, which changes no multiplier, and has the factor {factor}")
-
-
-def _isin(text: str) -> str:
-    if not isin_number.is_valid(text) or isin_number.compact(text) != text:
-        raise ValueError("is no ISIN")
-    return text

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from datetime import date
 from fractions import Fraction
 
+from stdnum import isin as isin_number
+
 from tieout_idl import base58
 from tieout_reconcile.exact import decimal_text, parse_quantity, parse_raw, parse_signed
 from tieout_reconcile.files import Row, shown
@@ -59,6 +61,13 @@ def day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise ValueError("is no day like 2026-11-24") from None
+
+
+def isin(text: str) -> str:
+    """Return an ISIN, its check digit right."""
+    if not isin_number.is_valid(text) or isin_number.compact(text) != text:
+        raise ValueError("is no ISIN: two letters, nine letters or digits, and the check digit")
+    return text
 
 
 def signed(text: str) -> Fraction:

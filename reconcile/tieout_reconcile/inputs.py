@@ -21,6 +21,7 @@ from tieout_reconcile.formats.events import parse_action_file, parse_movement_fi
 from tieout_reconcile.movements import CustodyMovement, Period, Span
 from tieout_reconcile.other_chains import ChainReading, parse_chains
 from tieout_reconcile.payments import Payment, parse_payments
+from tieout_reconcile.prices import Price, parse_prices
 from tieout_reconcile.registry import Registry
 from tieout_reconcile.venues import VenueLine, parse_venue_lines
 
@@ -36,7 +37,10 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True)
 class InputKind:
-    """A kind of file: its records, where they are stored, by what one supersedes another."""
+    """A kind of file: its records, where they are stored, by what one supersedes another.
+
+    ``judged`` False: what it says stands beside the figures, and no part of ``Business``, which a run reads.
+    """
 
     kind: str
     record: type
@@ -44,6 +48,7 @@ class InputKind:
     key: tuple[str, ...]
     parse: Callable[[InputFile, Registry, Period, str | None], Parsed]
     whole: bool = False
+    judged: bool = True
 
     def key_of(self, record: Any) -> tuple[Any, ...]:
         """Return what names a record among others of its kind."""
@@ -70,6 +75,10 @@ def _payments(file: InputFile, registry: Registry, _: Period, form: str | None) 
     return Parsed(_csv_only(file, form), parse_payments(file, registry))
 
 
+def _prices(file: InputFile, registry: Registry, _: Period, form: str | None) -> Parsed:
+    return Parsed(_csv_only(file, form), parse_prices(file, registry))
+
+
 def _venue(file: InputFile, registry: Registry, _: Period, form: str | None) -> Parsed:
     return Parsed(_csv_only(file, form), parse_venue_lines(file, registry))
 
@@ -88,6 +97,7 @@ KINDS: Mapping[str, InputKind] = {
         InputKind("bridge", BridgeMessage, "bridge_message_row", ("message_id",), _bridge),
         InputKind("movements", CustodyMovement, "custody_movement_row", ("custodian", "reference"), _movements),
         InputKind("payments", Payment, "payment_row", ("reference",), _payments),
+        InputKind("prices", Price, "price_row", ("isin", "currency", "day"), _prices, judged=False),
         InputKind("venue", VenueLine, "venue_line_row", ("venue", "mint", "as_of"), _venue, whole=True),
     )
 }
@@ -121,10 +131,13 @@ class Shelf:
         self._records[kind.kind].update(found)
         self._spans.extend(parsed.spans)
 
+    def standing(self, kind: str) -> list[Any]:
+        """Return the records of a kind that stand."""
+        return [r for rows in self._records[kind].values() for r in rows]
+
     def business(self) -> Business:
-        """Return what stands."""
-        standing = {kind: [r for rows in found.values() for r in rows] for kind, found in self._records.items()}
-        return business_of(standing, self._spans)
+        """Return what stands of all that a run reads."""
+        return business_of({kind: self.standing(kind) for kind in self._records}, self._spans)
 
 
 def business_of(records: Mapping[str, Iterable[Any]], spans: Iterable[Span]) -> Business:
@@ -132,6 +145,7 @@ def business_of(records: Mapping[str, Iterable[Any]], spans: Iterable[Span]) -> 
     ordered = {
         name: tuple(sorted(records.get(name, ()), key=lambda r, k=kind: (k.key_of(r), r.line)))  # type: ignore[misc]
         for name, kind in KINDS.items()
+        if kind.judged
     }
     return Business(**ordered, spans=tuple(sorted(spans, key=lambda s: (s.place, s.start, s.end))))
 

@@ -26,8 +26,8 @@ insert into recon.load_saying_row (load, digests) values ($1, $2)
 -- name: insert_instrument
 insert into recon.instrument_row
     (load, symbol, mint, isin, decimals, name, buffer_shares, valid_from, valid_to, chains, chain_age_hours_max,
-     bridge_hours_max, late_days_max, redemption_days_max, large_share, inventory_authorised, calendar)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+     bridge_hours_max, late_days_max, redemption_days_max, large_share, inventory_authorised, calendar, price_days_max)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 
 -- name: insert_calendar
 insert into recon.calendar_row (load, calendar, closed, weekend) values ($1, $2, $3, $4)
@@ -84,7 +84,7 @@ select load, content_sha256 from recon.load_row where kind = 'registry' and load
 
 -- name: registry_instruments
 select symbol, mint, isin, decimals, name, buffer_shares, valid_from, valid_to, chains, chain_age_hours_max,
-       bridge_hours_max, late_days_max, redemption_days_max, large_share, inventory_authorised, calendar
+       bridge_hours_max, late_days_max, redemption_days_max, large_share, inventory_authorised, calendar, price_days_max
 from recon.instrument_row where load = $1
 
 -- name: registry_wallets

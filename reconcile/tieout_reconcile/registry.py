@@ -46,12 +46,16 @@ VENUE_ROLES = frozenset({Role.VENUE_HOT, Role.VENUE_COLD, Role.VENUE_OMNIBUS, Ro
 """What a venue holds for its customers."""
 
 
+PRICE_DAYS = 5
+"""How old a price may be on the cut-off's day, in days, where the registry does not say."""
+
+
 @dataclass(frozen=True, slots=True)
 class Instrument:
     """A tokenized stock: one mint, one ISIN. ``buffer_shares`` is a declared surplus that is no break.
 
     ``chains`` are the other networks that must be read. ``large_share`` is the part of the supply from
-    which an unlabelled owner is told; None: none is.
+    which an unlabelled owner is told; None: none is. ``price_days_max`` is how old a price may be.
     """
 
     symbol: str
@@ -70,6 +74,7 @@ class Instrument:
     large_share: Fraction | None = None
     inventory_authorised: bool = False
     calendar: str | None = None
+    price_days_max: int = PRICE_DAYS
 
 
 EVIDENCE = ("custodian", "broker", "affiliate", "management")
@@ -243,7 +248,7 @@ def instant_text(at: datetime | None) -> str | None:
 _Entry = Instrument | Wallet | Custodian | CustodyAccount | Calendar | Venue | Source | Announcement
 
 
-_LATER: dict[str, Any] = {"holder": None, "proven_at": None}
+_LATER: dict[str, Any] = {"holder": None, "proven_at": None, "price_days_max": PRICE_DAYS}
 """What a registry may say since: one that does not is the same as before it could."""
 
 
@@ -304,7 +309,10 @@ class Change:
         """Return the line as a person reads it: ``~ instrument AAPLx: decimals 8 -> 6``."""
         if self.before is None or self.after is None:
             return f"{'+' if self.before is None else '-'} {self.what}"
-        fields = [f"{k} {self.before[k]} -> {self.after[k]}" for k in self.after if self.before[k] != self.after[k]]
+        # what is said for the first time, or no more, is in one of the two alone
+        names = dict.fromkeys((*self.before, *self.after))
+        said = [(name, self.before.get(name, "not said"), self.after.get(name, "not said")) for name in names]
+        fields = [f"{name} {old} -> {new}" for name, old, new in said if old != new]
         return f"~ {self.what}: {', '.join(fields)}"
 
 

@@ -72,6 +72,7 @@ from tieout_reconcile.registry import (
     ANNOUNCED,
     EVERY_INSTRUMENT,
     EVIDENCE,
+    PRICE_DAYS,
     VENUE_AGE_HOURS,
     VENUE_ROLES,
     Announcement,
@@ -92,6 +93,7 @@ DAYS_MAX = 366
 INSTRUMENT_LIMITS = {
     "chain_age_hours_max": (1, AGE_HOURS_MAX, 24), "bridge_hours_max": (1, AGE_HOURS_MAX, 24),
     "late_days_max": (0, DAYS_MAX, 2), "redemption_days_max": (0, DAYS_MAX, 5),
+    "price_days_max": (0, DAYS_MAX, PRICE_DAYS),
 }  # fmt: skip
 """Lowest, highest and default of an instrument's limits."""
 SECTIONS = ("instruments", "wallets", "custodians", "calendars", "venues", "sources", "announced")

@@ -109,7 +109,7 @@ async def insert_registry(db: asyncpg.Connection, load: int, registry: Registry)
             (
                 load, i.symbol, i.mint, i.isin, i.decimals, i.name, _decimal(i.buffer_shares), i.valid_from, i.valid_to,
                 list(i.chains), i.chain_age_hours_max, i.bridge_hours_max, i.late_days_max, i.redemption_days_max,
-                _decimal(i.large_share), i.inventory_authorised, i.calendar,
+                _decimal(i.large_share), i.inventory_authorised, i.calendar, i.price_days_max,
             )
             for i in registry.instruments
         ],
@@ -268,7 +268,8 @@ async def records_known(db: asyncpg.Connection, kind: InputKind, known_load: int
 
 async def business_known(db: asyncpg.Connection, known_load: int) -> Business:
     """Return all that files of these kinds said, as known at a load."""
-    records = {name: await records_known(db, kind, known_load) for name, kind in inputs.KINDS.items()}
+    judged = {name: kind for name, kind in inputs.KINDS.items() if kind.judged}
+    records = {name: await records_known(db, kind, known_load) for name, kind in judged.items()}
     return inputs.business_of(records, await spans_known(db, known_load))
 
 

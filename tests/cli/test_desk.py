@@ -144,6 +144,25 @@ async def test_bad_usage_of_the_desk_gets_a_sentence_and_exit_2(
     assert says in done.json["error"]["message"]
 
 
+async def test_prices_are_imported_and_values_shown_beside_the_figures(cli: Cli, book: Book) -> None:
+    dsn = ("--dsn", book.dsn, "--json")
+    bad = book.file("bad.csv", f"isin,date,price,currency,source\n{ISIN},2026-11-02,x,USD,vendor\n")
+    refused = await cli("price", "import", str(bad), *dsn)
+    assert (refused.code, 'line 2: price "x"' in refused.json["error"]["message"]) == (2, True)
+    good = book.file("prices.csv", f"isin,date,price,currency,source,mic\n{ISIN},2026-11-01,100.5,USD,vendor,XNAS\n")
+    taken = await cli("price", "import", str(good), *dsn)
+    assert taken.code == 0, taken.err
+    (listed,) = (await cli("price", "list", *dsn)).json["prices"]
+    assert (listed["price"], listed["day"], listed["mic"]) == ("100.5", "2026-11-01", "XNAS")
+    for command in (("reconcile", "run"), ("reconcile", "show"), ("reconcile", "coverage")):
+        done = await cli(*command, *dsn)
+        (value,) = done.json["values"]
+        told = [value[name] for name in ("day", "liability", "custody", "difference")]
+        assert told == ["2026-11-01", "25175.25", "24120", "-1055.25"], command
+        assert (done.code, done.json["verdict"]) == (1, "does_not_tie_out")
+        assert "25,175.25" in (await cli(*command, "--dsn", book.dsn)).out
+
+
 async def test_unsettled_trades_are_imported_and_listed(cli: Cli, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     header = "custodian,account,isin,reference,side,quantity,traded_at,settles_on,status,status_at"
     path = book.file("trades.csv", f"{header}\nalpaca,ITN-1,{ISIN},T-1,buy,10.5,{iso(15)},2026-11-03,pending,\n")

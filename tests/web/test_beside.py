@@ -1,5 +1,6 @@
 """Networks, bridges, actions, custody legs, venues, holders and periods: each figure is the report's, to the unit."""
 
+import asyncio
 import hashlib
 import json
 import re
@@ -26,6 +27,7 @@ from tieout_reconcile import (
     open_period,
     propose_period,
     sign_statement,
+    values_beside,
 )
 from tieout_reconcile.reports import bundle
 from tieout_web.formatting import quantity
@@ -178,6 +180,23 @@ async def test_a_locked_period_is_shown_as_it_was_signed(full: httpx.AsyncClient
     assert told["custody"] == [quantity(figures["custody"]), "170", quantity(str(170 - Fraction(figures["custody"])))]
     assert "positions-" in later
     assert (await pat.get("/desk/periods/nope")).status_code == 404
+
+
+async def test_what_the_figures_are_worth_stands_on_the_page_with_the_prices_day(
+    full: httpx.AsyncClient, book: Book
+) -> None:
+    assert "Worth" not in (await full.get("/instruments/AAPLx")).text
+    await book.records(
+        "prices", {"isin": ISIN, "date": "2026-11-01", "price": "10.5", "currency": "USD", "source": "<vendor>"}
+    )
+    run = await book.run()
+    while (await full.get("/instruments/AAPLx")).text.count(run.digest) == 0:
+        await asyncio.sleep(0.05)
+    (row,) = rows_of((await full.get("/instruments/AAPLx")).text, "Worth")
+    (value,) = await values_beside(book.dsn, run)
+    assert row[:3] == ["USD", "2026-11-01", "10.5"]
+    assert row[3:6] == [quantity(str(v), 2) for v in (value.liability, value.custody, value.difference)]
+    assert row[6] == "<vendor>"
 
 
 async def test_a_practitioners_statement_stands_beside_the_signed_period_only_while_it_holds(

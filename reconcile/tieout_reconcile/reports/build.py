@@ -9,6 +9,7 @@ from typing import Any
 from tieout_reconcile.canonical import canonical_bytes, from_plain, to_plain
 from tieout_reconcile.facts import Movement
 from tieout_reconcile.loads import Load, Replay, loads_digest
+from tieout_reconcile.prices import ValueLine, values_of
 from tieout_reconcile.registry import Registry, compare, instant_text
 from tieout_reconcile.reports import bundle
 from tieout_reconcile.reports.mint_rows import MintRows, chain_of, known_range
@@ -18,7 +19,7 @@ from tieout_reconcile.results import Inputs, Run
 from tieout_reconcile.whole import reconcile_all
 
 SCHEMA = "tieout/report/1"
-REPORT_RULES = "3"
+REPORT_RULES = "4"
 STATEMENT = (
     "This is a statement by the management that signs it, not the opinion of an independent practitioner. "
     "It compares the tokens outside the issuer's own wallets, at the multiplier in force, with the settled shares "
@@ -172,6 +173,7 @@ def build(head: Head, run: Run, material: Material) -> tuple[dict[str, Any], dic
         "shortfalls": list(head.shortfalls),
         "run": run.to_json(),
         "registry_changes": [c.to_json() for c in compare(before[1] if before else None, registry)],
+        "values": [line.to_json() for line in _values(run, registry, material)],
         "population": _population(registry, material, run.inputs.as_of_slot),
         "roll_forward": [
             rolled
@@ -185,6 +187,13 @@ def build(head: Head, run: Run, material: Material) -> tuple[dict[str, Any], dic
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
     }
     return report, files
+
+
+def _values(run: Run, registry: Registry, material: Material) -> list[ValueLine]:
+    """What the figures are worth: information, by the prices among the files."""
+    prices = material.replay.prices()
+    days = {i.symbol: i.price_days_max for i in registry.instruments}
+    return values_of(run.instruments, days, prices, run.inputs.as_of_time) if prices else []
 
 
 def sampled(run: Run, registry: Registry, material: Material, head: Head) -> list[tuple[str, Movement]]:

@@ -49,6 +49,8 @@ _FIGURES = (
 
 _CASH = ("owed", "paid", "outstanding", "overdue", "overpaid")
 """What the cash of orders is told by, in the currency's own units."""
+_VALUES = ("liability", "custody", "difference")
+"""The figures in shares of which a report says what they are worth."""
 _AT_REST = frozenset({"pending", "paid", "void"})
 """States of an order's cash that leave nothing to look at."""
 
@@ -68,6 +70,11 @@ def page(report: Mapping[str, Any], body: bytes, said: SignedStatement | None = 
         *([] if said is None else [_section("A practitioner's statement on this report", _stated(said))]),
         *([] if report["period"] is None else [_section("Period", *_period(report["period"]))]),
         _section("Figures", *(_instrument(i) for i in run["instruments"])),
+        *(
+            [_section("Values (information: no verdict rests on a price)", _values(report["values"]))]
+            if report["values"]
+            else []
+        ),
         _section("Breaks", _findings([f for f in run["findings"] if f["severity"] == "break"], "no break")),
         *(
             [_section("Shortfalls: cover and notifications", _shortfalls(report["shortfalls"]))]
@@ -98,6 +105,10 @@ def table(report: Mapping[str, Any], said: SignedStatement | None = None) -> byt
         for total in instrument["cash"]:
             for name in _CASH:
                 writer.writerow((instrument["symbol"], f"{total['kind']}_{name}_{total['currency']}", total[name]))
+    for line in report["values"]:
+        for name in _VALUES:
+            value = "no price" if line["price"] is None else "unknown" if line[name] is None else line[name]
+            writer.writerow((line["symbol"], f"value_{name}_{line['currency'] or ''}", value))
     if said is not None:
         stated = (*((name, value) for name, value in to_plain(said.statement).items() if value is not None),
                   ("public_key", said.public_key), ("words", words(said.statement)))  # fmt: skip
@@ -218,6 +229,17 @@ def _cash(result: Mapping[str, Any]) -> str:
         + (_table("Orders of which cash is open, or went ahead", head, rows) if rows else "")
         + f"<p>{rest} more orders are paid as agreed, or not owed: each is a line of the JSON.</p>"
     )
+
+
+def _values(lines: Sequence[Mapping[str, Any]]) -> str:
+    rows = (
+        (v["symbol"], v["currency"] or "", v["day"] or "", _number(v["price"]) if v["price"] else v["problem"],
+         *(_number(v[name]) if v["price"] else "" for name in _VALUES), v["payable"] or "", v["source"] or "")
+        for v in lines
+    )  # fmt: skip
+    columns = ("instrument", "currency", "price of", "price>", "liability>", "settled custody>",
+               "difference, unexplained as it stands>", "payable to redeemers>", "whose price")  # fmt: skip
+    return _table("By the last price on or before the cut-off's day, in its own currency", columns, rows)
 
 
 def _findings(findings: Sequence[Mapping[str, Any]], none: str) -> str:

@@ -1,4 +1,5 @@
 -- What a practitioner outside says of a report: detached, signed by the practitioner's own key, attached by a person.
+-- Dated prices, beside the figures.
 
 set local lock_timeout = '30s';
 set local statement_timeout = '1h';
@@ -50,3 +51,48 @@ create view recon.practitioner_statements as
 select p.statement, p.report, p.public_key, p.signature, p.body, encode(p.digest, 'hex') as sha256, p.actor,
        p.attached_at, p.attached_body, p.attached_signature, p.entry, recon.is_outside(p.public_key) as outside
 from recon.practitioner_row p;
+
+-- Dated prices: shown beside figures in shares, read by nothing that judges. Of one key the highest load counts.
+create table recon.price_row (
+    load bigint not null references recon.load_row (load),
+    line integer not null,
+    isin text collate "C" not null,
+    day date not null,
+    price numeric not null check (price > 0),
+    currency text collate "C" not null,
+    source text not null,
+    mic text collate "C",
+    primary key (load, line),
+    unique (load, isin, currency, day)
+);
+create index price_row_key on recon.price_row (isin, currency, day, load);
+
+create view recon.prices as
+select distinct on (isin, currency, day) isin, day, price, currency, source, mic, load, line
+from recon.price_row order by isin, currency, day, load desc;
+
+-- The last price of each ISIN and currency on or before a day, as known at a load.
+create function recon.last_prices(isins text[], day date, known_load bigint) returns table (
+    line integer, isin text, day date, price numeric, currency text, source text, mic text
+) language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select distinct on (p.isin, p.currency) p.line, p.isin, p.day, p.price, p.currency, p.source, p.mic
+    from recon.price_row p where p.isin = any ($1) and p.day <= $2 and p.load <= $3
+    order by p.isin, p.currency, p.day desc, p.load desc
+$$;
+
+-- How old a price may be on the cut-off's day.
+alter table recon.instrument_row add column price_days_max integer not null default 5;
+-- squawk-ignore constraint-missing-not-valid
+alter table recon.instrument_row add constraint instrument_row_price_days_max_check check (price_days_max >= 0);
+create or replace view recon.instruments as
+select symbol, mint, isin, decimals, name, buffer_shares, valid_from, valid_to, load, chains, chain_age_hours_max,
+       bridge_hours_max, late_days_max, redemption_days_max, large_share, inventory_authorised, calendar, price_days_max
+from recon.instrument_row where load = (select max(load) from recon.load_row where kind = 'registry');
+
+-- The same in every version of the registry.
+create view recon.price_days as select load, symbol, price_days_max from recon.instrument_row;
+
+do $$
+begin
+    call recon.make_append_only('recon.price_row'::regclass);
+end $$;

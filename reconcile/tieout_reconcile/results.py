@@ -18,7 +18,7 @@ from tieout_reconcile.lines import CrossingLines
 from tieout_reconcile.registry import HARD_EVIDENCE
 
 RUN_SCHEMA = "tieout/run/1"
-RULES = "7"
+RULES = "8"
 """The version of the rules by which a run decides; it grows when the same input may say something else."""
 
 KEY_LETTERS = 12
@@ -256,6 +256,30 @@ class CashTotal:
 
 
 @dataclass(frozen=True, slots=True)
+class PaymentCheck:
+    """A payment that names its transaction on Solana, held against it.
+
+    ``state``: equal, different, missing (the chain is known there and has no such transfer), unchecked (nobody can
+    know: weaker evidence). ``said`` is what all payments by that transaction say flowed into ``wallet`` (below zero:
+    out of it), ``found`` what did, in units of ``currency``; both where they differ. ``moved_at``: its block's time.
+    """
+
+    reference: str
+    request_id: str | None
+    direction: str
+    amount: Fraction
+    currency: str
+    paid_at: datetime
+    signature: str
+    state: str
+    moved_at: datetime | None
+    wallet: str | None
+    said: Fraction | None
+    found: Fraction | None
+    why: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class OpinionLine:
     """Somebody else's issuer-wide figures, beside ours: they never count."""
 
@@ -363,13 +387,17 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A reconciliation of all instruments. ``run`` and ``ran_at``, its place in the history, are not in its bytes."""
+    """A reconciliation of all instruments; ``payments`` are those that name a transaction.
+
+    ``run`` and ``ran_at``, its place in the history, are not in its bytes.
+    """
 
     rules: str
     verdict: Verdict
     inputs: Inputs
     instruments: tuple[InstrumentResult, ...]
     findings: tuple[Finding, ...]
+    payments: tuple[PaymentCheck, ...] = ()
     run: int | None = field(default=None, metadata={"canonical": False})
     ran_at: datetime | None = field(default=None, metadata={"canonical": False})
 

@@ -32,6 +32,7 @@ from tieout_reconcile.registry import (
     Custodian,
     CustodyAccount,
     Instrument,
+    PaymentToken,
     Registry,
     Role,
     Venue,
@@ -134,6 +135,9 @@ async def insert_registry(db: asyncpg.Connection, load: int, registry: Registry)
         ],
     )
     await db.executemany(
+        SQL["insert_payment_token"], [(load, t.currency, t.mint, t.decimals) for t in registry.payment_tokens]
+    )
+    await db.executemany(
         SQL["insert_wallet"],
         [
             (
@@ -201,7 +205,8 @@ async def registry_at(db: asyncpg.Connection, known_load: int) -> tuple[int, Reg
         Source(**{**row, "due_at": tuple(row["due_at"] or ())}) for row in await _dicts(db, "registry_sources", load)
     ]
     announced = [Announcement(**row) for row in await _dicts(db, "registry_announced", load)]
-    return load, sorted_registry(instruments, wallets, custodians, calendars, venues, sources, announced)
+    tokens = [PaymentToken(**row) for row in await _dicts(db, "registry_payment_tokens", load)]
+    return load, sorted_registry(instruments, wallets, custodians, calendars, venues, sources, announced, tokens)
 
 
 async def _dicts(db: asyncpg.Connection, query: str, *values: Any) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import Cli
-from reconcile.builders import ISIN, ONE, Book, cash, iso, issue, memo
+from reconcile.builders import ISIN, ONE, Book, cash, iso, issue, memo, signature
 
 
 @pytest.fixture
@@ -195,25 +195,29 @@ async def test_coverage_of_a_slot_is_shown_with_what_was_walked_anew(cli: Cli, b
 async def test_payments_are_taken_in_and_what_is_open_is_shown_and_told_by_json(cli: Cli, book: Book) -> None:
     order = {**issue("REQ-9", "1"), **cash("1000.01"), "settled_at": iso(20)}
     await book.orders(order)
-    head = "reference,direction,amount,currency,paid_at,source,request_id"
-    paid = book.file("paid.csv", f"{head}\nP-1,in,1000.02,USD,{iso(30)},bank,REQ-9\nP-2,out,7,USDC,{iso(31)},bank,\n")
+    head = "reference,direction,amount,currency,paid_at,source,request_id,signature"
+    rows = f"P-1,in,1000.02,USD,{iso(30)},bank,REQ-9,\nP-2,out,7,USDC,{iso(31)},bank,,{signature(1)}"
+    paid = book.file("paid.csv", f"{head}\n{rows}\n")
     done = await cli("payment", "import", str(paid), "--dsn", book.dsn, "--json")
     assert (done.code, done.json["imported"][0]["kind"], done.json["imported"][0]["rows"]) == (0, "payments", 2)
     listed = await cli("payment", "list", "--dsn", book.dsn)
     assert "1000.02" in listed.out
     wrong = await cli(
-        "payment", "import", str(book.file("bad.csv", f"{head}\nP-3,in,-1,usd,soon,,\n")), "--dsn", book.dsn
+        "payment", "import", str(book.file("bad.csv", f"{head}\nP-3,in,-1,usd,soon,,,\n")), "--dsn", book.dsn
     )
     assert wrong.code == 2
     for told in ('amount "-1" is negative', 'currency "usd" is no currency', "paid_at", "has no source"):
         assert told in wrong.err
     shown = await cli("reconcile", "run", "--dsn", book.dsn)
     assert shown.code == 1
-    for told in ("cash of orders", "1000.01", "C14", "C15", "0.01 USD more than agreed"):
+    for told in ("cash of orders", "1000.01", "C14", "C15", "0.01 USD more than agreed", "unchecked"):
         assert told in shown.out, shown.out
     plain = (await cli("reconcile", "show", "--dsn", book.dsn, "--json")).json
     assert [(c["request_id"], c["state"]) for c in plain["instruments"][0]["cash_legs"]] == [("REQ-9", "overpaid")]
     assert {f["code"] for f in plain["findings"]} >= {"C14", "C15"}
+    (check,) = plain["payments"]
+    assert (check["reference"], check["state"]) == ("P-2", "unchecked")
+    assert check["why"] == "the registry names no mint for USDC"
     covered = (await cli("reconcile", "coverage", "--dsn", book.dsn, "--json")).json
     assert "cash" not in covered["instruments"][0]
     ordered = (await cli("order", "list", "--dsn", book.dsn)).out

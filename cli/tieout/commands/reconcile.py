@@ -220,6 +220,7 @@ def run_tables(done: Any) -> list[Any]:
             for i, u in unproven
         ))]  # fmt: skip
     parts += _cash_tables(done.instruments)
+    parts += _payment_table(done.payments)
     reasons = [f"{i.symbol}: {reason}" for i in done.instruments for reason in i.reasons]
     if reasons:
         parts += ["", *reasons]
@@ -263,6 +264,17 @@ def _cash_tables(instruments: Any) -> list[Any]:
             for i, c in shown
         ))]  # fmt: skip
     return parts
+
+
+def _payment_table(checks: Any) -> list[Any]:
+    """Payments that name their transaction, where the chain does not bear them out, or nobody can know."""
+    if not checks:
+        return []
+    rest = [c for c in checks if c.state != "equal"]
+    title = f"payments by transactions on chain: {len(checks) - len(rest)} of {len(checks)} are what the chain shows"
+    rows = ((c.reference, c.state, f"{exact(c.amount)} {c.currency} {c.direction}",
+             c.why or f"{exact(c.said)} said, {exact(c.found)} moved") for c in rest)  # fmt: skip
+    return ["", table(title, ("payment", "state", "amount", "what was seen"), rows) if rest else title]
 
 
 def _to_come(instrument: Any) -> Fraction:

@@ -70,6 +70,7 @@ def page(report: Mapping[str, Any], body: bytes, said: SignedStatement | None = 
         *([] if said is None else [_section("A practitioner's statement on this report", _stated(said))]),
         *([] if report["period"] is None else [_section("Period", *_period(report["period"]))]),
         _section("Figures", *(_instrument(i) for i in run["instruments"])),
+        *([_section("Payments by transactions on chain", _checks(run["payments"]))] if run["payments"] else []),
         *(
             [_section("Values (information: no verdict rests on a price)", _values(report["values"]))]
             if report["values"]
@@ -229,6 +230,18 @@ def _cash(result: Mapping[str, Any]) -> str:
         + (_table("Orders of which cash is open, or went ahead", head, rows) if rows else "")
         + f"<p>{rest} more orders are paid as agreed, or not owed: each is a line of the JSON.</p>"
     )
+
+
+def _checks(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Payments that name their transaction: how many are borne out, and each that is not, or that nobody can know."""
+    rows = [
+        (p["reference"], p["state"], f"{p['amount']} {p['currency']} {p['direction']}", p["signature"],
+         "" if p["said"] is None else f"{p['said']} said, {p['found']} moved", p["why"] or "")
+        for p in lines if p["state"] != "equal"
+    ]  # fmt: skip
+    told = f"<p>{len(lines) - len(rows)} of {len(lines)} are what the chain shows. Unchecked is weaker evidence.</p>"
+    columns = ("payment", "state", "amount", "transaction", "both values", "why")
+    return told + (_table("", columns, rows) if rows else "")
 
 
 def _values(lines: Sequence[Mapping[str, Any]]) -> str:

@@ -328,9 +328,11 @@ def _rows(rows: Rows, material: Material) -> Check:
 
 def _mints(material: Material) -> Iterator[Check]:
     registry, lines = material.replay.registries[-1][1], material.replay.business().venue
+    instruments = {i.mint for i in registry.instruments}
     for mint, rows in sorted(material.mints.items()):
         wrong = balance_differences(rows) if rows.openings else []
-        wrong += venue_differences(rows, registry, lines, material.inputs.as_of_slot, material.inputs.as_of_time)
+        if mint in instruments:
+            wrong += venue_differences(rows, registry, lines, material.inputs.as_of_slot, material.inputs.as_of_time)
         text = (
             f"{mint}: {len(rows.events)} events add up to the balances of {len(rows.accounts)} accounts and the supply"
         )
@@ -368,7 +370,7 @@ def _evidence_fault(signature: str, body: bytes | None, digests: Collection[byte
 def _material(files: Mapping[str, bytes], report: dict[str, Any], replay: Replay) -> Material:
     index = json.loads(files[bundle.INDEX])
     mints: dict[str, MintRows] = {}
-    for line in report["population"]["registered"]:
+    for line in (*report["population"]["registered"], *report["population"]["payment_tokens"]):
         mint = line["mint"]
         mints[mint] = mint_rows_of(mint, files[bundle.mint_name(mint)])
     batches = [from_plain(Batch, json.loads(line)) for line in files[bundle.BATCHES].splitlines()]

@@ -1,5 +1,5 @@
 -- What a practitioner outside says of a report: detached, signed by the practitioner's own key, attached by a person.
--- Dated prices, beside the figures.
+-- Dated prices, beside the figures. The mints of currencies in which orders are paid.
 
 set local lock_timeout = '30s';
 set local statement_timeout = '1h';
@@ -92,7 +92,19 @@ from recon.instrument_row where load = (select max(load) from recon.load_row whe
 -- The same in every version of the registry.
 create view recon.price_days as select load, symbol, price_days_max from recon.instrument_row;
 
+create table recon.payment_token_row (
+    load bigint not null references recon.load_row (load),
+    currency text collate "C" not null,
+    mint text collate "C" not null,
+    decimals integer not null check (decimals >= 0),
+    primary key (load, currency)
+);
+create view recon.payment_tokens as
+select currency, mint, decimals, load
+from recon.payment_token_row where load = (select max(load) from recon.load_row where kind = 'registry');
+
 do $$
 begin
     call recon.make_append_only('recon.price_row'::regclass);
+    call recon.make_append_only('recon.payment_token_row'::regclass);
 end $$;

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 from tieout_reconcile.canonical import Raw, canonical_bytes, from_plain, to_plain
+from tieout_reconcile.exact import decimal_text
 from tieout_reconcile.history import History
 from tieout_reconcile.lines import CrossingLines
 from tieout_reconcile.registry import HARD_EVIDENCE
@@ -277,6 +278,15 @@ class PaymentCheck:
     said: Fraction | None
     found: Fraction | None
     why: str | None
+
+    @property
+    def told(self) -> str:
+        """What was seen, where it is not equal: both values as they flowed the way that was said, or why."""
+        if self.said is None or self.found is None:
+            return self.why or ""
+        sign = 1 if self.said > 0 else -1
+        said, found = (f"{decimal_text(sign * value)} {self.currency}" for value in (self.said, self.found))
+        return f"{'into' if self.said > 0 else 'out of'} {self.wallet} that is {said}, and on chain it was {found}"
 
 
 @dataclass(frozen=True, slots=True)

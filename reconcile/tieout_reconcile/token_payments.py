@@ -172,11 +172,7 @@ def _finding(check: PaymentCheck, code: str) -> Finding:
     way = "in" if check.direction == "in" else "out"
     text = f"payment {check.reference} says that {decimal_text(check.amount)} {check.currency} went {way} at "
     text += f"{instant_text(check.paid_at)} by transaction {check.signature}"
-    if check.said is not None and check.found is not None:
-        said, found = (f"{decimal_text(value)} {check.currency}" for value in (check.said, check.found))
-        text += f": into {check.wallet} that is {said}, and on chain it was {found}"
-    else:
-        text += f": {check.why}"
+    text += f": {check.told}"
     details = {"reference": check.reference, "amount": decimal_text(check.amount), "currency": check.currency,
                "wallet": check.wallet, "said": None if check.said is None else decimal_text(check.said),
                "found": None if check.found is None else decimal_text(check.found)}  # fmt: skip

@@ -213,7 +213,7 @@ async def test_another_amount_and_a_transaction_that_is_not_there_are_breaks_wit
     run = await book.run(FAR)
     assert told(run) == [("P-1", "different")]
     (said,) = about_payments(run)
-    assert f"into {OURS} that is -601 USDC, and on chain it was -600 USDC" in said
+    assert f"out of {OURS} that is 601 USDC, and on chain it was 600 USDC" in said
     assert sign in said
     await pay(book, "600", signature(10**6))
     run = await book.run(FAR)

@@ -272,8 +272,7 @@ def _payment_table(checks: Any) -> list[Any]:
         return []
     rest = [c for c in checks if c.state != "equal"]
     title = f"payments by transactions on chain: {len(checks) - len(rest)} of {len(checks)} are what the chain shows"
-    rows = ((c.reference, c.state, f"{exact(c.amount)} {c.currency} {c.direction}",
-             c.why or f"{exact(c.said)} said, {exact(c.found)} moved") for c in rest)  # fmt: skip
+    rows = ((c.reference, c.state, f"{exact(c.amount)} {c.currency} {c.direction}", c.told) for c in rest)
     return ["", table(title, ("payment", "state", "amount", "what was seen"), rows) if rest else title]
 
 

@@ -118,7 +118,9 @@ def verify(
             verdict(plain["verdict"]),
         ]
     else:
-        shown += ["the report does not verify"]
+        about = {c.name for c in found.checks if not c.holds}
+        alone = "the report verifies, and what the practitioner says of it does not"
+        shown += [alone if about == {"practitioner"} else "the report does not verify"]
     if found.holds:
         for path_, data in zip((page, figures), found.pages(), strict=True):
             if path_ is not None:

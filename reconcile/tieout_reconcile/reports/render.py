@@ -240,7 +240,7 @@ def _checks(lines: Sequence[Mapping[str, Any]]) -> str:
         for p in lines if p["state"] != "equal"
     ]  # fmt: skip
     told = f"<p>{len(lines) - len(rows)} of {len(lines)} are what the chain shows. Unchecked is weaker evidence.</p>"
-    columns = ("payment", "state", "amount", "transaction", "both values", "why")
+    columns = ("payment", "state", "amount", "transaction", "into the wallet (−: out of it)", "why")
     return told + (_table("", columns, rows) if rows else "")
 
 

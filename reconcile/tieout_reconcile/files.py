@@ -33,7 +33,7 @@ def shown(value: object) -> str:
     return json.dumps(visible + ending, ensure_ascii=False)
 
 
-RULE = 2
+RULE = 3
 """The version of the formats' rules by which files are read today. A stored file is read again by its own."""
 
 

@@ -13,7 +13,7 @@ CLAIM = re.compile(r"(?<![\w-])(?:audited|attested|attestations?|proven[ -]reser
 ALLOWED = re.compile(r"[/…]proof-of-reserves\b")
 """The address of what an issuer publishes itself, which is answered in the same shape."""
 OTHERS = {"issuer's public proof of reserves", "Audited"}
-"""What an issuer calls its own publication, shown as what others say, which never counts; a class of the code."""
+"""What an issuer calls its own publication, in files taken in before this was held to; a class of the code."""
 PACKAGES = ("idl", "rpc", "client", "database", "indexer", "reconcile", "web", "cli")
 SHOWN = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "localnet/README.md")),

@@ -239,7 +239,7 @@ async def test_activities_are_taken_in_and_replayed_under_what_was_declared(book
     assert (done.format, done.rows, done.new) == ("alpaca-activities", 2, True)
     assert not (await tieout_reconcile.import_records(book.dsn, "movements", path, declared=WHOLE)).new
     (said,) = await book.db.fetch("select format, declared from recon.loads where kind = 'movements'")
-    assert said["format"] == "alpaca-activities/2"
+    assert said["format"] == "alpaca-activities/3"
     assert period_of(json.loads(said["declared"])) == WHOLE
     listed = await tieout_reconcile.list_records(book.dsn, "movements")
     assert [(m.reference, m.quantity) for m in listed] == [("J-1", -40), ("T-1", Fraction("2.5"))]

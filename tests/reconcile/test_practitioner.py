@@ -27,7 +27,7 @@ from tieout_reconcile import (
 )
 from tieout_reconcile.canonical import canonical_bytes
 from tieout_reconcile.reports import bundle, signing
-from tieout_reconcile.reports.practitioner import read_statement, words
+from tieout_reconcile.reports.practitioner import faults, keys_in, read_statement, words
 
 AUDITOR = key_of("the practitioner")
 AUDITORS = signing.public_text(AUDITOR)
@@ -156,6 +156,19 @@ async def test_a_statement_of_unknown_origin_or_about_another_report_fails_and_i
             verified.pages()
     junk = book.file("junk.json", "{}")
     assert list(failed(verify_report(path, TRUSTED, practitioner=junk, **trust))) == ["practitioner"]
+
+
+def test_the_keys_of_everybody_whom_a_bundle_shows_are_the_issuers() -> None:
+    """Who signed the report, proposed or signed its period, or worked on a shortfall: none is its practitioner."""
+    period = {part: {"actor": part, "public_key": signing.public_text(key_of(part))} for part in ("proposed", "signed")}
+    report = {"shortfalls": [{"actor": "pat", "public_key": signing.public_text(key_of("pat"))}], "period": period}
+    files = {bundle.SIGNATURE: canonical_bytes({"public_key": TRUSTED, "signature": "s"})}
+    issuers = keys_in(files, report)
+    for key in (key_of("proposed"), key_of("signed"), key_of("pat"), KEY):
+        (fault,) = faults(sign_statement(statement(), key), "ab" * 32, None, issuers)
+        assert "a practitioner is none of the issuer's" in fault
+    assert faults(sign_statement(statement(), AUDITOR), "ab" * 32, None, issuers) == []
+    assert keys_in({}, {"shortfalls": [], "period": None}) == {}
 
 
 async def test_one_is_attached_once_by_a_person_and_logged(book: Book, tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def test_a_semt002_of_several_pages_is_one_statement() -> None:
 
 def test_a_stored_file_is_read_again_by_the_rule_under_which_it_was_taken() -> None:
     assert (form_of("mt535/2"), rule_of("mt535/2"), rule_of("mt535"), rule_of(None)) == ("mt535", 2, 1, 1)
-    assert rule_of(stored_form("mt535")) == 2
+    assert rule_of(stored_form("mt535")) == 3
     cases: list[tuple[str, dict[str, str]]] = [
         (mt535(fin(":93C::PEND//UNIT/NAVL/40,")), {}),
         (mt535(fin(":93B::MARG//UNIT/40,")), {}),

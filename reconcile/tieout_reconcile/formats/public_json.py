@@ -11,9 +11,11 @@ from typing import Any
 from tieout_reconcile.files import InputFile, Problems, Row
 from tieout_reconcile.formats.alpaca import read_json
 
-SOURCE = "issuer's public proof of reserves"
-"""What the issuer calls its own publication. It is stored with the file: another word would be another figure."""
+SOURCE = "the issuer's public reserve answer"
+_SOURCE_BEFORE = "issuer's public proof of reserves"
+"""What files of earlier rules were stored with: another word would be another figure."""
 _HEAD_BYTES = 64
+_NAMED_SINCE = 3
 
 
 def is_json(file: InputFile) -> bool:
@@ -30,10 +32,10 @@ def reserve_rows(file: InputFile, symbols: set[str], problems: Problems) -> Iter
         return
     for number, node in enumerate(nodes, 1):
         if node.get("symbol") in symbols:
-            yield Row(number, _values(node), problems, f"nodes[{number - 1}]")
+            yield Row(number, _values(node, problems.rule), problems, f"nodes[{number - 1}]")
 
 
-def _values(node: dict[str, Any]) -> dict[str, str]:
+def _values(node: dict[str, Any], rule: int) -> dict[str, str]:
     values = {
         "symbol": node.get("symbol"),
         "network": "*",
@@ -41,6 +43,6 @@ def _values(node: dict[str, Any]) -> dict[str, str]:
         "quantity": node.get("circulatingSupply"),
         "held": node.get("sharesHeld"),
         "as_of": node.get("timestamp"),
-        "source": SOURCE,
+        "source": SOURCE if rule >= _NAMED_SINCE else _SOURCE_BEFORE,
     }
     return {name: value if isinstance(value, str) else "" for name, value in values.items()}

@@ -63,10 +63,13 @@ from tieout_reconcile.period_work import (
     show_period,
 )
 from tieout_reconcile.periods import PeriodAction, PeriodKind
+from tieout_reconcile.prices import Price, ValueLine
 from tieout_reconcile.registry import Change, Custodian, CustodyAccount, Instrument, Registry, Role, Wallet
+from tieout_reconcile.reports.attaching import Attached, attach_statement, attached_of, list_statements_on_reports
 from tieout_reconcile.reports.making import Exported, ReportInfo, export_report, list_reports, rebuild_bundle
+from tieout_reconcile.reports.practitioner import ENGAGEMENTS, SignedStatement, Statement, sign_statement
 from tieout_reconcile.reports.signing import read_key as read_signing_key
-from tieout_reconcile.reports.verify import Check, Verified, verify_report
+from tieout_reconcile.reports.verify import Check, Verified, read_report, verify_report
 from tieout_reconcile.restating import Restated
 from tieout_reconcile.results import (
     CustodyLine,
@@ -93,16 +96,19 @@ from tieout_reconcile.runner import (
 )
 from tieout_reconcile.store import RunSummary, StatementInfo
 from tieout_reconcile.trades import Trade
+from tieout_reconcile.valuing import values_beside
 from tieout_reconcile.workflow import LINES as EXPLANATION_LINES
 from tieout_reconcile.workflow import Action, Kind, Person, Wish, Work
 from tieout_reconcile.working import WorkedBreak, act, verify_signatures, worked_break, worked_breaks
 
 __all__ = [
+    "ENGAGEMENTS",
     "EXPLANATION_LINES",
     "Action",
     "Age",
     "AgeLimits",
     "AsOf",
+    "Attached",
     "BadInput",
     "BadSetting",
     "Change",
@@ -136,6 +142,7 @@ __all__ = [
     "PeriodKind",
     "Person",
     "Plan",
+    "Price",
     "ReconcileError",
     "Registry",
     "ReportInfo",
@@ -145,10 +152,13 @@ __all__ = [
     "RoleLine",
     "Run",
     "RunSummary",
+    "SignedStatement",
     "SplitLine",
+    "Statement",
     "StatementInfo",
     "Trade",
     "TradeLine",
+    "ValueLine",
     "VenueSplit",
     "Verdict",
     "Verified",
@@ -158,6 +168,8 @@ __all__ = [
     "WorkedBreak",
     "act",
     "apply_registry",
+    "attach_statement",
+    "attached_of",
     "coverage",
     "decide_period",
     "decimal_text",
@@ -177,12 +189,14 @@ __all__ = [
     "list_records",
     "list_reports",
     "list_statements",
+    "list_statements_on_reports",
     "list_trades",
     "open_period",
     "parse_quantity",
     "plan_registry",
     "propose_period",
     "read_map",
+    "read_report",
     "read_signing_key",
     "rebuild_bundle",
     "rounded_text",
@@ -190,7 +204,9 @@ __all__ = [
     "run_history",
     "show_period",
     "show_registry",
+    "sign_statement",
     "split_of",
+    "values_beside",
     "venue_splits",
     "verify_report",
     "verify_signatures",

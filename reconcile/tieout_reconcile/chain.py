@@ -27,6 +27,7 @@ from tieout_reconcile.inputs import Business
 from tieout_reconcile.registry import ISSUER_ROLES, Instrument, Registry, Role, Wallet
 from tieout_reconcile.split import large_from, ledgers, wallets_of
 from tieout_reconcile.store import SQL
+from tieout_reconcile.token_payments import TokenChain, named_signatures, token_chain, tokens_named
 
 Item = TypeVar("Item")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -112,6 +113,21 @@ async def read_standing(db: asyncpg.Connection, registry: Registry, slot: int, b
     }
     at, blockhash = (block["block_time"], block["blockhash"]) if block else (None, None)
     return Snapshot(chains, at, blockhash, {row["mint"]: dict(row) for row in states})
+
+
+async def read_token_chains(
+    db: asyncpg.Connection, registry: Registry, business: Business, slot: int, batch: int
+) -> dict[str, TokenChain]:
+    """Read what the ledger knows of payment tokens of which payments name a transaction, by mint."""
+    mints = [token.mint for token in tokens_named(registry, business)]
+    if not mints:
+        return {}
+    named = named_signatures(business)
+    spans = _grouped((r["mint"], (r["from_slot"], r["to_slot"]))
+                     for r in await db.fetch(SQL["token_spans"], mints, slot, batch))  # fmt: skip
+    births = _grouped((r["mint"], r["slot"]) for r in await db.fetch(SQL["token_births"], mints, slot, batch))
+    moved = movements_by_mint(await db.fetch(SQL["token_movements"], mints, slot, batch, sorted(named)))
+    return {m: token_chain(spans.get(m, ()), births.get(m, ()), moved.get(m, ()), named, slot) for m in mints}
 
 
 def issuer_addresses(registry: Registry) -> tuple[list[str], list[str]]:

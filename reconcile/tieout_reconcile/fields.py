@@ -63,6 +63,13 @@ def day(text: str) -> date:
         raise ValueError("is no day like 2026-11-24") from None
 
 
+def isin(text: str) -> str:
+    """Return an ISIN, its check digit right."""
+    if not isin_number.is_valid(text) or isin_number.compact(text) != text:
+        raise ValueError("is no ISIN: two letters, nine letters or digits, and the check digit")
+    return text
+
+
 def signed(text: str) -> Fraction:
     """Return a decimal number that may stand below zero."""
     return parse_signed(text)
@@ -93,13 +100,6 @@ def currency(text: str) -> str:
     """Return a currency's code, or a stablecoin's."""
     if not _CURRENCY.fullmatch(text):
         raise ValueError("is no currency like USD")
-    return text
-
-
-def isin(text: str) -> str:
-    """Return an ISIN with its check digit."""
-    if not isin_number.is_valid(text) or isin_number.compact(text) != text:
-        raise ValueError("is no ISIN")
     return text
 
 

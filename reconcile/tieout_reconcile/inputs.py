@@ -22,6 +22,7 @@ from tieout_reconcile.loans import StockLoan, parse_loans
 from tieout_reconcile.movements import CustodyMovement, Period, Span
 from tieout_reconcile.other_chains import ChainReading, parse_chains
 from tieout_reconcile.payments import Payment, parse_payments
+from tieout_reconcile.prices import Price, parse_prices
 from tieout_reconcile.registry import Registry
 from tieout_reconcile.venues import VenueLine, parse_venue_lines
 
@@ -37,7 +38,10 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True)
 class InputKind:
-    """A kind of file: its records, where they are stored, by what one supersedes another."""
+    """A kind of file: its records, where they are stored, by what one supersedes another.
+
+    ``judged`` False: what it says stands beside the figures, and no part of ``Business``, which a run reads.
+    """
 
     kind: str
     record: type
@@ -45,6 +49,7 @@ class InputKind:
     key: tuple[str, ...]
     parse: Callable[[InputFile, Registry, Period, str | None], Parsed]
     whole: bool = False
+    judged: bool = True
 
     def key_of(self, record: Any) -> tuple[Any, ...]:
         """Return what names a record among others of its kind."""
@@ -75,6 +80,10 @@ def _payments(file: InputFile, registry: Registry, _: Period, form: str | None) 
     return Parsed(_csv_only(file, form), parse_payments(file, registry))
 
 
+def _prices(file: InputFile, registry: Registry, _: Period, form: str | None) -> Parsed:
+    return Parsed(_csv_only(file, form), parse_prices(file, registry))
+
+
 def _venue(file: InputFile, registry: Registry, _: Period, form: str | None) -> Parsed:
     return Parsed(_csv_only(file, form), parse_venue_lines(file, registry))
 
@@ -94,6 +103,7 @@ KINDS: Mapping[str, InputKind] = {
         InputKind("movements", CustodyMovement, "custody_movement_row", ("custodian", "reference"), _movements),
         InputKind("loans", StockLoan, "stock_loan_row", ("custodian", "reference"), _loans),
         InputKind("payments", Payment, "payment_row", ("reference",), _payments),
+        InputKind("prices", Price, "price_row", ("isin", "currency", "day"), _prices, judged=False),
         InputKind("venue", VenueLine, "venue_line_row", ("venue", "mint", "as_of"), _venue, whole=True),
     )
 }
@@ -128,10 +138,13 @@ class Shelf:
         self._records[kind.kind].update(found)
         self._spans.extend(parsed.spans)
 
+    def standing(self, kind: str) -> list[Any]:
+        """Return the records of a kind that stand."""
+        return [r for rows in self._records[kind].values() for r in rows]
+
     def business(self) -> Business:
-        """Return what stands."""
-        standing = {kind: [r for rows in found.values() for r in rows] for kind, found in self._records.items()}
-        return business_of(standing, self._spans)
+        """Return what stands of all that a run reads."""
+        return business_of({kind: self.standing(kind) for kind in self._records}, self._spans)
 
 
 def business_of(records: Mapping[str, Iterable[Any]], spans: Iterable[Span]) -> Business:
@@ -139,6 +152,7 @@ def business_of(records: Mapping[str, Iterable[Any]], spans: Iterable[Span]) -> 
     ordered = {
         name: tuple(sorted(records.get(name, ()), key=lambda r, k=kind: (k.key_of(r), r.line)))  # type: ignore[misc]
         for name, kind in KINDS.items()
+        if kind.judged
     }
     return Business(**ordered, spans=tuple(sorted(spans, key=lambda s: (s.place, s.start, s.end))))
 

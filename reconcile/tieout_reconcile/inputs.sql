@@ -45,6 +45,20 @@ select distinct on (p.reference) p.reference, p.account, l.name, l.load
 from recon.payment_row p join recon.load_row l using (load)
 where p.reference = any ($1::text[]) and p.account is not null order by p.reference, p.load desc
 
+-- name: known_prices
+select distinct on (isin, currency, day)
+       line, isin, day, price, currency, source, mic
+from recon.price_row where load <= $1 order by isin, currency, day, load desc
+
+-- name: last_prices
+select line, isin, day, price, currency, source, mic from recon.last_prices($1, $2, $3)
+
+-- name: any_price
+select exists (select from recon.prices where load <= $1)
+
+-- name: price_days
+select symbol, price_days_max from recon.price_days where load = $1
+
 -- name: known_spans
 select custodian, account, from_at, to_at from recon.movement_span_row where load <= $1
 order by custodian, account, from_at, to_at, load

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from tieout_reconcile.inputs import KINDS
 from tieout_reconcile.movements import Period, Span
 from tieout_reconcile.orders import Order
 from tieout_reconcile.payments import Payment
+from tieout_reconcile.prices import Price
 from tieout_reconcile.registry import Change, Registry, compare, instant_text
 from tieout_reconcile.registry_csv import read_registry_file
 from tieout_reconcile.registry_file import parse_registry
@@ -30,6 +31,8 @@ from tieout_reconcile.trades import Trade
 from tieout_reconcile.working import claim_load, sign_load
 
 _LATEST = 2**62
+_AHEAD = timedelta(hours=14)
+"""How far ahead of UTC a day may be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +252,7 @@ async def import_records(
     file_format: str | None = None,
     key: Ed25519PrivateKey | None = None,
 ) -> Imported:
-    """Take a file of one of ``inputs.KINDS``: actions, chains, bridge messages, movements, payments, a venue's ledger.
+    """Take a file of one of ``inputs.KINDS``: actions, chains, bridge, movements, payments, prices, a venue's ledger.
 
     ``declared`` is the period of a file of movements. Raises BadInput, NoRegistry, NotAllowed.
     """
@@ -264,6 +267,8 @@ async def import_records(
         _refuse_coming(file, parsed.spans, await db.fetchval(SQL["passed"]))
         if kind == "actions":
             await _refuse_other_events(db, file, parsed.records)
+        if kind == "prices":
+            _refuse_days_to_come(file, parsed.records, await db.fetchval(SQL["passed"]))
         if kind == "payments":
             await _refuse_other_accounts(db, file, parsed.records)
         rows = len(parsed.records)
@@ -281,6 +286,15 @@ def _refuse_coming(file: InputFile, spans: Sequence[Span], now: datetime) -> Non
         if span.end > now:
             what = f"its period for account {shown(span.account)} ends at {instant_text(span.end)}, which is to come"
             raise BadInput(file.name, [f"{what}: it may end at {instant_text(now)} at the latest"])
+
+
+def _refuse_days_to_come(file: InputFile, prices: Sequence[Price], now: datetime) -> None:
+    """Refuse a price of a day that has begun nowhere yet."""
+    problems, last = Problems(file.name), (now + _AHEAD).date()
+    for price in prices:
+        if price.day > last:
+            problems.add(f"line {price.line}", f"date {price.day} is to come: a price is of a day that was")
+    problems.refuse_if_any()
 
 
 async def _refuse_other_events(db: Any, file: InputFile, actions: Sequence[CorporateAction]) -> None:
@@ -322,6 +336,8 @@ def read_map(path: Path | str) -> tuple[dict[str, str], dict[str, str]]:
 async def list_records(database: Database, kind: str) -> list[Any]:
     """Return the records of a kind, each in its newest version, in the order of their keys."""
     async with store.session(database) as db:
+        if not KINDS[kind].judged:
+            return await store.records_known(db, KINDS[kind], _LATEST)
         return list(getattr(await store.business_known(db, _LATEST), kind))
 
 

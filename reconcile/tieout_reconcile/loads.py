@@ -23,6 +23,7 @@ from tieout_reconcile.instrument import Book
 from tieout_reconcile.liability import Statement
 from tieout_reconcile.movements import Period, period_of
 from tieout_reconcile.orders import Order
+from tieout_reconcile.prices import Price
 from tieout_reconcile.registry import Registry
 from tieout_reconcile.registry_file import parse_registry
 from tieout_reconcile.statements import Position
@@ -87,6 +88,10 @@ class Replay:
     def business(self) -> Business:
         """Return what the files of ``inputs.KINDS`` say."""
         return self._shelf.business()
+
+    def prices(self) -> list[Price]:
+        """Return the prices that stand: no part of the book."""
+        return self._shelf.standing("prices")
 
     def _take(self, load: Load) -> None:
         if rule_of(load.format) > RULE:

@@ -64,7 +64,7 @@ class ChainReading:
 
 def parse_chains(file: InputFile, registry: Registry) -> list[ChainReading]:
     """Return the readings of a file, CSV or JSON. Raises BadInput with the place of each fault."""
-    problems, seen = Problems(file.name), fields.Seen("this symbol, network, as_of and wrapper")
+    problems, seen = Problems(file.name, file.rule), fields.Seen("this symbol, network, as_of and wrapper")
     symbols = {i.symbol: i for i in registry.instruments}
     readings = []
     if public_json.is_json(file):

@@ -26,8 +26,8 @@ insert into recon.load_saying_row (load, digests) values ($1, $2)
 -- name: insert_instrument
 insert into recon.instrument_row
     (load, symbol, mint, isin, decimals, name, buffer_shares, valid_from, valid_to, chains, chain_age_hours_max,
-     bridge_hours_max, late_days_max, redemption_days_max, large_share, inventory_authorised, calendar)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+     bridge_hours_max, late_days_max, redemption_days_max, large_share, inventory_authorised, calendar, price_days_max)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 
 -- name: insert_calendar
 insert into recon.calendar_row (load, calendar, closed, weekend) values ($1, $2, $3, $4)
@@ -47,6 +47,9 @@ values ($1, $2, $3, $4, $5, $6, $7, $8)
 -- name: insert_announcement
 insert into recon.announcement_row (load, ordinal, kind, instrument, account, valid_from, valid_to, source)
 values ($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: insert_payment_token
+insert into recon.payment_token_row (load, currency, mint, decimals) values ($1, $2, $3, $4)
 
 -- name: insert_custodian
 insert into recon.custodian_row (load, custodian, name, currency, quantum, max_age_hours, calendar, evidence)
@@ -84,7 +87,7 @@ select load, content_sha256 from recon.load_row where kind = 'registry' and load
 
 -- name: registry_instruments
 select symbol, mint, isin, decimals, name, buffer_shares, valid_from, valid_to, chains, chain_age_hours_max,
-       bridge_hours_max, late_days_max, redemption_days_max, large_share, inventory_authorised, calendar
+       bridge_hours_max, late_days_max, redemption_days_max, large_share, inventory_authorised, calendar, price_days_max
 from recon.instrument_row where load = $1
 
 -- name: registry_wallets
@@ -106,6 +109,9 @@ select kind, name, every_minutes, due_at, time_zone, calendar, grace_minutes fro
 
 -- name: registry_announced
 select kind, instrument, account, valid_from, valid_to, source from recon.announcement_row where load = $1
+
+-- name: registry_payment_tokens
+select currency, mint, decimals from recon.payment_token_row where load = $1
 
 -- name: registry_accounts
 select custodian, account, instruments, valid_from, valid_to from recon.custody_account_row where load = $1
@@ -280,6 +286,35 @@ select mint, account, owner, amount from ledger.wallet_balances_known($1, $2, $3
 select mint, slot, tx_index, step, child, block_time, signature, kind, source, source_owner, destination,
        destination_owner, authority, authority_role, amount, fee, memo
 from ledger.boundary_events_known($1, $2, $3, $4, $5)
+
+-- name: token_spans
+-- The proven range of each mint that reaches a slot.
+select mint, from_slot, to_slot from ledger.coverage_known($3)
+where mint = any($1::text[]) and $2 between from_slot and to_slot
+
+-- name: token_births
+select mint, slot from ledger.controls_known($3) where mint = any($1::text[]) and kind = 'mint_open' and slot <= $2
+
+-- name: token_movements
+-- What some transactions moved of payment tokens, and the first movement of each in the range that reaches the slot.
+with counted as materialized (
+    select b.mint, b.slot, c.from_slot
+    from ledger.counted_after($1::text[], $2, $3) b
+    left join ledger.coverage_known($3) c on c.mint = b.mint and $2 between c.from_slot and c.to_slot
+)
+select c.mint, e.slot, e.tx_index, e.step, e.child, e.block_time, e.signature, e.kind, e.source, e.source_owner,
+       e.destination, e.destination_owner, e.authority, e.authority_role, e.amount, e.fee, e.memo
+from counted c join ledger.events_known($3) e on e.mint = c.mint and e.slot > c.slot
+where e.slot <= $2 and e.signature = any($4::text[])
+union
+select c.mint, f.slot, f.tx_index, f.step, f.child, f.block_time, f.signature, f.kind, f.source, f.source_owner,
+       f.destination, f.destination_owner, f.authority, f.authority_role, f.amount, f.fee, f.memo
+from counted c cross join lateral (
+    select e.* from ledger.events_known($3) e
+    where e.mint = c.mint and e.slot > c.slot and e.slot between c.from_slot and $2
+    order by e.slot, e.tx_index, e.step, e.child limit 1
+) f
+order by slot, tx_index, step, child
 
 -- name: owner_changes
 select mint, slot, tx_index, step, child, block_time, signature, account, authority, new_owner

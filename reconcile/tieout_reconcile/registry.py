@@ -46,12 +46,16 @@ VENUE_ROLES = frozenset({Role.VENUE_HOT, Role.VENUE_COLD, Role.VENUE_OMNIBUS, Ro
 """What a venue holds for its customers."""
 
 
+PRICE_DAYS = 5
+"""How old a price may be on the cut-off's day, in days, where the registry does not say."""
+
+
 @dataclass(frozen=True, slots=True)
 class Instrument:
     """A tokenized stock: one mint, one ISIN. ``buffer_shares`` is a declared surplus that is no break.
 
     ``chains`` are the other networks that must be read. ``large_share`` is the part of the supply from
-    which an unlabelled owner is told; None: none is.
+    which an unlabelled owner is told; None: none is. ``price_days_max`` is how old a price may be.
     """
 
     symbol: str
@@ -70,6 +74,7 @@ class Instrument:
     large_share: Fraction | None = None
     inventory_authorised: bool = False
     calendar: str | None = None
+    price_days_max: int = PRICE_DAYS
 
 
 EVIDENCE = ("custodian", "broker", "affiliate", "management")
@@ -183,6 +188,15 @@ class Announcement:
 
 
 @dataclass(frozen=True, slots=True)
+class PaymentToken:
+    """The mint on Solana of a currency in which orders are paid, such as a stablecoin's."""
+
+    currency: str
+    mint: str
+    decimals: int
+
+
+@dataclass(frozen=True, slots=True)
 class Registry:
     """All of it, sorted, so that two files that say the same are equal."""
 
@@ -193,6 +207,7 @@ class Registry:
     venues: tuple[Venue, ...] = ()
     sources: tuple[Source, ...] = ()
     announced: tuple[Announcement, ...] = ()
+    payment_tokens: tuple[PaymentToken, ...] = ()
 
     def instrument(self, symbol: str) -> Instrument | None:
         """Return the instrument of a symbol."""
@@ -218,7 +233,9 @@ class Registry:
     def to_json(self) -> dict[str, Any]:
         """Return plain values: exact decimals as text, instants as ISO 8601 in UTC."""
         # a registry that says nothing of these is the same as before they could be said
-        later: dict[str, tuple[_Entry, ...]] = {"sources": self.sources, "announced": self.announced}
+        later: dict[str, tuple[_Entry, ...]] = {
+            "sources": self.sources, "announced": self.announced, "payment_tokens": self.payment_tokens,
+        }  # fmt: skip
         said = {name: [_plain(entry) for entry in entries] for name, entries in later.items() if entries}
         return {
             "instruments": [_plain(i) for i in self.instruments],
@@ -240,10 +257,10 @@ def instant_text(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-_Entry = Instrument | Wallet | Custodian | CustodyAccount | Calendar | Venue | Source | Announcement
+_Entry = Instrument | Wallet | Custodian | CustodyAccount | Calendar | Venue | Source | Announcement | PaymentToken
 
 
-_LATER: dict[str, Any] = {"holder": None, "proven_at": None}
+_LATER: dict[str, Any] = {"holder": None, "proven_at": None, "price_days_max": PRICE_DAYS}
 """What a registry may say since: one that does not is the same as before it could."""
 
 
@@ -272,6 +289,7 @@ def sorted_registry(
     venues: Iterable[Venue] = (),
     sources: Iterable[Source] = (),
     announced: Iterable[Announcement] = (),
+    payment_tokens: Iterable[PaymentToken] = (),
 ) -> Registry:
     """Return the registry in its one order."""
     return Registry(
@@ -284,6 +302,7 @@ def sorted_registry(
         tuple(
             sorted(announced, key=lambda a: (a.valid_from, a.kind, a.instrument, a.account or "", a.valid_to, a.source))
         ),
+        tuple(sorted(payment_tokens, key=lambda t: t.currency)),
     )
 
 
@@ -304,7 +323,10 @@ class Change:
         """Return the line as a person reads it: ``~ instrument AAPLx: decimals 8 -> 6``."""
         if self.before is None or self.after is None:
             return f"{'+' if self.before is None else '-'} {self.what}"
-        fields = [f"{k} {self.before[k]} -> {self.after[k]}" for k in self.after if self.before[k] != self.after[k]]
+        # what is said for the first time, or no more, is in one of the two alone
+        names = dict.fromkeys((*self.before, *self.after))
+        said = [(name, self.before.get(name, "not said"), self.after.get(name, "not said")) for name in names]
+        fields = [f"{name} {old} -> {new}" for name, old, new in said if old != new]
         return f"~ {self.what}: {', '.join(fields)}"
 
 
@@ -320,6 +342,7 @@ def _entries(registry: Registry | None) -> dict[str, dict[str, Any]]:
         for account in custodian.accounts:
             found[f"custody account {custodian.custodian}/{account.account}"] = _plain(account)
     found |= {f"calendar {c.calendar}": _plain(c) for c in registry.calendars}
+    found |= {f"payment token {t.currency}": _plain(t) for t in registry.payment_tokens}
     found |= {f"source of {s.kind}": _plain(s) for s in registry.sources}
     for one in registry.announced:
         which = one.account or one.instrument

@@ -29,7 +29,7 @@ COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "instruments": (
         ("symbol", "mint", "isin", "decimals"),
         ("name", "buffer_shares", *_INTERVAL, "chains", "chain_age_hours_max", "bridge_hours_max", "late_days_max",
-         "redemption_days_max", "large_share", "inventory_authorised", "calendar"),
+         "redemption_days_max", "price_days_max", "large_share", "inventory_authorised", "calendar"),
     ),
     "wallets": (
         ("role", "valid_from", "source"),
@@ -41,6 +41,7 @@ COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "venues": (("id", "name"), ("max_age_hours",)),
     "sources": (("kind", "name"), ("every_minutes", "at", "time_zone", "grace_minutes", "calendar")),
     "announced": (("kind", *_INTERVAL, "source"), ("account", "instrument")),
+    "payment_tokens": (("currency", "mint", "decimals"), ()),
 }  # fmt: skip
 """The columns of each part: those that are needed, and the others."""
 _PART = re.compile(rf"\[({'|'.join(COLUMNS)})(\.csv)?\]\s*")
@@ -164,8 +165,8 @@ def _day(text: str) -> date | str:
 
 _VALUES: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys((
-        "decimals", "chain_age_hours_max", "bridge_hours_max", "late_days_max", "redemption_days_max", "max_age_hours",
-        "every_minutes", "grace_minutes",
+        "decimals", "chain_age_hours_max", "bridge_hours_max", "late_days_max", "redemption_days_max",
+        "price_days_max", "max_age_hours", "every_minutes", "grace_minutes",
     ), _whole),
     **dict.fromkeys(("chains", "instruments", "weekend", "at"), _list),
     "inventory_authorised": _flag, "closed": _days,

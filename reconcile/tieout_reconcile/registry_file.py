@@ -67,17 +67,20 @@ from tieout_idl import base58
 from tieout_reconcile.calendars import WEEKDAYS, WEEKEND, Calendar
 from tieout_reconcile.errors import BadInput
 from tieout_reconcile.exact import parse_quantity
+from tieout_reconcile.fields import money
 from tieout_reconcile.files import FIELD_CHARACTERS_MAX, InputFile, Problems, decode_text, in_utc, parse_instant, shown
 from tieout_reconcile.registry import (
     ANNOUNCED,
     EVERY_INSTRUMENT,
     EVIDENCE,
+    PRICE_DAYS,
     VENUE_AGE_HOURS,
     VENUE_ROLES,
     Announcement,
     Custodian,
     CustodyAccount,
     Instrument,
+    PaymentToken,
     Registry,
     Role,
     Venue,
@@ -93,9 +96,10 @@ DAYS_MAX = 366
 INSTRUMENT_LIMITS = {
     "chain_age_hours_max": (1, AGE_HOURS_MAX, 24), "bridge_hours_max": (1, AGE_HOURS_MAX, 24),
     "late_days_max": (0, DAYS_MAX, 2), "redemption_days_max": (0, DAYS_MAX, 5),
+    "price_days_max": (0, DAYS_MAX, PRICE_DAYS),
 }  # fmt: skip
 """Lowest, highest and default of an instrument's limits."""
-SECTIONS = ("instruments", "wallets", "custodians", "calendars", "venues", "sources", "announced")
+SECTIONS = ("instruments", "wallets", "custodians", "calendars", "venues", "sources", "announced", "payment_tokens")
 _MISSING = object()
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
@@ -125,8 +129,10 @@ def parse_registry(file: InputFile) -> Registry:
     sources = [s for t in _tables(tables, "sources", problems) if (s := _source(t, known)) is not None]
     _check_unique("sources", "kind", [s.kind for s in sources], problems)
     announced = [a for t in _tables(tables, "announced", problems) if (a := _announcement(t, symbols)) is not None]
+    tokens = [p for t in _tables(tables, "payment_tokens", problems) if (p := _payment_token(t)) is not None]
+    _check_tokens_differ(tokens, instruments, problems)
     problems.refuse_if_any()
-    return sorted_registry(instruments, wallets, custodians, calendars, venues, sources, announced)
+    return sorted_registry(instruments, wallets, custodians, calendars, venues, sources, announced, tokens)
 
 
 def _read(file: InputFile, problems: Problems) -> dict[str, Any]:
@@ -338,6 +344,28 @@ def _announcement(table: _Table, symbols: set[str]) -> Announcement | None:
     if not table.close() or kind is None or source is None or start is None or end is None:
         return None
     return Announcement(kind, instrument, account, start, end, source)
+
+
+def _payment_token(table: _Table) -> PaymentToken | None:
+    currency, mint = table.text("currency"), table.address("mint")
+    decimals = table.integer("decimals", 0, 18)
+    if currency is not None:
+        try:
+            money(currency)
+        except ValueError as bad:
+            table.fault("currency", f"{shown(currency)} {bad}")
+    if not table.close() or currency is None or mint is None or decimals is None:
+        return None
+    return PaymentToken(currency, mint, decimals)
+
+
+def _check_tokens_differ(tokens: list[PaymentToken], instruments: list[Instrument], problems: Problems) -> None:
+    for field in ("currency", "mint"):
+        _check_unique("payment_tokens", field, [getattr(t, field) for t in tokens], problems)
+    mints = {i.mint: i.symbol for i in instruments}
+    for token in tokens:
+        if token.mint in mints:
+            problems.add("payment_tokens", f"mint {token.mint} is that of the instrument {mints[token.mint]}")
 
 
 def _instrument(table: _Table, known: _Names) -> Instrument | None:

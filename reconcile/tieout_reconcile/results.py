@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 from tieout_reconcile.canonical import Raw, canonical_bytes, from_plain, to_plain
+from tieout_reconcile.exact import decimal_text
 from tieout_reconcile.history import History
 from tieout_reconcile.lines import CrossingLines
 from tieout_reconcile.registry import HARD_EVIDENCE
@@ -300,6 +301,39 @@ class CashTotal:
 
 
 @dataclass(frozen=True, slots=True)
+class PaymentCheck:
+    """A payment that names its transaction on Solana, held against it.
+
+    ``state``: equal, different, missing (the chain is known there and has no such transfer), unchecked (nobody can
+    know: weaker evidence). ``said`` is what all payments by that transaction say flowed into ``wallet`` (below zero:
+    out of it), ``found`` what did, in units of ``currency``; both where they differ. ``moved_at``: its block's time.
+    """
+
+    reference: str
+    request_id: str | None
+    direction: str
+    amount: Fraction
+    currency: str
+    paid_at: datetime
+    signature: str
+    state: str
+    moved_at: datetime | None
+    wallet: str | None
+    said: Fraction | None
+    found: Fraction | None
+    why: str | None
+
+    @property
+    def told(self) -> str:
+        """What was seen, where it is not equal: both values as they flowed the way that was said, or why."""
+        if self.said is None or self.found is None:
+            return self.why or ""
+        sign = 1 if self.said > 0 else -1
+        said, found = (f"{decimal_text(sign * value)} {self.currency}" for value in (self.said, self.found))
+        return f"{'into' if self.said > 0 else 'out of'} {self.wallet} that is {said}, and on chain it was {found}"
+
+
+@dataclass(frozen=True, slots=True)
 class OpinionLine:
     """Somebody else's issuer-wide figures, beside ours: they never count."""
 
@@ -409,13 +443,17 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A reconciliation of all instruments. ``run`` and ``ran_at``, its place in the history, are not in its bytes."""
+    """A reconciliation of all instruments; ``payments`` are those that name a transaction.
+
+    ``run`` and ``ran_at``, its place in the history, are not in its bytes.
+    """
 
     rules: str
     verdict: Verdict
     inputs: Inputs
     instruments: tuple[InstrumentResult, ...]
     findings: tuple[Finding, ...]
+    payments: tuple[PaymentCheck, ...] = ()
     run: int | None = field(default=None, metadata={"canonical": False})
     ran_at: datetime | None = field(default=None, metadata={"canonical": False})
 

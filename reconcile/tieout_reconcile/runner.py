@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import asyncpg
 
 from tieout_reconcile import store
-from tieout_reconcile.chain import Snapshot, default_slot, read_standing, slot_at
+from tieout_reconcile.chain import Snapshot, default_slot, read_standing, read_token_chains, slot_at
 from tieout_reconcile.errors import NoRegistry, NotFound, NotReady
 from tieout_reconcile.exact import decimal_text, parse_quantity
 from tieout_reconcile.freshness import AgeLimits, InputAge, ages_of, order_source, problems_of
@@ -92,7 +92,8 @@ async def reconcile_some(
         parts = [part for share in shares for part in await walk(db, common, standing, share)]
     else:
         parts = await walk_spread(db, spread, common, standing, shares)
-    return assemble(book, parts, await inputs_of(db, known, standing))
+    tokens = await read_token_chains(db, known.registry, book.business, known.slot, known.batch)
+    return assemble(book, parts, tokens, await inputs_of(db, known, standing))
 
 
 async def inputs_of(db: asyncpg.Connection, known: KnownInputs, snapshot: Snapshot) -> Inputs:

@@ -32,6 +32,7 @@ from tieout_reconcile.registry import (
     Custodian,
     CustodyAccount,
     Instrument,
+    PaymentToken,
     Registry,
     Role,
     Venue,
@@ -109,7 +110,7 @@ async def insert_registry(db: asyncpg.Connection, load: int, registry: Registry)
             (
                 load, i.symbol, i.mint, i.isin, i.decimals, i.name, _decimal(i.buffer_shares), i.valid_from, i.valid_to,
                 list(i.chains), i.chain_age_hours_max, i.bridge_hours_max, i.late_days_max, i.redemption_days_max,
-                _decimal(i.large_share), i.inventory_authorised, i.calendar,
+                _decimal(i.large_share), i.inventory_authorised, i.calendar, i.price_days_max,
             )
             for i in registry.instruments
         ],
@@ -132,6 +133,9 @@ async def insert_registry(db: asyncpg.Connection, load: int, registry: Registry)
             (load, n, a.kind, a.instrument, a.account, a.valid_from, a.valid_to, a.source)
             for n, a in enumerate(registry.announced)
         ],
+    )
+    await db.executemany(
+        SQL["insert_payment_token"], [(load, t.currency, t.mint, t.decimals) for t in registry.payment_tokens]
     )
     await db.executemany(
         SQL["insert_wallet"],
@@ -201,7 +205,8 @@ async def registry_at(db: asyncpg.Connection, known_load: int) -> tuple[int, Reg
         Source(**{**row, "due_at": tuple(row["due_at"] or ())}) for row in await _dicts(db, "registry_sources", load)
     ]
     announced = [Announcement(**row) for row in await _dicts(db, "registry_announced", load)]
-    return load, sorted_registry(instruments, wallets, custodians, calendars, venues, sources, announced)
+    tokens = [PaymentToken(**row) for row in await _dicts(db, "registry_payment_tokens", load)]
+    return load, sorted_registry(instruments, wallets, custodians, calendars, venues, sources, announced, tokens)
 
 
 async def _dicts(db: asyncpg.Connection, query: str, *values: Any) -> list[dict[str, Any]]:
@@ -268,7 +273,8 @@ async def records_known(db: asyncpg.Connection, kind: InputKind, known_load: int
 
 async def business_known(db: asyncpg.Connection, known_load: int) -> Business:
     """Return all that files of these kinds said, as known at a load."""
-    records = {name: await records_known(db, kind, known_load) for name, kind in inputs.KINDS.items()}
+    judged = {name: kind for name, kind in inputs.KINDS.items() if kind.judged}
+    records = {name: await records_known(db, kind, known_load) for name, kind in judged.items()}
     return inputs.business_of(records, await spans_known(db, known_load))
 
 

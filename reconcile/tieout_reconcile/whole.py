@@ -12,6 +12,7 @@ from tieout_reconcile.instrument import Book, CutOff, reconcile_instrument
 from tieout_reconcile.registry import Instrument
 from tieout_reconcile.results import RULES, Finding, Inputs, InstrumentResult, Run, worst
 from tieout_reconcile.rolling import isins_of, rolled
+from tieout_reconcile.token_payments import TokenChain, check_payments, payment_findings
 from tieout_reconcile.unmapped import unmapped
 
 T = TypeVar("T")
@@ -22,11 +23,11 @@ Part: TypeAlias = tuple[InstrumentResult, tuple[Finding, ...]]
 """An instrument's result and what is told about it."""
 
 
-def reconcile_all(book: Book, chains: Mapping[str, Chain], inputs: Inputs) -> Run:
-    """Return the run over every instrument that is valid at the cut-off; ``chains`` is keyed by mint."""
+def reconcile_all(book: Book, chains: Mapping[str, Chain], tokens: Mapping[str, TokenChain], inputs: Inputs) -> Run:
+    """Return the run over every instrument that is valid at the cut-off; both kinds of chain are keyed by mint."""
     cut_off = CutOff(inputs.as_of_slot, inputs.as_of_time)
     book = replace(book, statements=rolled(book.statements, book.business, cut_off.at))
-    return assemble(book, reconcile_parts(book, chains, cut_off), inputs)
+    return assemble(book, reconcile_parts(book, chains, cut_off), tokens, inputs)
 
 
 def reconcile_parts(book: Book, chains: Mapping[str, Chain], cut_off: CutOff) -> list[Part]:
@@ -38,20 +39,22 @@ def reconcile_parts(book: Book, chains: Mapping[str, Chain], cut_off: CutOff) ->
     ]
 
 
-def assemble(book: Book, parts: Sequence[Part], inputs: Inputs) -> Run:
+def assemble(book: Book, parts: Sequence[Part], tokens: Mapping[str, TokenChain], inputs: Inputs) -> Run:
     """Return the run of all instruments' parts, in the registry's order, with what concerns none of them.
 
     Of the book's orders at least those are there that a payment names.
     """
     at = inputs.as_of_time
     ordered = {order.request_id for order in book.orders} if book.business.payments else frozenset[str]()
+    checks = check_payments(book.business.payments, book.registry, tokens, at)
     findings = (
         *(finding for _, found in parts for finding in found),
         *unmapped(book, at),
         *unlinked_findings(book.business.payments, ordered, at),
+        *payment_findings(checks),
     )
     results = tuple(result for result, _ in parts)
-    return Run(RULES, worst([result.verdict for result in results]), inputs, results, findings)
+    return Run(RULES, worst([result.verdict for result in results]), inputs, results, findings, checks)
 
 
 def valid_at(instruments: Sequence[Instrument], at: datetime | None) -> list[Instrument]:

@@ -19,6 +19,7 @@ from tieout_reconcile.canonical import canonical_bytes, to_plain
 from tieout_reconcile.errors import NotAllowed, NotFound
 from tieout_reconcile.exact import exact_decimal
 from tieout_reconcile.reports import signing
+from tieout_reconcile.reports.practitioner import attachment_faults
 from tieout_reconcile.results import Finding, Run
 from tieout_reconcile.store import Database
 from tieout_reconcile.workflow import (
@@ -37,6 +38,7 @@ from tieout_reconcile.workflow import (
 
 SQL = Queries("tieout_reconcile", "working.sql")
 PERIODS_SQL = Queries("tieout_reconcile", "periods.sql")
+PRACTITIONER_SQL = Queries("tieout_reconcile.reports", "practitioner.sql")
 
 _EVER = datetime.max.replace(tzinfo=UTC)
 
@@ -231,7 +233,7 @@ def _load_message(sha256: bytes) -> bytes:
 
 
 async def verify_signatures(database: Database) -> list[str]:
-    """Return what does not hold among the signatures of actions, periods, acknowledgements and files handed in.
+    """Return what does not hold among the signatures of actions, periods, acknowledgements, files and statements.
 
     Each is checked against the key that its maker had at the time: a later key changes nothing.
     """
@@ -240,8 +242,10 @@ async def verify_signatures(database: Database) -> list[str]:
         periods = await db.fetch(PERIODS_SQL["signed"])
         seen = await db.fetch(SQL["signed_acknowledgements"])
         bare, people = await db.fetch(SQL["unsigned_actions"]), await db.fetch(SQL["people_set"])
+        attached = await db.fetch(PRACTITIONER_SQL["signed"])
     faults = [f"action {row['action']}: {row['actor']} signed it with no key, and had no session then" for row in bare]
     faults += _unsigned_people(people)
+    faults += attachment_faults(attached)
     faults += [
         f"action {row['action']}: the signature is not {row['actor']}'s over what is stored"
         for row in actions

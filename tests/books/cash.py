@@ -9,6 +9,8 @@ from fractions import Fraction
 from random import Random
 
 from books import days
+from books.chain import address, signature
+from books.coins import DESK, payee
 from books.model import Book, Order, Payment, plain
 
 PAID_WITHIN = 5
@@ -70,8 +72,11 @@ def in_cash(book: Book, symbol: str, *, due: bool) -> Iterator[Order]:
 
 def payments_csv(book: Book) -> list[dict[str, str | None]]:
     """The payments, a row each."""
+    # an address is derived by the chain's own rule, from the name of whose wallet it is
     return [
         {"reference": p.reference, "direction": p.direction, "amount": plain(p.amount), "currency": p.currency,
-         "paid_at": p.at.isoformat(), "request_id": p.request_id, "source": "the bank's statement"}
+         "paid_at": p.at.isoformat(), "request_id": p.request_id, "source": "the bank's statement",
+         **({"account": address(DESK), "counterparty": address(payee(p)), "signature": signature(p.transaction)}
+            if p.transaction else {"account": None, "counterparty": None, "signature": None})}
         for p in book.payments
     ]  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 
+from books import coins
 from books.model import Book, Move, Stock
 from tieout_idl import base58
 
@@ -73,6 +74,7 @@ class _Rows:
         }
         moments |= {s.sent_at for stock in book.stocks for s in stock.steps}
         moments |= {b.as_of for b in book.balances}
+        moments |= {p.at for p in coins.by_coin(book)}
         self.moments = sorted(moments)
         self.slots = {at: FIRST + APART * n for n, at in enumerate(self.moments)}
         self.last = self.slots[self.moments[-1]] + 1
@@ -94,6 +96,7 @@ class _Rows:
                 self._move(move, self.slots[move.at])
             if move.blockless:
                 self.skipped.add(self.slots[move.at])
+        coin = self._coins()
         self._miscount()
         for move in (m for m in moves if m.at > self.book.cut_off):
             self._move(move, self.slots[move.at])
@@ -101,7 +104,8 @@ class _Rows:
         return {
             "slot_row": self._blocks(), "event_row": self.events, "control_row": self.controls,
             "touch_row": self.touches, "quarantine_row": quarantined, "finding_row": found,
-            "tracked_row": [(mint_of(s), 0, 1) for s in self.book.stocks], "coverage_row": self._coverage(),
+            "tracked_row": [(mint_of(s), 0, 1) for s in (*self.book.stocks, coin)],
+            "coverage_row": [*self._coverage(), (mint_of(coin), 0, self.last, 1)],
         }  # fmt: skip
 
     def _write_controls(self) -> None:
@@ -150,6 +154,18 @@ class _Rows:
         self.touches.append(
             (slot, tx, mint_of(stock), account, stock.decimals, before, before + change, owner, owner, 1)
         )
+
+    def _coins(self) -> Stock:
+        """The stablecoin: its mint, what was there from the start, and the payments by transactions."""
+        coin, first = coins.coin_of(self.book), self.moments[0]
+        self._control(coin, first, "opens the coin", "mint_open", None, {"decimals": coin.decimals})
+        for name in (coins.DESK, coins.EXCHANGE):
+            self._move(
+                Move(first, coin, "mint", "issuance", name, coins.STOCKED, f"coins of the {name}"), self.slots[first]
+            )
+        for move in coins.moves(self.book, coin):
+            self._move(move, self.slots[move.at])
+        return coin
 
     def _miscount(self) -> None:
         """Accounts of which the node's own balances say more than any movement brought."""

@@ -8,6 +8,7 @@ from random import Random
 
 from books import days, elsewhere, venues
 from books.cash import settle_in_cash
+from books.coins import send_coins
 from books.model import Book, Declared, Lot, Order, Place, Step, Stock, Told, Trade, down, plain, up
 
 MINUTE = timedelta(minutes=1)
@@ -46,6 +47,7 @@ def make(seed: int, needs: Collection[str] = ()) -> Book:
         _live(book, stock)
         _afterwards(book, stock)
     settle_in_cash(book)
+    send_coins(book)
     return book
 
 

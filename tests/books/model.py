@@ -167,7 +167,10 @@ class Order:
 
 @dataclass
 class Payment:
-    """Money that came in or went out for an order; ``request_id`` empty: it names none."""
+    """Money that came in or went out for an order; ``request_id`` empty: it names none.
+
+    ``transaction``: of coins on chain, the reference that names it; ``moved`` what it moved, None: the amount.
+    """
 
     reference: str
     direction: str
@@ -175,6 +178,8 @@ class Payment:
     currency: str
     at: datetime
     request_id: str
+    transaction: str = ""
+    moved: Fraction | None = None
 
 
 @dataclass

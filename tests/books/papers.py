@@ -17,6 +17,7 @@ import tieout_reconcile
 from books import days
 from books.cash import payments_csv
 from books.chain import address, mint_of, signature, token_account
+from books.coins import coin_of
 from books.flex import TOLD, to_flex_activity
 from books.messages import EVENTS, POSTED, to_mt536, to_mt564, to_seev031, to_semt017
 from books.model import Book, Declared, Label, Leg, Order, Place, Stock, plain
@@ -220,6 +221,10 @@ def registry_of(book: Book) -> str:
         parts += [f'[[custodians.accounts]]\nid = "{s.place.account}"\ninstruments = ["{s.symbol}"]\n' for s in mine]
     closed = ", ".join(map(str, days.HOLIDAYS))
     parts.append(f'[[calendars]]\nid = "nyse"\nclosed = [{closed}]\n')
+    coin = coin_of(book)
+    parts.append(
+        f'[[payment_tokens]]\ncurrency = "{coin.symbol}"\nmint = "{mint_of(coin)}"\ndecimals = {coin.decimals}\n'
+    )
     parts += [f'[[venues]]\nid = "{v}"\nname = "{v}"\n' for v in book.venues]
     return "\n".join(parts)
 

@@ -1,9 +1,10 @@
-"""Defects of what was paid for orders: the codes C13 to C16."""
+"""Defects of what was paid for orders: the codes C13 to C18."""
 
 from datetime import datetime, timedelta
 from fractions import Fraction
 
 from books.cash import in_cash, pay
+from books.coins import a_unit_less
 from books.kinds import kind
 from books.model import Book, Order, Payment, Stock, Told, Truth
 
@@ -75,3 +76,28 @@ def paid_in_another_money(book: Book, stock: Stock) -> Truth | None:
         return None
     made = pay(book, order, order.cash, _last_hour(book), currency="CHF")
     return Truth("paid_in_another_money", (_told("C16", order, made.reference),))
+
+
+def _by_coin(book: Book, stock: Stock, until: datetime) -> Payment | None:
+    """A payment of one of a stock's orders whose transaction is named, by an instant."""
+    mine = {o.request_id for o in in_cash(book, stock.symbol, due=True)}
+    found = [p for p in book.payments if p.transaction and p.request_id in mine and p.at <= until]
+    return book.dice.choice(found) if found else None
+
+
+@kind("C17", needs="long", claims="cash")
+def a_unit_less_on_chain(book: Book, stock: Stock) -> Truth | None:
+    """The transaction that a payment names moved the coin's smallest unit less."""
+    if (made := _by_coin(book, stock, book.cut_off)) is None:
+        return None
+    a_unit_less(made)
+    return Truth("a_unit_less_on_chain", (Told("C17", "*", None, made.reference),))
+
+
+@kind("C18", needs="long", claims="cash")
+def nothing_on_chain(book: Book, stock: Stock) -> Truth | None:
+    """The transaction that a payment names is not there, a day and more after it."""
+    if (made := _by_coin(book, stock, book.cut_off - timedelta(days=1, hours=1))) is None:
+        return None
+    made.moved = Fraction(0)
+    return Truth("nothing_on_chain", (Told("C18", "*", None, made.reference),))

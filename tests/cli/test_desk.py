@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import Cli
-from reconcile.builders import ISIN, ONE, Book, cash, iso, issue, memo
+from reconcile.builders import ISIN, ONE, Book, cash, iso, issue, memo, signature
 
 
 @pytest.fixture
@@ -85,6 +85,33 @@ async def test_a_shortfall_is_worked_by_two_people_reported_and_verified(cli: Cl
     (line,) = (await cli("report", "list", *dsn)).json["reports"]
     assert (line["sha256"], line["signers"]) == (exported.json["sha256"], [keys["issuer"]])
 
+    assert (await cli("key", "new", "practitioner.json", "--json")).code == 0
+    outside = (await cli("key", "show", "practitioner.json", "--json")).json["address"]
+    kinds = await cli("practitioner", "engagements")
+    assert (kinds.code, "no assurance" in kinds.out) == (0, True)
+    stated = await cli(
+        "practitioner", "sign", "report.zip", "--name", "Prüfer & Partner", "--engagement", "procedures_isrs_4400",
+        "--criteria", "ten movements were drawn", "--conclusion", "findings", "--matter", "ten agreed", "--key",
+        "practitioner.json", "--to", "statement.json", "--json",
+    )  # fmt: skip
+    assert stated.code == 0, stated.err
+    assert "gives no assurance" in stated.json["words"]
+    attach = ("practitioner", "attach", "statement.json", "--key", "pat.json", *dsn)
+    assert (await cli(*attach, "--trust", keys["issuer"])).code == 2
+    assert (await cli("practitioner", "list", *dsn)).json["statements"] == []
+    attached = await cli(*attach, "--trust", outside)
+    assert attached.code == 0, attached.err
+    (one,) = (await cli("practitioner", "list", *dsn)).json["statements"]
+    assert (one["report"], one["actor"], one["holds"], one["words"]) == (1, "pat", True, stated.json["words"])
+    check = ("report", "verify", "report.zip", "--trust", keys["issuer"], "--practitioner", "statement.json")
+    strange = await cli(*check, "--page", "page.html")
+    assert (strange.code, "what the practitioner says of it does not" in strange.out) == (1, True)
+    assert not Path("page.html").exists()
+    whole = await cli(*check, "--trust-practitioner", outside, "--page", "page.html", "--table", "page.csv", "--json")
+    assert (whole.code, whole.json["practitioner"]["words"]) == (0, stated.json["words"]), whole.err
+    assert "gives no assurance" in Path("page.html").read_text("utf-8")
+    assert "practitioner_engagement,procedures_isrs_4400" in Path("page.csv").read_text("utf-8")
+
     checked = await cli("audit", "verify", *dsn)
     assert (checked.code, checked.json["faults"]) == (0, [])
     did = {(e["actor"], e["action"]) for e in (await cli("audit", "list", *dsn)).json["entries"]}
@@ -98,6 +125,7 @@ async def test_a_shortfall_is_worked_by_two_people_reported_and_verified(cli: Cl
     ("arguments", "says"),
     [
         (("report", "export", "--to", "x.zip"), "either --key FILE, or --unsigned"),
+        (("report", "verify", "junk.zip", "--trust-practitioner", "x"), "goes with --practitioner"),
         (("report", "verify", "nothing.zip"), "no file"),
         (("report", "verify", "junk.zip"), "no bundle"),
         (("breaks", "explain", "x", "--note", "y", "--key", "nothing.json"), "cannot be read"),
@@ -115,6 +143,25 @@ async def test_bad_usage_of_the_desk_gets_a_sentence_and_exit_2(
     done = await cli(*arguments, "--json")
     assert done.code == 2, done.err
     assert says in done.json["error"]["message"]
+
+
+async def test_prices_are_imported_and_values_shown_beside_the_figures(cli: Cli, book: Book) -> None:
+    dsn = ("--dsn", book.dsn, "--json")
+    bad = book.file("bad.csv", f"isin,date,price,currency,source\n{ISIN},2026-11-02,x,USD,vendor\n")
+    refused = await cli("price", "import", str(bad), *dsn)
+    assert (refused.code, 'line 2: price "x"' in refused.json["error"]["message"]) == (2, True)
+    good = book.file("prices.csv", f"isin,date,price,currency,source,mic\n{ISIN},2026-11-01,100.5,USD,vendor,XNAS\n")
+    taken = await cli("price", "import", str(good), *dsn)
+    assert taken.code == 0, taken.err
+    (listed,) = (await cli("price", "list", *dsn)).json["prices"]
+    assert (listed["price"], listed["day"], listed["mic"]) == ("100.5", "2026-11-01", "XNAS")
+    for command in (("reconcile", "run"), ("reconcile", "show"), ("reconcile", "coverage")):
+        done = await cli(*command, *dsn)
+        (value,) = done.json["values"]
+        told = [value[name] for name in ("day", "liability", "custody", "difference")]
+        assert told == ["2026-11-01", "25175.25", "24120", "-1055.25"], command
+        assert (done.code, done.json["verdict"]) == (1, "does_not_tie_out")
+        assert "25,175.25" in (await cli(*command, "--dsn", book.dsn)).out
 
 
 async def test_unsettled_trades_are_imported_and_listed(cli: Cli, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,25 +196,29 @@ async def test_coverage_of_a_slot_is_shown_with_what_was_walked_anew(cli: Cli, b
 async def test_payments_are_taken_in_and_what_is_open_is_shown_and_told_by_json(cli: Cli, book: Book) -> None:
     order = {**issue("REQ-9", "1"), **cash("1000.01"), "settled_at": iso(20)}
     await book.orders(order)
-    head = "reference,direction,amount,currency,paid_at,source,request_id"
-    paid = book.file("paid.csv", f"{head}\nP-1,in,1000.02,USD,{iso(30)},bank,REQ-9\nP-2,out,7,USDC,{iso(31)},bank,\n")
+    head = "reference,direction,amount,currency,paid_at,source,request_id,signature"
+    rows = f"P-1,in,1000.02,USD,{iso(30)},bank,REQ-9,\nP-2,out,7,USDC,{iso(31)},bank,,{signature(1)}"
+    paid = book.file("paid.csv", f"{head}\n{rows}\n")
     done = await cli("payment", "import", str(paid), "--dsn", book.dsn, "--json")
     assert (done.code, done.json["imported"][0]["kind"], done.json["imported"][0]["rows"]) == (0, "payments", 2)
     listed = await cli("payment", "list", "--dsn", book.dsn)
     assert "1000.02" in listed.out
     wrong = await cli(
-        "payment", "import", str(book.file("bad.csv", f"{head}\nP-3,in,-1,usd,soon,,\n")), "--dsn", book.dsn
+        "payment", "import", str(book.file("bad.csv", f"{head}\nP-3,in,-1,usd,soon,,,\n")), "--dsn", book.dsn
     )
     assert wrong.code == 2
     for told in ('amount "-1" is negative', 'currency "usd" is no currency', "paid_at", "has no source"):
         assert told in wrong.err
     shown = await cli("reconcile", "run", "--dsn", book.dsn)
     assert shown.code == 1
-    for told in ("cash of orders", "1000.01", "C14", "C15", "0.01 USD more than agreed"):
+    for told in ("cash of orders", "1000.01", "C14", "C15", "0.01 USD more than agreed", "unchecked"):
         assert told in shown.out, shown.out
     plain = (await cli("reconcile", "show", "--dsn", book.dsn, "--json")).json
     assert [(c["request_id"], c["state"]) for c in plain["instruments"][0]["cash_legs"]] == [("REQ-9", "overpaid")]
     assert {f["code"] for f in plain["findings"]} >= {"C14", "C15"}
+    (check,) = plain["payments"]
+    assert (check["reference"], check["state"]) == ("P-2", "unchecked")
+    assert check["why"] == "the registry names no mint for USDC"
     covered = (await cli("reconcile", "coverage", "--dsn", book.dsn, "--json")).json
     assert "cash" not in covered["instruments"][0]
     ordered = (await cli("order", "list", "--dsn", book.dsn)).out

@@ -1,6 +1,8 @@
 """Files of the business: every fault at once with its place, nothing of a bad file kept, restatements, calendars."""
 
+import json
 from datetime import date, timedelta
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from tieout_reconcile.calendars import PLAIN, Calendar
 from tieout_reconcile.files import InputFile
 from tieout_reconcile.inputs import KINDS
 from tieout_reconcile.movements import Span, covered_to
+from tieout_reconcile.other_chains import parse_chains
 from tieout_reconcile.registry_file import parse_registry
 
 VENUE = '[[venues]]\nid = "kraken"\nname = "Kraken"\n'
@@ -211,3 +214,12 @@ def test_business_days_add_up(start: date, days: int, closed: set[int]) -> None:
     assert calendar.between(start, end) == (counted if days >= 0 else -counted)
     if days > 0 and calendar.is_business(end):
         assert calendar.add(start, calendar.between(start, end)) == end
+
+
+@pytest.mark.parametrize(
+    ("rule", "source"), [(3, "the issuer's public reserve answer"), (2, "issuer's public proof of reserves")]
+)
+def test_the_issuers_answer_is_named_without_a_claim_and_a_stored_one_keeps_its_name(rule: int, source: str) -> None:
+    said = {"symbol": "AAPLx", "timestamp": iso(50), "circulatingSupply": "10", "sharesHeld": "11"}
+    (found,) = parse_chains(InputFile("answer.json", json.dumps(said).encode(), rule), KNOWN)
+    assert (found.source, found.held) == (source, Fraction(11))

@@ -14,7 +14,7 @@ from tieout_reconcile.registry_csv import COLUMNS, read_registry_file
 from tieout_reconcile.registry_file import SECTIONS, parse_registry
 
 SECOND = address("second mint")
-TREASURY, HOT, FROZEN = address("treasury"), address("hot"), address("frozen")
+TREASURY, HOT, FROZEN, COIN = address("treasury"), address("hot"), address("frozen"), address("coin")
 TOML = f"""
 [[instruments]]
 symbol = "AAPLx"
@@ -25,6 +25,7 @@ name = "Apple, Inc."
 buffer_shares = "0.5"
 chains = ["ethereum", "ton"]
 late_days_max = 3
+price_days_max = 9
 large_share = "0.05"
 inventory_authorised = true
 calendar = "nyse"
@@ -89,12 +90,16 @@ valid_from = 2026-03-01T00:00:00Z
 valid_to = 2026-03-02T00:00:00Z
 source = "order of the court"
 account = "{FROZEN}"
+[[payment_tokens]]
+currency = "USDC"
+mint = "{COIN}"
+decimals = 6
 """
-FLAG = "inventory_authorised"
+FLAG, AGE = "inventory_authorised", "price_days_max"
 PARTS = {
-    "instruments": f"""symbol,mint,isin,decimals,name,buffer_shares,chains,late_days_max,large_share,calendar,{FLAG}
-AAPLx,{MINT},{ISIN},8,"Apple, Inc.",0.5,ton ethereum,3,0.05,nyse,true
-TSLAx,{SECOND},{OTHER_ISIN},8,,,,,,,
+    "instruments": f"""symbol,mint,isin,decimals,name,buffer_shares,chains,late_days_max,large_share,calendar,{FLAG},{AGE}
+AAPLx,{MINT},{ISIN},8,"Apple, Inc.",0.5,ton ethereum,3,0.05,nyse,true,9
+TSLAx,{SECOND},{OTHER_ISIN},8,,,,,,,,
 """,
     "wallets": f"""owner,account,role,instrument,valid_from,valid_to,source,venue,holder,evidence,proven_at
 {TREASURY},,treasury,,2026-01-01T00:00:00Z,,wallet list,,Issuer AG,deed,2026-01-05T09:00:00Z
@@ -116,6 +121,7 @@ alpaca,OWN,-
     "announced": f"""kind,valid_from,valid_to,source,account
 freeze,2026-03-01T00:00:00Z,2026-03-02T00:00:00Z,order of the court,{FROZEN}
 """,
+    "payment_tokens": f"currency,mint,decimals\nUSDC,{COIN},6\n",
 }
 
 

@@ -1,8 +1,11 @@
 """Networks, bridges, actions, custody legs, venues, holders and periods: each figure is the report's, to the unit."""
 
+import asyncio
+import hashlib
 import json
 import re
 from collections.abc import AsyncIterator
+from datetime import date
 from fractions import Fraction
 from html import unescape
 from pathlib import Path
@@ -15,7 +18,17 @@ import tieout_reconcile
 import tieout_reconcile.working
 from reconcile.builders import ISIN, ONE, Book, at, iso, issue, step
 from reconcile.test_elsewhere import BRIDGE, CHAINS, COLD, HOT, VENUE, line, message, reading, stocked
-from tieout_reconcile import PeriodKind, decide_period, export_report, open_period, propose_period
+from tieout_reconcile import (
+    PeriodKind,
+    Statement,
+    attach_statement,
+    decide_period,
+    export_report,
+    open_period,
+    propose_period,
+    sign_statement,
+    values_beside,
+)
 from tieout_reconcile.reports import bundle
 from tieout_web.formatting import quantity
 from web.service import key_of, logged_in, people, served
@@ -180,3 +193,53 @@ async def test_a_locked_period_is_shown_as_it_was_signed(full: httpx.AsyncClient
     assert told["custody"] == [quantity(figures["custody"]), "170", quantity(str(170 - Fraction(figures["custody"])))]
     assert "positions-" in later
     assert (await pat.get("/desk/periods/nope")).status_code == 404
+
+
+async def test_what_the_figures_are_worth_stands_on_the_page_with_the_prices_day(
+    full: httpx.AsyncClient, book: Book
+) -> None:
+    assert "Worth" not in (await full.get("/instruments/AAPLx")).text
+    await book.records(
+        "prices", {"isin": ISIN, "date": "2026-11-01", "price": "10.5", "currency": "USD", "source": "<vendor>"}
+    )
+    run = await book.run()
+    while (await full.get("/instruments/AAPLx")).text.count(run.digest) == 0:
+        await asyncio.sleep(0.05)
+    (row,) = rows_of((await full.get("/instruments/AAPLx")).text, "Worth")
+    (value,) = await values_beside(book.dsn, run)
+    assert row[:3] == ["USD", "2026-11-01", "10.5"]
+    assert row[3:6] == [quantity(str(v), 2) for v in (value.liability, value.custody, value.difference)]
+    assert row[6] == "<vendor>"
+
+
+async def test_a_practitioners_statement_stands_beside_the_signed_period_only_while_it_holds(
+    full: httpx.AsyncClient, book: Book
+) -> None:
+    async def said() -> tuple[str, list[dict[str, Any]]]:
+        listed = (await full.get("/v1/reports")).json()["items"]
+        return (await full.get("/instruments/AAPLx")).text, listed[0]["practitioners"]
+
+    data = (await export_report(book.dsn, None, key_of("issuer"), period="2026-11")).data
+    path = Path(book.folder / "report.zip")
+    path.write_bytes(data)
+    page, listed = await said()
+    assert "assurance" not in page
+    assert listed == []
+    digest = hashlib.sha256(bundle.unpack(path)[bundle.REPORT]).hexdigest()
+    statement = Statement(
+        digest, "Prüfer <&> Partner", "review_at_c_210", "the board's criteria", "unmodified", None, date(2026, 11, 30)
+    )
+    signed = sign_statement(statement, key_of("outside"))
+    file = Path(book.folder / "statement.json")
+    file.write_bytes(signed.to_bytes())
+    await attach_statement(book.dsn, str(file), signed.public_key, key_of("pat"))
+    page, listed = await said()
+    words = "Prüfer <&> Partner reviewed this report under AT-C section 210, with limited assurance"
+    assert words in unescape(page)
+    assert words not in page
+    assert signed.public_key in page
+    assert [(x["words"].startswith(words), x["public_key"]) for x in listed] == [(True, signed.public_key)]
+    await export_report(book.dsn, None, key_of("outside"))
+    page, listed = await said()
+    assert "assurance" not in page
+    assert listed == []

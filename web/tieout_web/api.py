@@ -16,6 +16,7 @@ from tieout_web.freshness import Freshness
 from tieout_web.problems import Refused, described
 from tieout_web.situation import situation_of
 from tieout_web.state import SLOT_MAX, Cursor, Limit, Parts, State, instrument_of, last_run, shown
+from tieout_web.stated import practitioners
 from tieout_web.stream import Full, parse_id
 
 ROUTER = APIRouter(prefix="/v1", responses=described(400, 404, 422, 429, 503))
@@ -288,6 +289,7 @@ async def reports(request: Request, parts: Parts, cursor: Cursor = None, limit: 
     for row in await parts.reader.rows("signatures", [r["report"] for r in page]):
         line = models.Signature(public_key=row["public_key"], signature=row["signature"])
         signed.setdefault(row["report"], []).append(line)
+    stated = await practitioners(parts, [r["report"] for r in page])
     items = [
         models.ReportLine(
             report=r["report"],
@@ -298,6 +300,7 @@ async def reports(request: Request, parts: Parts, cursor: Cursor = None, limit: 
             sha256=r["sha256"],
             previous=r["previous"],
             signatures=signed.get(r["report"], []),
+            practitioners=[showing.practitioner(one) for one in stated.get(r["report"], [])],
         )
         for r in page
     ]

@@ -3,13 +3,23 @@
 Public pages sum what custody accounts and references would tell; the desk shows each line.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from fractions import Fraction
 from typing import Any, TypeVar
 
-from tieout_reconcile import Entitlement, HolderLine, Instrument, InstrumentResult, Registry, Role, VenueSplit, Wallet
+from tieout_reconcile import (
+    Attached,
+    Entitlement,
+    HolderLine,
+    Instrument,
+    InstrumentResult,
+    Registry,
+    Role,
+    VenueSplit,
+    Wallet,
+)
 from tieout_reconcile.exact import decimal_text
 from tieout_reconcile.results import LoanLine
 from tieout_web.models import Figure
@@ -275,10 +285,16 @@ class PeriodRow:
     difference: str | None
     breaks: int
     report: int | None
+    stated: tuple[Attached, ...] = ()
 
 
-def period_rows(rows: Iterable[Mapping[str, Any]], symbol: str) -> list[PeriodRow]:
-    """Return the locked periods that fixed figures of an instrument, from their rows with ``content`` read."""
+def period_rows(
+    rows: Iterable[Mapping[str, Any]], symbol: str, stated: Mapping[int, Sequence[Attached]]
+) -> list[PeriodRow]:
+    """Return the locked periods that fixed figures of an instrument, from their rows with ``content`` read.
+
+    ``stated``: what practitioners say of each report, as far as it holds.
+    """
     found = []
     for row in rows:
         figures = row["content"]["figures"].get(symbol)
@@ -287,5 +303,6 @@ def period_rows(rows: Iterable[Mapping[str, Any]], symbol: str) -> list[PeriodRo
         told = [b for b in row["content"]["breaks"] if b["symbol"] == symbol]
         named = {name: row[name] for name in ("period", "from_at", "to_at", "locked_at", "proposed_by", "signed_by")}
         shown = {name: figures[name] for name in ("verdict", "liability", "custody", "difference")}
-        found.append(PeriodRow(**named, **shown, breaks=len(told), report=row["report"]))
+        found.append(PeriodRow(**named, **shown, breaks=len(told), report=row["report"],
+                               stated=tuple(stated.get(row["report"], ()))))  # fmt: skip
     return found

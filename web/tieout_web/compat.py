@@ -1,4 +1,4 @@
-"""Shapes that others read already: the issuer's proof of reserves, the accounts of a reserve feed, plain numbers.
+"""Shapes that others read already: the issuer's own reserve answer, the accounts of a reserve feed, plain numbers.
 
 Nothing here looks fresh when it is not: where the ripcord is pulled the answer is 503, with the reasons.
 """

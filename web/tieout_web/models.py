@@ -1,6 +1,6 @@
 """The answers of the API, field by field. Quantities are text: exact decimals, never JSON numbers."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -243,6 +243,20 @@ class Signature(Model):
     signature: str = Field(description="Signature over the report's bytes, base58.")
 
 
+class PractitionerStatement(Model):
+    """What a practitioner outside says of a report, detached from it. The signature is the key's; whose key it is, the
+    practitioner has to tell you.
+    """
+
+    words: str = Field(description="What was done, with which assurance (or none), and to which end.")
+    practitioner: str = Field(description="The practitioner's name, as signed.")
+    engagement: str = Field(description="The kind of engagement, of a closed list.")
+    conclusion: str = Field(description="unmodified, qualified, adverse, disclaimer; findings of agreed procedures.")
+    dated: date = Field(description="Its date.")
+    public_key: str = Field(description="The practitioner's Ed25519 public key, base58.")
+    signature: str = Field(description="Signature over the statement's canonical JSON, base58.")
+
+
 class ReportLine(Model):
     """A report that was made."""
 
@@ -254,6 +268,9 @@ class ReportLine(Model):
     sha256: str = Field(description="SHA-256 of its canonical JSON.")
     previous: int | None = Field(description="The number of the report before.")
     signatures: list[Signature] = Field(description="Who signed it.")
+    practitioners: list[PractitionerStatement] = Field(
+        description="Practitioners' statements that are attached and hold; none says that there is none."
+    )
 
 
 class Reports(Model):

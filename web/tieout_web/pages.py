@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from tieout_idl import base58
 from tieout_reconcile import InstrumentResult, Run, entitlement, split_of
+from tieout_reconcile.valuing import values_at
 from tieout_web import formatting, showing
 from tieout_web.api import event_of, multiplier_steps
 from tieout_web.beside import PeriodRow, beside, holdings, period_rows, published_registry
@@ -23,6 +24,7 @@ from tieout_web.charts import coverage_chart
 from tieout_web.problems import Refused
 from tieout_web.situation import situation_of
 from tieout_web.state import Parts, State, last_run, shown
+from tieout_web.stated import practitioners
 
 ROUTER = APIRouter(include_in_schema=False)
 Symbol = Annotated[str, PathParameter(min_length=1, max_length=40)]
@@ -93,7 +95,7 @@ async def instrument(parts: Parts, symbol: Symbol) -> Response:
     run, result, freshness = shown(parts, symbol)
     now = utc_now()
     # what needs the database is left out, and said to be, when it is gone: the last figures stay
-    events, steps, periods = [], [], []
+    events, steps, periods, worth = [], [], [], []
     points: tuple[tuple[datetime, float, float], ...] = ()
     if parts.board.gone is None:
         rows = await parts.reader.rows("events", [result.mint], None, None, None, None, _EVENTS_SHOWN)
@@ -101,6 +103,8 @@ async def instrument(parts: Parts, symbol: Symbol) -> Response:
         steps = await multiplier_steps(parts, result.mint, now)
         points = await _points(parts, symbol)
         periods = await locked_periods(parts, symbol)
+        async with parts.reader.session() as db:
+            worth = await values_at(db, run.inputs, [result])
     return render(
         parts,
         "instrument.html",
@@ -113,6 +117,8 @@ async def instrument(parts: Parts, symbol: Symbol) -> Response:
         headroom=showing.headroom(run, result, freshness, now),
         beside=beside(result, freshness.is_fresh(now)),
         periods=periods,
+        # figures that are too old have no value either
+        worth=worth if freshness.is_fresh(now) else [],
         age_s=freshness.age_s(now),
         events=events,
         steps=steps,
@@ -134,7 +140,8 @@ async def _points(parts: State, symbol: str) -> tuple[tuple[datetime, float, flo
 async def locked_periods(parts: State, symbol: str) -> list[PeriodRow]:
     """Return an instrument's figures in the last locked periods, the newest first. Raises DatabaseUnreachable."""
     rows = await parts.reader.rows("locked_periods", _PERIODS_SHOWN)
-    return period_rows([row | {"content": json.loads(row["content"])} for row in rows], symbol)
+    stated = await practitioners(parts, [row["report"] for row in rows if row["report"] is not None])
+    return period_rows([row | {"content": json.loads(row["content"])} for row in rows], symbol, stated)
 
 
 @ROUTER.get("/instruments/{symbol}/holders", response_class=HTMLResponse)

@@ -4,9 +4,10 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Any, Literal
 
-from tieout_reconcile import CustodyLine, InstrumentResult, Run, decimal_text
+from tieout_reconcile import Attached, CustodyLine, InstrumentResult, Run, decimal_text
+from tieout_reconcile.reports.practitioner import words
 from tieout_web.freshness import Freshness, coverage_ratio, ripcord_reasons, verdict_now
-from tieout_web.models import AsOf, Custody, Figure, HeadroomAnswer, Reserve, Supply, SupplyLine
+from tieout_web.models import AsOf, Custody, Figure, HeadroomAnswer, PractitionerStatement, Reserve, Supply, SupplyLine
 
 Unit = Literal["raw", "shares", "ratio"]
 
@@ -28,6 +29,20 @@ def as_of(run: Run) -> AsOf:
         time=inputs.as_of_time,
         blockhash=inputs.blockhash,
         digest=run.digest,
+    )
+
+
+def practitioner(one: Attached) -> PractitionerStatement:
+    """Return a practitioner's statement that holds."""
+    said = one.signed.statement
+    return PractitionerStatement(
+        words=words(said),
+        practitioner=said.practitioner,
+        engagement=said.engagement,
+        conclusion=said.conclusion,
+        dated=said.dated,
+        public_key=one.signed.public_key,
+        signature=one.signed.signature,
     )
 
 

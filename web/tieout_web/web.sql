@@ -93,6 +93,10 @@ select r.report, r.made_at, r.sha256, r.body, r.run from recon.reports r where r
 -- name: signatures
 select report, public_key, signature from recon.report_signatures where report = any($1::bigint[]) order by public_key
 
+-- name: practitioners
+select statement, report, public_key, signature, body, actor, attached_at, outside
+from recon.practitioner_statements where report = any($1::bigint[]) order by report, statement
+
 -- name: locked_periods
 -- The newest first, each with who proposed and who signed it, and its report where one was made.
 select p.period, p.from_at, p.to_at, p.locked_at, p.content, m.actor as proposed_by, l.actor as signed_by,

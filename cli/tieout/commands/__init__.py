@@ -21,6 +21,7 @@ from tieout.commands import (
     payout,
     people,
     period,
+    practitioner,
     reconcile,
     records,
     registry,
@@ -60,6 +61,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(control.APP, name="control")
     app.add_typer(breaks.APP, name="breaks")
     app.add_typer(report.APP, name="report")
+    app.add_typer(practitioner.APP, name="practitioner")
     app.add_typer(period.APP, name="period")
     app.add_typer(people.APP, name="people")
     app.add_typer(token.APP, name="token")

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from tieout import exits, settings
 from tieout.commands.options import BIGINT_MAX, Dsn, Json, run
-from tieout.commands.reconcile import slot_or_instant, verdict
+from tieout.commands.reconcile import slot_or_instant, value_tables, verdict
 from tieout.output import OUTPUT, shares, table
 
 _GOOD = ("ties_out", "ties_out_in_settlement")
@@ -26,10 +26,11 @@ def coverage(
 ) -> None:
     """Show liability, custody and verdict as of any slot. Exit 0 only when all tie out; crossings are a run's."""
     from tieout_reconcile import coverage as ask
+    from tieout_reconcile import values_beside
 
     where = settings.database_dsn(dsn)
     found = run(ask(where, slot_or_instant(as_of), symbols=symbols or None, known_batch=known_batch))
-    inputs = found.inputs
+    inputs, values = found.inputs, run(values_beside(where, found))
     head = Text.assemble(
         ("coverage", "bold"),
         f"  as of slot {inputs.as_of_slot:,}",
@@ -37,7 +38,8 @@ def coverage(
         "  ",
         verdict(found.verdict),
     )
-    OUTPUT.result(found.to_json(), head, *_tables(found))
+    worth = {"values": [line.to_json() for line in values]}
+    OUTPUT.result(found.to_json() | worth, head, *_tables(found), *value_tables(values))
     if found.verdict not in _GOOD:
         raise exits.Found
 

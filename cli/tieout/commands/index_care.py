@@ -175,7 +175,7 @@ def verify(rpc_url: RpcUrl = None, dsn: Dsn = None, mint: Mints = None, as_json:
 
     findings, skipped, batch = run(work())
     for why in skipped:
-        OUTPUT.note(f"not audited: {why}")
+        OUTPUT.note(f"not checked: {why}")
     OUTPUT.result(
         {"findings": findings_json(findings), "skipped": skipped, "batch": batch},
         findings_table(findings) if findings else VERIFIED,

@@ -1,5 +1,6 @@
 """``tieout reconcile`` and ``tieout headroom``: does every token have its share, and how many more may be minted."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Annotated, Any
@@ -41,11 +42,12 @@ def run_(
 ) -> None:
     """Reconcile every registered instrument and store the run. Exit 0 only when all tie out without a break."""
     from tieout_reconcile import run as reconcile
+    from tieout_reconcile import values_beside
 
     where, slot = settings.database_dsn(dsn), slot_or_instant(as_of)
     with share_bar("orders") as told:
         done = run(reconcile(where, slot, known_batch=known_batch, workers=workers, on_progress=told))
-    show_run(done)
+    show_run(done, run(values_beside(where, done)))
     if not done.clean:
         raise exits.Found
 
@@ -77,7 +79,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a stored run. Its exit code is that of the run."""
-    from tieout_reconcile import get_run, latest_run
+    from tieout_reconcile import get_run, latest_run, values_beside
 
     where = settings.database_dsn(dsn)
     # people are shown figures and breaks, programs every crossing too
@@ -85,7 +87,7 @@ def show(
     found = run(latest_run(where, lines=lines) if number is None else get_run(where, number, lines=lines))
     if found is None:
         raise exits.UsageProblem("nothing was reconciled yet: tieout reconcile run")
-    show_run(found)
+    show_run(found, run(values_beside(where, found)))
     if not found.clean:
         raise exits.Found
 
@@ -110,8 +112,8 @@ def verdict(value: str) -> Text:
     return Text(str(value).replace("_", " "), style=_STYLES.get(str(value), ""))
 
 
-def show_run(done: Any) -> None:
-    """Show a run: the figures of each instrument, then each finding by name."""
+def show_run(done: Any, values: Sequence[Any] = ()) -> None:
+    """Show a run: the figures of each instrument, then each finding by name; what they are worth, last."""
     inputs = done.inputs
     head = Text.assemble(
         ("run " + str(done.run or "(not stored)"), "bold"),
@@ -123,7 +125,24 @@ def show_run(done: Any) -> None:
     )
     # every crossing is in it: made for programs alone
     plain = {"run": done.run, "digest": done.digest, **_without_schema(done.to_json())} if OUTPUT.json else {}
-    OUTPUT.result(plain, head, *run_tables(done))
+    worth = {"values": [line.to_json() for line in values]}
+    OUTPUT.result(plain | worth, head, *run_tables(done), *value_tables(values))
+
+
+def value_tables(values: Sequence[Any]) -> list[Any]:
+    """What figures are worth, in each currency, with the day of the price."""
+    if not values:
+        return []
+    columns = (
+        "instrument", "currency", "price of", "price>", "liability>", "settled custody>", "difference>", "payable>"
+    )  # fmt: skip
+    rows = (
+        (v.symbol, v.currency, v.day, v.problem if v.price is None else shares(v.price),
+         *("" if v.price is None else shares(x, 2) for x in (v.liability, v.custody, v.difference)),
+         None if v.payable is None else shares(v.payable, 2))
+        for v in values
+    )  # fmt: skip
+    return ["", table("worth, by the last price on or before the cut-off (no verdict rests on it)", columns, rows)]
 
 
 def _without_schema(plain: dict[str, Any]) -> dict[str, Any]:
@@ -203,6 +222,7 @@ def run_tables(done: Any) -> list[Any]:
     parts += _wrapper_table(done.instruments)
     parts += _loan_table(done.instruments)
     parts += _cash_tables(done.instruments)
+    parts += _payment_table(done.payments)
     reasons = [f"{i.symbol}: {reason}" for i in done.instruments for reason in i.reasons]
     if reasons:
         parts += ["", *reasons]
@@ -273,6 +293,16 @@ def _cash_tables(instruments: Any) -> list[Any]:
             for i, c in shown
         ))]  # fmt: skip
     return parts
+
+
+def _payment_table(checks: Any) -> list[Any]:
+    """Payments that name their transaction, where the chain does not bear them out, or nobody can know."""
+    if not checks:
+        return []
+    rest = [c for c in checks if c.state != "equal"]
+    title = f"payments by transactions on chain: {len(checks) - len(rest)} of {len(checks)} are what the chain shows"
+    rows = ((c.reference, c.state, f"{exact(c.amount)} {c.currency} {c.direction}", c.told) for c in rest)
+    return ["", table(title, ("payment", "state", "amount", "what was seen"), rows) if rest else title]
 
 
 def _to_come(instrument: Any) -> Fraction:

@@ -1,4 +1,4 @@
-"""``tieout action | chain | bridge | movement | loan | payment | venue``: what the business knows."""
+"""``tieout action | chain | bridge | movement | loan | payment | price | venue``: what the business knows."""
 
 import csv
 from collections.abc import Callable, Sequence
@@ -20,6 +20,7 @@ BRIDGE = group("Bridge messages: tokens on their way between chains.")
 MOVEMENT = group("Custody movements: what custodians moved, and what for.")
 LOAN = group("Loans of shares: what is lent out, its recall, and the cash held against it.")
 PAYMENT = group("Payments of orders: money and stablecoins that came in and went out.")
+PRICE = group("Dated prices: what figures in shares are worth, shown beside them and read by no verdict.")
 VENUE = group("Venues: their own ledgers beside their wallets.")
 
 Cells = Callable[[Any], Sequence[Any]]
@@ -58,6 +59,10 @@ _LISTS: dict[str, tuple[typer.Typer, str, tuple[str, ...], Cells]] = {
         ("reference", "direction", "amount>", "currency", "paid", "for", "counterparty", "source"),
         lambda p: (p.reference, p.direction, exact(p.amount), p.currency, _at(p.paid_at), p.request_id or "",
                    p.counterparty or "", p.source),
+    ),
+    "prices": (
+        PRICE, "dated prices", ("isin", "date", "price>", "currency", "source", "market"),
+        lambda p: (p.isin, p.day, exact(p.price), p.currency, p.source, p.mic or ""),
     ),
     "venue": (
         VENUE, "lines of venues' ledgers", ("venue", "as of", "mint", "kind", "account", "quantity>", "unit"),
@@ -222,6 +227,7 @@ def register(app: typer.Typer) -> None:
         ("movement", MOVEMENT),
         ("loan", LOAN),
         ("payment", PAYMENT),
+        ("price", PRICE),
         ("venue", VENUE),
     ):
         app.add_typer(part, name=name)

@@ -37,7 +37,7 @@ def export(
     if to.exists():
         raise exits.UsageProblem(f"{to} is there already: name another file, a report is not overwritten")
     made = run(export_report(settings.database_dsn(dsn), number, signing_key, period=period))
-    _write(to, made.data)
+    write_new(to, made.data)
     by = "unsigned" if made.public_key is None else f"signed by {made.public_key}"
     OUTPUT.result(
         {
@@ -58,10 +58,13 @@ def export(
         raise exits.Found
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file that is not there yet. Raises UsageProblem."""
     try:
         with path.open("xb") as handle:
             handle.write(data)
+    except FileExistsError:
+        raise exits.UsageProblem(f"{path} is there already: name another file, it is not overwritten") from None
     except OSError as failed:
         raise exits.UsageProblem(f"{path} cannot be written: {failed}") from failed
 
@@ -82,12 +85,30 @@ def verify(
         list[str] | None,
         typer.Option("--signed-by", help="A public key that has to be under the period's sign-off; twice for both."),
     ] = None,
+    practitioner: Annotated[
+        Path | None, typer.Option("--practitioner", help="A practitioner's statement on it, to be checked with it.")
+    ] = None,
+    trust_practitioner: Annotated[
+        str | None,
+        typer.Option("--trust-practitioner", help="The practitioner's public key, known to you from elsewhere."),
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option("--page", help="Write the page (HTML), the statement beside it, where all holds.")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option("--table", help="Write the table (CSV), the statement with it, where all holds.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compute a report again from its bundle, without node or database. Exit 1 where anything does not hold."""
     from tieout_reconcile import verify_report
 
-    found = verify_report(path, trust, previous, period=period, signers=signed_by or ())
+    if trust_practitioner is not None and practitioner is None:
+        raise exits.UsageProblem("--trust-practitioner goes with --practitioner FILE, the statement that it signed")
+    found = verify_report(
+        path, trust, previous, period=period, signers=signed_by or (), practitioner=practitioner,
+        trusted_practitioner=trust_practitioner,
+    )  # fmt: skip
     plain = found.to_json()
     rows = (("holds" if c.holds else "FAILS", c.name, c.text) for c in found.checks)
     shown: list[Any] = [table("", ("", "check", "what was seen"), rows), ""]
@@ -97,7 +118,13 @@ def verify(
             verdict(plain["verdict"]),
         ]
     else:
-        shown += ["the report does not verify"]
+        about = {c.name for c in found.checks if not c.holds}
+        alone = "the report verifies, and what the practitioner says of it does not"
+        shown += [alone if about == {"practitioner"} else "the report does not verify"]
+    if found.holds:
+        for path_, data in zip((page, figures), found.pages(), strict=True):
+            if path_ is not None:
+                write_new(path_, data)
     OUTPUT.result(plain, *shown)
     if not found.holds:
         raise exits.Found

@@ -1,7 +1,8 @@
-"""The issuer's public proof-of-reserves answer: ``{symbol, timestamp, sharesHeld, circulatingSupply, holdings}``.
+"""The issuer's public reserve answer: ``{symbol, timestamp, sharesHeld, circulatingSupply, holdings}``.
 
-One object, or a page of them under ``nodes``. The figures are issuer-wide, over all networks, keyed by
-symbol and unsigned: a third opinion, no source of a figure. A symbol that is not registered is passed over.
+Its address ends in ``/proof-of-reserves``. One object, or a page of them under ``nodes``. The figures are issuer-wide,
+over all networks, keyed by symbol and unsigned: a third opinion, no source of a figure. A symbol that is not registered
+is passed over.
 """
 
 from collections.abc import Iterator
@@ -10,8 +11,11 @@ from typing import Any
 from tieout_reconcile.files import InputFile, Problems, Row
 from tieout_reconcile.formats.alpaca import read_json
 
-SOURCE = "issuer's public proof of reserves"
+SOURCE = "the issuer's public reserve answer"
+_SOURCE_BEFORE = "issuer's public proof of reserves"
+"""What files of earlier rules were stored with: another word would be another figure."""
 _HEAD_BYTES = 64
+_NAMED_SINCE = 3
 
 
 def is_json(file: InputFile) -> bool:
@@ -24,14 +28,14 @@ def reserve_rows(file: InputFile, symbols: set[str], problems: Problems) -> Iter
     parsed = read_json(file)
     nodes = parsed.get("nodes", [parsed]) if isinstance(parsed, dict) else parsed
     if not isinstance(nodes, list) or not all(isinstance(node, dict) for node in nodes):
-        problems.add("line 1", "it is no proof-of-reserves answer: an object, or a page with nodes")
+        problems.add("line 1", "it is no answer like /proof-of-reserves gives: an object, or a page with nodes")
         return
     for number, node in enumerate(nodes, 1):
         if node.get("symbol") in symbols:
-            yield Row(number, _values(node), problems, f"nodes[{number - 1}]")
+            yield Row(number, _values(node, problems.rule), problems, f"nodes[{number - 1}]")
 
 
-def _values(node: dict[str, Any]) -> dict[str, str]:
+def _values(node: dict[str, Any], rule: int) -> dict[str, str]:
     values = {
         "symbol": node.get("symbol"),
         "network": "*",
@@ -39,6 +43,6 @@ def _values(node: dict[str, Any]) -> dict[str, str]:
         "quantity": node.get("circulatingSupply"),
         "held": node.get("sharesHeld"),
         "as_of": node.get("timestamp"),
-        "source": SOURCE,
+        "source": SOURCE if rule >= _NAMED_SINCE else _SOURCE_BEFORE,
     }
     return {name: value if isinstance(value, str) else "" for name, value in values.items()}

@@ -9,16 +9,18 @@ from typing import Any
 from tieout_reconcile.canonical import canonical_bytes, from_plain, to_plain
 from tieout_reconcile.facts import Movement
 from tieout_reconcile.loads import Load, Replay, loads_digest
+from tieout_reconcile.prices import ValueLine, values_of
 from tieout_reconcile.registry import Registry, compare, instant_text
 from tieout_reconcile.reports import bundle
-from tieout_reconcile.reports.mint_rows import MintRows, chain_of, known_range
+from tieout_reconcile.reports.mint_rows import MintRows, chain_of, known_range, token_chain_of
 from tieout_reconcile.reports.roll_forward import roll_forward
 from tieout_reconcile.reports.sample import draw, seed_of
 from tieout_reconcile.results import Inputs, Run
+from tieout_reconcile.token_payments import named_signatures, tokens_named
 from tieout_reconcile.whole import reconcile_all
 
 SCHEMA = "tieout/report/1"
-REPORT_RULES = "3"
+REPORT_RULES = "4"
 STATEMENT = (
     "This is a statement by the management that signs it, not the opinion of an independent practitioner. "
     "It compares the tokens outside the issuer's own wallets, at the multiplier in force, with the settled shares "
@@ -129,8 +131,13 @@ def recompute(material: Material) -> Run:
     """Return the run that the material gives. Raises BadInput for a file that does not parse."""
     book = material.replay.book(material.inputs.as_of_time)
     slot = material.inputs.as_of_slot
-    chains = {mint: chain_of(rows, book.registry, slot) for mint, rows in material.mints.items()}
-    return reconcile_all(book, chains, _inputs(material))
+    chains = {i.mint: chain_of(material.mints[i.mint], book.registry, slot) for i in book.registry.instruments}
+    named = named_signatures(book.business)
+    tokens = {
+        token.mint: token_chain_of(material.mints[token.mint], named, slot)
+        for token in tokens_named(book.registry, book.business)
+    }
+    return reconcile_all(book, chains, tokens, _inputs(material))
 
 
 def _inputs(material: Material) -> Inputs:
@@ -172,6 +179,7 @@ def build(head: Head, run: Run, material: Material) -> tuple[dict[str, Any], dic
         "shortfalls": list(head.shortfalls),
         "run": run.to_json(),
         "registry_changes": [c.to_json() for c in compare(before[1] if before else None, registry)],
+        "values": [line.to_json() for line in _values(run, registry, material)],
         "population": _population(registry, material, run.inputs.as_of_slot),
         "roll_forward": [
             rolled
@@ -185,6 +193,13 @@ def build(head: Head, run: Run, material: Material) -> tuple[dict[str, Any], dic
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
     }
     return report, files
+
+
+def _values(run: Run, registry: Registry, material: Material) -> list[ValueLine]:
+    """What the figures are worth: information, by the prices among the files."""
+    prices = material.replay.prices()
+    days = {i.symbol: i.price_days_max for i in registry.instruments}
+    return values_of(run.instruments, days, prices, run.inputs.as_of_time) if prices else []
 
 
 def sampled(run: Run, registry: Registry, material: Material, head: Head) -> list[tuple[str, Movement]]:
@@ -211,6 +226,7 @@ def _rolled(
 
 def _population(registry: Registry, material: Material, slot: int) -> dict[str, Any]:
     registered = {i.mint: i.symbol for i in registry.instruments}
+    tokens = {token.mint for token in registry.payment_tokens}
     lines = []
     for mint, symbol in sorted(registered.items(), key=lambda pair: pair[1]):
         rows = material.mints[mint]
@@ -226,10 +242,21 @@ def _population(registry: Registry, material: Material, slot: int) -> dict[str, 
         })  # fmt: skip
     return {
         "registered": lines,
-        "indexed_but_not_registered": [m for m in material.tracked if m not in registered],
+        "payment_tokens": _tokens(registry, material, slot),
+        "indexed_but_not_registered": [m for m in material.tracked if m not in registered and m not in tokens],
         "under_the_issuers_authorities": _held(registered, material.authorities),
         "not_seen": UNSEEN,
     }
+
+
+def _tokens(registry: Registry, material: Material, slot: int) -> list[dict[str, Any]]:
+    """The payment tokens of which payments name transactions: what of them was read."""
+    lines = []
+    for token in tokens_named(registry, material.replay.business()):
+        rows = material.mints[token.mint]
+        proven = next(([first, last] for first, last in rows.coverage if first <= slot <= last), None)
+        lines.append({"currency": token.currency, "mint": token.mint, "proven": proven, "events": len(rows.events)})
+    return lines
 
 
 def _held(registered: Mapping[str, str], authorities: Sequence[AuthorityHeld]) -> list[dict[str, Any]]:

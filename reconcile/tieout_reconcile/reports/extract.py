@@ -31,6 +31,7 @@ from tieout_reconcile.reports.mint_rows import SNAPSHOT_INDEX, FrozenState, Mint
 from tieout_reconcile.results import Inputs
 from tieout_reconcile.split import ledgers, wallets_of
 from tieout_reconcile.store import SQL as RECON_SQL
+from tieout_reconcile.token_payments import tokens_named
 
 SQL = Queries("tieout_reconcile.reports", "report.sql")
 _EVIDENCE_BYTES_MAX = 64 * 1024 * 1024
@@ -41,12 +42,13 @@ async def read_material(db: asyncpg.Connection, inputs: Inputs) -> Material:
     replay = Replay([_load(row) for row in await db.fetch(SQL["loads"], inputs.known_load)])
     registry = replay.registries[-1][1]
     mints = [i.mint for i in registry.instruments]
+    paying = [token.mint for token in tokens_named(registry, replay.business())]
     covered = await db.fetch(SQL["coverage"], inputs.known_batch)
     holding = await db.fetch(SQL["authorities"], mints, inputs.as_of_slot, inputs.known_batch)
     return Material(
         inputs,
         replay,
-        await _mint_rows(db, mints, covered, inputs, registry, replay.business()),
+        await _mint_rows(db, [*mints, *paying], covered, inputs, registry, replay.business()),
         tuple(sorted({row["mint"] for row in covered})),
         tuple([Batch(**row) for row in await db.fetch(SQL["batches"], inputs.known_batch)]),
         {},
@@ -82,6 +84,7 @@ async def _mint_rows(
     states = {row["mint"]: row for row in await db.fetch(RECON_SQL["chain_states"], mints, slot, batch)}
     owners = {w.address for w in registry.wallets if w.kind == "owner"}
     accounts = {w.address for w in registry.wallets if w.kind == "account"}
+    instruments = {i.mint for i in registry.instruments}
     found = {}
     for mint in mints:
         moved = events.get(mint, [])
@@ -110,6 +113,9 @@ async def _mint_rows(
             tuple(frozen.get(mint, ())),
         )
         state = states[mint]
+        # a payment token is no instrument: no venue's ledger is of it
+        if mint not in instruments:
+            continue
         if gap_of(state["known_from"], state["known_to"], state["covered_to"], slot) is None:
             venues = await _venues(db, registry, business, state, batch, inputs.as_of_time)
             found[mint] = replace(found[mint], venues=venues)

@@ -31,6 +31,7 @@ from tieout_reconcile.facts import (
 )
 from tieout_reconcile.registry import Registry, instant_text
 from tieout_reconcile.split import large_from, ledgers, wallets_of
+from tieout_reconcile.token_payments import TokenChain, token_chain
 from tieout_reconcile.venues import VenueLine
 
 WITHHELD, CONFIDENTIAL = "withheld", "confidential"
@@ -235,6 +236,12 @@ def chain_of(rows: MintRows, registry: Registry, slot: int) -> Chain:
         rows.control_acts,
         frozen_of(rows),
     )
+
+
+def token_chain_of(rows: MintRows, named: set[str], slot: int) -> TokenChain:
+    """Return what is known of a payment token at a slot, as ``chain.read_token_chains`` reads it."""
+    born = [o.position.slot for o in rows.openings if o.position.tx_index != SNAPSHOT_INDEX]
+    return token_chain(rows.coverage, born, rows.events, named, slot)
 
 
 def supply_of(events: Sequence[Movement]) -> int:

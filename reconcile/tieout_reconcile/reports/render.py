@@ -8,7 +8,9 @@ from fractions import Fraction
 from html import escape
 from typing import Any
 
+from tieout_reconcile.canonical import to_plain
 from tieout_reconcile.exact import rounded_text
+from tieout_reconcile.reports.practitioner import SignedStatement, words
 from tieout_reconcile.results import finding_id
 
 _PLACES = 8
@@ -47,12 +49,17 @@ _FIGURES = (
 
 _CASH = ("owed", "paid", "outstanding", "overdue", "overpaid")
 """What the cash of orders is told by, in the currency's own units."""
+_VALUES = ("liability", "custody", "difference")
+"""The figures in shares of which a report says what they are worth."""
 _AT_REST = frozenset({"pending", "paid", "void"})
 """States of an order's cash that leave nothing to look at."""
 
 
-def page(report: Mapping[str, Any], body: bytes) -> bytes:
-    """Return the report as one HTML page, with nothing to load from anywhere."""
+def page(report: Mapping[str, Any], body: bytes, said: SignedStatement | None = None) -> bytes:
+    """Return the report as one HTML page, with nothing to load from anywhere.
+
+    ``said``: a practitioner's statement on it that was checked, to stand beside it.
+    """
     run, inputs = report["run"], report["run"]["inputs"]
     verdict = run["verdict"]
     title = f"Report {report['report']}: as of slot {inputs['as_of_slot']}, {inputs['as_of_time'] or 'time unknown'}"
@@ -60,8 +67,15 @@ def page(report: Mapping[str, Any], body: bytes) -> bytes:
         f"<h1>{escape(title)}</h1>",
         f'<p><strong class="{escape(verdict)}">{escape(verdict.replace("_", " "))}</strong></p>',
         f'<p class="note">{escape(report["statement"])}</p>',
+        *([] if said is None else [_section("A practitioner's statement on this report", _stated(said))]),
         *([] if report["period"] is None else [_section("Period", *_period(report["period"]))]),
         _section("Figures", *(_instrument(i) for i in run["instruments"])),
+        *([_section("Payments by transactions on chain", _checks(run["payments"]))] if run["payments"] else []),
+        *(
+            [_section("Values (information: no verdict rests on a price)", _values(report["values"]))]
+            if report["values"]
+            else []
+        ),
         _section("Breaks", _findings([f for f in run["findings"] if f["severity"] == "break"], "no break")),
         *(
             [_section("Shortfalls: cover and notifications", _shortfalls(report["shortfalls"]))]
@@ -80,8 +94,8 @@ def page(report: Mapping[str, Any], body: bytes) -> bytes:
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'.encode()
 
 
-def table(report: Mapping[str, Any]) -> bytes:
-    """Return the figures as CSV: one line a figure, exact."""
+def table(report: Mapping[str, Any], said: SignedStatement | None = None) -> bytes:
+    """Return the figures as CSV: one line a figure, exact; with a practitioner's statement, that as well."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("symbol", "figure", "value"))
@@ -92,11 +106,26 @@ def table(report: Mapping[str, Any]) -> bytes:
         for total in instrument["cash"]:
             for name in _CASH:
                 writer.writerow((instrument["symbol"], f"{total['kind']}_{name}_{total['currency']}", total[name]))
+    for line in report["values"]:
+        for name in _VALUES:
+            value = "no price" if line["price"] is None else "unknown" if line[name] is None else line[name]
+            writer.writerow((line["symbol"], f"value_{name}_{line['currency'] or ''}", value))
+    if said is not None:
+        stated = (*((name, value) for name, value in to_plain(said.statement).items() if value is not None),
+                  ("public_key", said.public_key), ("words", words(said.statement)))  # fmt: skip
+        writer.writerows(("", f"practitioner_{name}", value) for name, value in stated)
     return out.getvalue().encode()
 
 
 def _section(title: str, *parts: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>"
+
+
+def _stated(said: SignedStatement) -> str:
+    return (
+        f'<p class="note">{escape(words(said.statement))}</p><p>Dated {said.statement.dated}, signed by the key '
+        f"<code>{escape(said.public_key)}</code> over the digest of this report.</p>"
+    )
 
 
 def _table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -211,6 +240,29 @@ def _cash(result: Mapping[str, Any]) -> str:
         + (_table("Orders of which cash is open, or went ahead", head, rows) if rows else "")
         + f"<p>{rest} more orders are paid as agreed, or not owed: each is a line of the JSON.</p>"
     )
+
+
+def _checks(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Payments that name their transaction: how many are borne out, and each that is not, or that nobody can know."""
+    rows = [
+        (p["reference"], p["state"], f"{p['amount']} {p['currency']} {p['direction']}", p["signature"],
+         "" if p["said"] is None else f"{p['said']} said, {p['found']} moved", p["why"] or "")
+        for p in lines if p["state"] != "equal"
+    ]  # fmt: skip
+    told = f"<p>{len(lines) - len(rows)} of {len(lines)} are what the chain shows. Unchecked is weaker evidence.</p>"
+    columns = ("payment", "state", "amount", "transaction", "into the wallet (−: out of it)", "why")
+    return told + (_table("", columns, rows) if rows else "")
+
+
+def _values(lines: Sequence[Mapping[str, Any]]) -> str:
+    rows = (
+        (v["symbol"], v["currency"] or "", v["day"] or "", _number(v["price"]) if v["price"] else v["problem"],
+         *(_number(v[name]) if v["price"] else "" for name in _VALUES), v["payable"] or "", v["source"] or "")
+        for v in lines
+    )  # fmt: skip
+    columns = ("instrument", "currency", "price of", "price>", "liability>", "settled custody>",
+               "difference, unexplained as it stands>", "payable to redeemers>", "whose price")  # fmt: skip
+    return _table("By the last price on or before the cut-off's day, in its own currency", columns, rows)
 
 
 def _findings(findings: Sequence[Mapping[str, Any]], none: str) -> str:

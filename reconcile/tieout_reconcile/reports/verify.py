@@ -4,11 +4,13 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from tieout_reconcile.canonical import canonical_bytes, from_plain, to_plain
-from tieout_reconcile.errors import BadInput
+from tieout_reconcile.errors import BadInput, NotReady
+from tieout_reconcile.files import read_file
 from tieout_reconcile.loads import Load, Replay
 from tieout_reconcile.periods import sign_off_faults
 from tieout_reconcile.reports import bundle, signing
@@ -24,6 +26,7 @@ from tieout_reconcile.reports.build import (
 )
 from tieout_reconcile.reports.content import Rows, rows_of
 from tieout_reconcile.reports.mint_rows import MintRows, balance_differences, mint_rows_of, venue_differences
+from tieout_reconcile.reports.practitioner import SignedStatement, faults, keys_in, read_statement, words
 from tieout_reconcile.reports.proven import block_shown, detached_before, differences, evidence_digests, unlisted
 from tieout_reconcile.reports.render import page, table
 from tieout_reconcile.reports.shortfalls import shortfall_faults
@@ -46,10 +49,14 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The outcome: every check, and the report as the bundle has it (None: it is no report at all)."""
+    """The outcome: every check, and the report as the bundle has it (None: it is no report at all).
+
+    ``practitioner``: the statement on it that was given, once it was checked and is the trusted practitioner's.
+    """
 
     checks: tuple[Check, ...]
     report: dict[str, Any] | None
+    practitioner: SignedStatement | None = None
 
     @property
     def holds(self) -> bool:
@@ -68,7 +75,15 @@ class Verified:
             "as_of_slot": run.get("inputs", {}).get("as_of_slot"),
             "registry_changes": report.get("registry_changes", []),
             "period": _period_said(report.get("period")),
+            "practitioner": None if self.practitioner is None else self.practitioner.to_json(),
         }
+
+    def pages(self) -> tuple[bytes, bytes]:
+        """Return the page and the table, with the practitioner's statement beside the report. Raises NotReady."""
+        if not self.holds or self.report is None:
+            raise NotReady("the report does not verify, or the statement on it: no page is made of it")
+        said = self.practitioner
+        return page(self.report, canonical_bytes(self.report), said), table(self.report, said)
 
 
 def _period_said(sign_off: Any) -> dict[str, Any] | None:
@@ -96,19 +111,18 @@ def verify_report(
     *,
     period: str | None = None,
     signers: Sequence[str] = (),
+    practitioner: Path | str | None = None,
+    trusted_practitioner: str | None = None,
 ) -> Verified:
     """Check a bundle: origin, files, completeness, and the figures by computing them again.
 
     ``trusted`` is the public key (base58) that the verifier knows to be the issuer's; without it the origin
     is not verified. ``previous`` is the bundle of the report before. ``period`` is the locked period that it
-    has to be the report of, ``signers`` the public keys that have to be those under its sign-off. Raises
-    BadInput for what is no bundle.
+    has to be the report of, ``signers`` the public keys that have to be those under its sign-off.
+    ``practitioner`` is the file of a practitioner's statement on it, ``trusted_practitioner`` the public key that the
+    verifier knows to be the practitioner's. Raises BadInput for what is no bundle.
     """
-    files = bundle.unpack(path)
-    body = files.get(bundle.REPORT)
-    if body is None:
-        raise BadInput(str(path), [f"it is no bundle of a report: {bundle.REPORT} is not in it"])
-    report = _report(str(path), body)
+    files, body, report = read_report(path)
     checks = [_origin(files, body, trusted)]
     before = None if previous is None else bundle.unpack(previous)
     if before is not None:
@@ -123,7 +137,44 @@ def verify_report(
         checks.append(
             Check("computed", False, f"the report cannot be computed from it: {str(bad) or type(bad).__name__}")
         )
-    return Verified(tuple(checks), report)
+    said = None
+    if practitioner is not None:
+        check, said = _stated(files, report, body, practitioner, trusted_practitioner)
+        checks.append(check)
+    return Verified(tuple(checks), report, said)
+
+
+def read_report(path: Path | str) -> tuple[dict[str, bytes], bytes, dict[str, Any]]:
+    """Return a bundle's files, its report's bytes and the report. Raises BadInput for what is no bundle of one."""
+    files = bundle.unpack(path)
+    body = files.get(bundle.REPORT)
+    if body is None:
+        raise BadInput(str(path), [f"it is no bundle of a report: {bundle.REPORT} is not in it"])
+    return files, body, _report(str(path), body)
+
+
+def _stated(
+    files: Mapping[str, bytes], report: dict[str, Any], body: bytes, path: Path | str, trusted: str | None
+) -> tuple[Check, SignedStatement | None]:
+    """Whether a practitioner's statement is one on this report, by the key that is trusted as the practitioner's."""
+    try:
+        file = read_file(path)
+        signed = read_statement(file.name, file.data)
+        said = report["run"]["inputs"]["as_of_time"]
+        as_of = None if said is None else datetime.fromisoformat(said)
+        wrong = faults(signed, hashlib.sha256(body).hexdigest(), as_of, keys_in(files, report))
+    except BadInput as bad:
+        return Check("practitioner", False, "; ".join(bad.problems)), None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as bad:
+        return Check("practitioner", False, f"it cannot be held against this report: {bad}"), None
+    key = signed.public_key
+    if trusted is None:
+        wrong.append(f"origin not verified: signed by {key}; give the practitioner's key that you know from elsewhere")
+    elif key != trusted:
+        wrong.append(f"signed by {key}, not by the trusted practitioner's key {trusted}")
+    if wrong:
+        return Check("practitioner", False, "; ".join(wrong)), None
+    return Check("practitioner", True, f"signed by the trusted key {key}: {words(signed.statement)}"), signed
 
 
 def _report(path: str, body: bytes) -> dict[str, Any]:
@@ -277,9 +328,11 @@ def _rows(rows: Rows, material: Material) -> Check:
 
 def _mints(material: Material) -> Iterator[Check]:
     registry, lines = material.replay.registries[-1][1], material.replay.business().venue
+    instruments = {i.mint for i in registry.instruments}
     for mint, rows in sorted(material.mints.items()):
         wrong = balance_differences(rows) if rows.openings else []
-        wrong += venue_differences(rows, registry, lines, material.inputs.as_of_slot, material.inputs.as_of_time)
+        if mint in instruments:
+            wrong += venue_differences(rows, registry, lines, material.inputs.as_of_slot, material.inputs.as_of_time)
         text = (
             f"{mint}: {len(rows.events)} events add up to the balances of {len(rows.accounts)} accounts and the supply"
         )
@@ -317,7 +370,7 @@ def _evidence_fault(signature: str, body: bytes | None, digests: Collection[byte
 def _material(files: Mapping[str, bytes], report: dict[str, Any], replay: Replay) -> Material:
     index = json.loads(files[bundle.INDEX])
     mints: dict[str, MintRows] = {}
-    for line in report["population"]["registered"]:
+    for line in (*report["population"]["registered"], *report["population"]["payment_tokens"]):
         mint = line["mint"]
         mints[mint] = mint_rows_of(mint, files[bundle.mint_name(mint)])
     batches = [from_plain(Batch, json.loads(line)) for line in files[bundle.BATCHES].splitlines()]

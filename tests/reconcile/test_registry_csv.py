@@ -95,9 +95,9 @@ currency = "USDC"
 mint = "{COIN}"
 decimals = 6
 """
-FLAG, AGE = "inventory_authorised", "price_days_max"
+LAST = "inventory_authorised,price_days_max"
 PARTS = {
-    "instruments": f"""symbol,mint,isin,decimals,name,buffer_shares,chains,late_days_max,large_share,calendar,{FLAG},{AGE}
+    "instruments": f"""symbol,mint,isin,decimals,name,buffer_shares,chains,late_days_max,large_share,calendar,{LAST}
 AAPLx,{MINT},{ISIN},8,"Apple, Inc.",0.5,ton ethereum,3,0.05,nyse,true,9
 TSLAx,{SECOND},{OTHER_ISIN},8,,,,,,,,
 """,

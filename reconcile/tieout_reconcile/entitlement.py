@@ -22,6 +22,7 @@ from tieout_reconcile.errors import NoRegistry, NotFound, NotReady
 from tieout_reconcile.facts import multiplier_in_force
 from tieout_reconcile.liability import unit_of
 from tieout_reconcile.registry import Instrument, Registry, Wallet
+from tieout_reconcile.registry_rows import registry_at
 from tieout_reconcile.runner import AsOf, slot_of
 from tieout_reconcile.store import SQL, Database
 
@@ -124,7 +125,7 @@ async def venue_splits(database: Database, as_of: AsOf = None) -> list[VenueSpli
 
 
 async def _registry(db: asyncpg.Connection) -> Registry:
-    known = await store.registry_at(db, 2**62)
+    known = await registry_at(db, 2**62)
     if known is None:
         raise NoRegistry("no registry was applied yet: tieout registry apply FILE")
     return known[1]

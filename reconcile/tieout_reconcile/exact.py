@@ -95,3 +95,13 @@ def rounded_text(value: Fraction, places: int) -> str:
     """Return the value rounded half to even at ``places`` decimals, trailing zeros cut: for people only."""
     text = decimal_text(Fraction(round(value * 10**places), 10**places))
     return f"≈{text}" if Fraction(text) != value else text
+
+
+def numeric(value: Fraction | None) -> Decimal | None:
+    """Return a value as Postgres keeps it; None stays None. Raises as ``decimal_text``."""
+    return None if value is None else exact_decimal(value)
+
+
+def fraction(value: Decimal | None) -> Fraction | None:
+    """Return a ``numeric`` of Postgres as a value; None stays None."""
+    return None if value is None else Fraction(value)

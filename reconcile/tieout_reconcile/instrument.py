@@ -13,13 +13,14 @@ from tieout_reconcile import action_findings as told_of_actions
 from tieout_reconcile import leg_findings as told_of_legs
 from tieout_reconcile.bridge_findings import bridge_findings
 from tieout_reconcile.bridging import Bridged, bridge_instrument
-from tieout_reconcile.calendars import Calendar, day_begins, day_of
+from tieout_reconcile.calendars import Calendar, day_of
 from tieout_reconcile.cash import CashLeg, Delivery, cash_legs, cash_totals, tokens_moved
 from tieout_reconcile.cash_findings import cash_findings
 from tieout_reconcile.chain_findings import chain_findings
-from tieout_reconcile.corporate import STEPPING, CorporateAction
+from tieout_reconcile.corporate import STEPPING
 from tieout_reconcile.crossing_lines import crossing_lines
 from tieout_reconcile.crossings import Crossings, RoleBook, find_crossings
+from tieout_reconcile.custody_record import CustodyRecord
 from tieout_reconcile.elsewhere import PLACES, NetworkShares, Opinion, Wrapped, networks, opinion, wrappers
 from tieout_reconcile.facts import Chain, Movement, Multiplier, multiplier_in_force
 from tieout_reconcile.figures import (
@@ -66,19 +67,17 @@ from tieout_reconcile.liability import (
 )
 from tieout_reconcile.loans import less_lent, loan_findings, loan_lines
 from tieout_reconcile.matching import Matching, match
-from tieout_reconcile.movements import CustodyMovement, covered_to
+from tieout_reconcile.movements import CustodyMovement
 from tieout_reconcile.network_orders import NetworkOrders, check_networks, held_elsewhere, network_findings
 from tieout_reconcile.orders import CASH, Order
 from tieout_reconcile.registry import Instrument, Registry, Role
 from tieout_reconcile.results import CustodyLine, Finding, HeldLine, InstrumentResult, LoanLine
 from tieout_reconcile.rolling import contested, isins_of, spans_by_place
 from tieout_reconcile.split import expired_findings, holder_findings, ledgers, venue_findings
-from tieout_reconcile.three_way import Paired, Receivable, Step, booked, expiry, one_event, pair, receivables, steps_of
+from tieout_reconcile.three_way import Paired, Receivable, Step, booked, one_event, pair, receivables, steps_of
 from tieout_reconcile.trades import Trade
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
-_BOOKINGS = frozenset({"split", "reinvest", "receive", "buy"})
-"""Movements that may book an action; one that does not name its action leaves it open whether it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +164,14 @@ class _Case:
         told = [a for a in every if a.isin in self.isins or a.new_isin in self.isins]
         self.actions, self.same_event = one_event(told)
         self.places = collateral(self.instrument, self.book.registry, self.at)
+        self.spans = spans_by_place(self.book.business.spans)
         moved = [m for m in self.book.business.movements if m.isin in self.isins and m.place in self.places]
         self.moved: list[CustodyMovement] = [
             replace(m, action_id=self.same_event[m.action_id]) if m.action_id in self.same_event else m for m in moved
+        ]
+        traded = trades_of(self.instrument, self.book.registry, self.book.trades, self.at, self.isins)
+        self.all_trades = [
+            replace(t, action_id=self.same_event[t.action_id]) if t.action_id in self.same_event else t for t in traded
         ]
 
     def _custody(self) -> None:
@@ -180,18 +184,12 @@ class _Case:
             ordered = settled_orders(last_completed(untold, self.at), self.places, book.statements)
             accounts = custody_lines(
                 instrument, book.registry, book.statements, book.later_statements, self.at, self.isins,
-                (*settled_trades(self._all_trades(), self.at), *settled_movements(self.moved), *ordered),
+                (*settled_trades(self.all_trades, self.at), *settled_movements(self.moved), *ordered),
             )  # fmt: skip
             self.accounts = less_lent(accounts, book.business.loans, self.isins)
         self.counted = [a for a in self.accounts if a.is_hard]
         self.reflected = {(a.custodian, a.account): a.as_of for a in self.counted if a.as_of is not None}
         self.trades = unsettled_trades(instrument, book.registry, book.trades, self.at, self.isins)
-
-    def _all_trades(self) -> list[Trade]:
-        found = trades_of(self.instrument, self.book.registry, self.book.trades, self.at, self.isins)
-        return [
-            replace(t, action_id=self.same_event[t.action_id]) if t.action_id in self.same_event else t for t in found
-        ]
 
     def multiplier_at(self, slot: int, when: datetime) -> Multiplier | None:
         """The multiplier in force; no step at all means no scaling only where the mint's creation was read."""
@@ -241,9 +239,8 @@ class _Case:
     def _orders(self) -> None:
         instrument, at = self.instrument, self.at
         self.wanted = {o.request_id: w for o in self.orders if (w := self._wanted(o)) is not None} if self.moved else {}
-        spans = spans_by_place(self.book.business.spans)
         self.legs: Legs = match_legs(
-            self.orders, self.moved, {p: spans.get(p, ()) for p in self.places}, self.wanted, self.calendar, at
+            self.orders, self.moved, {p: self.spans.get(p, ()) for p in self.places}, self.wanted, self.calendar, at
         )
         self.settled = {
             request_id
@@ -335,39 +332,18 @@ class _Case:
         stepping = [a for a in self.actions if a.kind in STEPPING]
         self.paired: list[Paired] = pair(stepping, steps)
         others = [a for a in self.actions if a.kind not in STEPPING]
-        found = booked(self.moved, self._all_trades(), self.reflected, self.at)
-        # a statement that does not count, being too old or missing, shows nothing
-        counting = all(a.shares is not None for a in self.counted)
-        stated = min((a.as_of for a in self.counted if a.as_of is not None), default=None) if counting else None
+        found = booked(self.moved, self.all_trades, self.reflected, self.at)
+        self.record = CustodyRecord(self.counted, self.moved, self.all_trades, self.spans, self.calendar, self.at)
         self.receivables: list[Receivable] = receivables(
             self.paired,
             others,
             found,
             self._added_by,
-            self._nothing_booked(stated),
+            self.record.has_not_booked,
             self.calendar,
             self.at,
             self._quantum(),
         )
-
-    def _nothing_booked(self, stated: datetime | None) -> Callable[[Step], bool]:
-        """Whether custody cannot have booked a step: stated before it, or all that moved since is something else."""
-        spans = spans_by_place(self.book.business.spans)
-
-        def known_since(step: Step) -> bool:
-            told = all(
-                a.as_of is not None
-                and any(s.start <= step.at and a.as_of <= s.end for s in spans.get((a.custodian, a.account), ()))
-                for a in self.counted
-            )
-            unnamed = any(
-                m.kind in _BOOKINGS and m.action_id is None and m.request_id is None
-                and (m.settled_at is None or m.settled_at >= step.at)
-                for m in self.moved
-            )  # fmt: skip
-            return bool(self.counted) and told and not unnamed
-
-        return lambda step: stated is not None and (stated < step.at or known_since(step))
 
     def _quantum(self) -> Fraction:
         """The coarsest quantum of the custodians whose accounts count."""
@@ -485,65 +461,14 @@ class _Case:
         instrument = self.instrument
         yield from told_of_actions.action_findings(instrument, self.paired, self.overridden, self.at)
         yield from told_of_actions.receivable_findings(instrument, self.receivables, figures.needs_unsure)
-        on_record = {a.action_id: q for a in self.actions if (q := self._on_record(a)) is not None}
-        overdue = {a.action_id: last for a in self.actions if (last := self._unpaid_since(a)) is not None}
+        stepped = {p.action.action_id: p.step for p in self.paired if p.action is not None}
+        on_record = {a.action_id: held for a in self.actions if (held := self.record.on_record(a)) is not None}
+        overdue = {
+            a.action_id: last
+            for a in self.actions
+            if (last := self.record.unpaid_since(a, stepped.get(a.action_id))) is not None
+        }
         yield from told_of_actions.cash_findings(instrument, self.actions, self.moved, on_record, overdue, self.at)
-
-    def _unpaid_since(self, action: CorporateAction) -> date | None:
-        """The last day on which a dividend's cash was to come, where it is certain that none did; else None.
-
-        It is certain where every movement is known from the pay date to past that day, none of them is cash that
-        may be it, and no reinvestment of the custodian's own stands in its place.
-        """
-        if action.pay_date is None or action.status != "announced" or not self.counted:
-            return None
-        step = next((p.step for p in self.paired if p.action is action), None)
-        last = expiry(action, step, self.calendar)
-        begins = day_begins(action.pay_date)
-        spans = spans_by_place(self.book.business.spans)
-        seen = all(
-            day_of(covered_to(spans.get((a.custodian, a.account), ()), begins, self.at)) > last for a in self.counted
-        )
-        unnamed = any(
-            m.action_id is None and m.kind == "dividend" and m.settled_by(self.at)
-            and m.settled_at is not None and day_of(m.settled_at) >= (action.record_date or action.pay_date)
-            for m in self.moved
-        )  # fmt: skip
-        return None if unnamed or not seen or self._reinvested(action) else last
-
-    def _reinvested(self, action: CorporateAction) -> bool:
-        """Whether the custodian reinvested by itself: shares came that no trade bought."""
-        traded = any(t.action_id == action.action_id for t in self._all_trades())
-        return not traded and any(
-            m.kind == "reinvest" and m.action_id == action.action_id and m.settled_by(self.at) for m in self.moved
-        )
-
-    def _on_record(self, action: CorporateAction) -> Fraction | None:
-        """The settled position on an action's record date: the statements of today less what settled since.
-
-        What the action itself brought was not there. None where the movements back to that day are not all known.
-        """
-        record_date = action.record_date
-        if record_date is None or not self.counted:
-            return None
-        spans, total = spans_by_place(self.book.business.spans), Fraction(0)
-        for line in self.counted:
-            place = (line.custodian, line.account)
-            if line.aggregate is None or line.as_of is None:
-                return None
-            if day_of(line.as_of) < record_date:
-                return None
-            stated = line.stated_at or line.as_of
-            since = [
-                m for m in self.moved
-                if m.place == place and m.settled_at is not None and m.settled_at <= line.as_of
-                and (day_of(m.settled_at) > record_date or m.action_id == action.action_id)
-            ]  # fmt: skip
-            first = min((s.start for s in spans.get(place, ())), default=None)
-            if day_of(stated) > record_date and (first is None or day_of(first) > record_date):
-                return None
-            total += line.aggregate - sum((m.quantity for m in since), Fraction(0))
-        return total
 
     def _told_of_wallets(self) -> Iterator[Finding]:
         instrument, chain, at = self.instrument, self.chain, self.at

@@ -26,6 +26,7 @@ from tieout_reconcile.prices import Price
 from tieout_reconcile.registry import Change, Registry, compare, instant_text
 from tieout_reconcile.registry_csv import read_registry_file
 from tieout_reconcile.registry_file import parse_registry
+from tieout_reconcile.registry_rows import insert_registry, registry_at
 from tieout_reconcile.store import INPUTS_SQL, SQL, Database
 from tieout_reconcile.trades import Trade
 from tieout_reconcile.working import claim_load, sign_load
@@ -76,7 +77,7 @@ async def plan_registry(database: Database, path: Path | str) -> Plan:
     file = read_registry_file(path)
     registry = parse_registry(file)
     async with store.session(database) as db:
-        known = await store.registry_at(db, _LATEST)
+        known = await registry_at(db, _LATEST)
     return Plan(file.name, registry.content_sha256.hex(), compare(known[1] if known else None, registry))
 
 
@@ -90,7 +91,7 @@ async def apply_registry(database: Database, path: Path | str, *, key: Ed25519Pr
     digest = registry.content_sha256
     async with store.session(database) as db, db.transaction():
         await db.execute(SQL["lock_loads"])
-        known = await store.registry_at(db, _LATEST)
+        known = await registry_at(db, _LATEST)
         if known is not None and known[1].content_sha256 == digest:
             if key is not None:
                 await claim_load(db, known[0], file.sha256, key)
@@ -98,7 +99,7 @@ async def apply_registry(database: Database, path: Path | str, *, key: Ed25519Pr
         entries = sum(map(len, (registry.instruments, registry.wallets, registry.custodians,
                                 registry.calendars, registry.venues)))  # fmt: skip
         load = await store.new_load(db, "registry", file, digest, entries)
-        await store.insert_registry(db, load, registry)
+        await insert_registry(db, load, registry)
         if key is not None:
             await sign_load(db, load, file.sha256, key)
     return Plan(file.name, digest.hex(), compare(known[1] if known else None, registry), load)
@@ -111,7 +112,7 @@ async def show_registry(database: Database) -> Registry:
 
 
 async def _registry(db: Any) -> Registry:
-    known = await store.registry_at(db, _LATEST)
+    known = await registry_at(db, _LATEST)
     if known is None:
         raise NoRegistry("no registry is applied yet: tieout registry apply FILE")
     return known[1]

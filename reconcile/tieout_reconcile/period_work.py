@@ -31,6 +31,7 @@ from tieout_reconcile.periods import (
     standing_of,
 )
 from tieout_reconcile.registry import instant_text
+from tieout_reconcile.registry_rows import registry_at
 from tieout_reconcile.reports import signing
 from tieout_reconcile.restating import SQL, Restated, restate
 from tieout_reconcile.results import Run
@@ -283,7 +284,7 @@ async def _run_of(db: asyncpg.Connection, found: ReportingPeriod, number: int | 
 
 
 async def _slot_at_end(db: asyncpg.Connection, found: ReportingPeriod) -> int:
-    known = await store.registry_at(db, 2**62)
+    known = await registry_at(db, 2**62)
     if known is None:
         raise NotReady("no registry is applied yet: tieout registry apply FILE")
     return await slot_of(db, found.to_at, known[1], (await db.fetchval(RECON_SQL["max_batch"])))

@@ -17,6 +17,7 @@ from tieout_reconcile.freshness import AgeLimits, InputAge, ages_of, order_sourc
 from tieout_reconcile.intake import show_registry
 from tieout_reconcile.liability import unit_of
 from tieout_reconcile.registry import Instrument, Registry, instant_text
+from tieout_reconcile.registry_rows import registry_at
 from tieout_reconcile.results import Finding, Inputs, Run, TradeLine, Verdict
 from tieout_reconcile.spreading import SPREAD_ORDERS_MIN, Progress, Spread, cores, walk_spread
 from tieout_reconcile.store import SQL, Database, RunSummary
@@ -72,7 +73,7 @@ async def known_now(
     """Return what a run asked for is about. Raises NoRegistry, NotReady, ValueError as ``run`` does."""
     batch = _bounded("batch", known_batch, await db.fetchval(SQL["max_batch"]))
     load = _bounded("load", known_load, await db.fetchval(SQL["max_load"]))
-    found = await store.registry_at(db, load)
+    found = await registry_at(db, load)
     if found is None:
         raise NoRegistry(f"no registry is known at load {load}: tieout registry apply FILE")
     registry_load, registry = found

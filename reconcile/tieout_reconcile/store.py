@@ -16,10 +16,9 @@ import asyncpg
 
 from tieout_database import Queries, check_schema, clean_text, connect
 from tieout_reconcile import inputs, loads
-from tieout_reconcile.calendars import Calendar
 from tieout_reconcile.canonical import from_plain, to_plain
 from tieout_reconcile.errors import NotFound
-from tieout_reconcile.exact import exact_decimal
+from tieout_reconcile.exact import fraction, numeric
 from tieout_reconcile.files import InputFile
 from tieout_reconcile.formats.ruled import form_of
 from tieout_reconcile.inputs import Business, InputKind, Parsed
@@ -27,21 +26,8 @@ from tieout_reconcile.liability import Statement
 from tieout_reconcile.lines import Chunk, CrossingLines
 from tieout_reconcile.movements import Span
 from tieout_reconcile.orders import Order
-from tieout_reconcile.registry import (
-    Announcement,
-    Custodian,
-    CustodyAccount,
-    Instrument,
-    PaymentToken,
-    Registry,
-    Role,
-    Venue,
-    Wallet,
-    sorted_registry,
-)
 from tieout_reconcile.results import InstrumentResult, Run
 from tieout_reconcile.saying import said_digests
-from tieout_reconcile.sources import Source
 from tieout_reconcile.statements import Position
 from tieout_reconcile.trades import Trade
 
@@ -65,14 +51,6 @@ async def session(database: Database) -> AsyncIterator[asyncpg.Connection]:
         yield connection
     finally:
         await connection.close()
-
-
-def _decimal(value: Fraction | None) -> Any:
-    return None if value is None else exact_decimal(value)
-
-
-def _fraction(value: Any) -> Fraction | None:
-    return None if value is None else Fraction(value)
 
 
 async def file_load(db: asyncpg.Connection, kind: str, content_sha256: bytes) -> int | None:
@@ -102,126 +80,15 @@ async def insert_saying(db: asyncpg.Connection, load: int, kind: str, records: I
     await db.execute(SQL["insert_saying"], load, said_digests(kind, records))
 
 
-async def insert_registry(db: asyncpg.Connection, load: int, registry: Registry) -> None:
-    """Store a whole registry under a load."""
-    await db.executemany(
-        SQL["insert_instrument"],
-        [
-            (
-                load, i.symbol, i.mint, i.isin, i.decimals, i.name, _decimal(i.buffer_shares), i.valid_from, i.valid_to,
-                list(i.chains), i.chain_age_hours_max, i.bridge_hours_max, i.late_days_max, i.redemption_days_max,
-                _decimal(i.large_share), i.inventory_authorised, i.calendar, i.price_days_max,
-            )
-            for i in registry.instruments
-        ],
-    )  # fmt: skip
-    await db.executemany(
-        SQL["insert_calendar"],
-        [(load, c.calendar, list(c.closed), list(c.weekend)) for c in registry.calendars],
-    )
-    await db.executemany(SQL["insert_venue"], [(load, v.venue, v.name, v.max_age_hours) for v in registry.venues])
-    await db.executemany(
-        SQL["insert_source"],
-        [
-            (load, s.kind, s.name, s.every_minutes, list(s.due_at) or None, s.time_zone, s.calendar, s.grace_minutes)
-            for s in registry.sources
-        ],
-    )
-    await db.executemany(
-        SQL["insert_announcement"],
-        [
-            (load, n, a.kind, a.instrument, a.account, a.valid_from, a.valid_to, a.source)
-            for n, a in enumerate(registry.announced)
-        ],
-    )
-    await db.executemany(
-        SQL["insert_payment_token"], [(load, t.currency, t.mint, t.decimals) for t in registry.payment_tokens]
-    )
-    await db.executemany(
-        SQL["insert_wallet"],
-        [
-            (
-                load, n, w.address, w.kind, str(w.role), w.instrument, w.valid_from, w.valid_to, w.source, w.evidence,
-                w.venue, w.holder, w.proven_at,
-            )
-            for n, w in enumerate(registry.wallets)
-        ],
-    )  # fmt: skip
-    await db.executemany(
-        SQL["insert_custodian"],
-        [
-            (load, c.custodian, c.name, c.currency, _decimal(c.quantum), c.max_age_hours, c.calendar, c.evidence)
-            for c in registry.custodians
-        ],
-    )
-    await db.executemany(
-        SQL["insert_custody_account"],
-        [
-            (load, c.custodian, a.account, list(a.instruments), a.valid_from, a.valid_to)
-            for c in registry.custodians
-            for a in c.accounts
-        ],
-    )
-
-
-async def registry_at(db: asyncpg.Connection, known_load: int) -> tuple[int, Registry] | None:
-    """Return the registry as known at a load, with its own load; None when there was none."""
-    head = await db.fetchrow(SQL["registry_load"], known_load)
-    if head is None:
-        return None
-    load = head["load"]
-    instruments = [
-        Instrument(
-            **{
-                **row,
-                "buffer_shares": Fraction(row["buffer_shares"]),
-                "large_share": _fraction(row["large_share"]),
-                "chains": tuple(row["chains"]),
-            }
-        )
-        for row in await _dicts(db, "registry_instruments", load)
-    ]
-    wallets = [Wallet(**{**row, "role": Role(row["role"])}) for row in await _dicts(db, "registry_wallets", load)]
-    accounts: dict[str, list[CustodyAccount]] = {}
-    for row in await _dicts(db, "registry_accounts", load):
-        custodian = row.pop("custodian")
-        accounts.setdefault(custodian, []).append(CustodyAccount(**{**row, "instruments": tuple(row["instruments"])}))
-    custodians = [
-        Custodian(
-            **{
-                **row,
-                "quantum": Fraction(row["quantum"]),
-                "accounts": tuple(sorted(accounts.get(row["custodian"], []), key=lambda a: a.account)),
-            }
-        )
-        for row in await _dicts(db, "registry_custodians", load)
-    ]
-    calendars = [
-        Calendar(row["calendar"], tuple(row["closed"]), tuple(row["weekend"]))
-        for row in await _dicts(db, "registry_calendars", load)
-    ]
-    venues = [Venue(**row) for row in await _dicts(db, "registry_venues", load)]
-    sources = [
-        Source(**{**row, "due_at": tuple(row["due_at"] or ())}) for row in await _dicts(db, "registry_sources", load)
-    ]
-    announced = [Announcement(**row) for row in await _dicts(db, "registry_announced", load)]
-    tokens = [PaymentToken(**row) for row in await _dicts(db, "registry_payment_tokens", load)]
-    return load, sorted_registry(instruments, wallets, custodians, calendars, venues, sources, announced, tokens)
-
-
-async def _dicts(db: asyncpg.Connection, query: str, *values: Any) -> list[dict[str, Any]]:
-    return [dict(row) for row in await db.fetch(SQL[query], *values)]
-
-
 async def insert_positions(db: asyncpg.Connection, load: int, positions: Sequence[Position]) -> None:
     """Store the positions of a statement file."""
     await db.executemany(
         SQL["insert_position"],
-        [(load, p.line, p.custodian, p.account, p.isin, _decimal(p.quantity), p.basis, p.as_of) for p in positions],
+        [(load, p.line, p.custodian, p.account, p.isin, numeric(p.quantity), p.basis, p.as_of) for p in positions],
     )
     await db.executemany(
         SQL["insert_encumbrance"],
-        [(load, p.line, kind, _decimal(quantity)) for p in positions for kind, quantity in p.encumbered],
+        [(load, p.line, kind, numeric(quantity)) for p in positions for kind, quantity in p.encumbered],
     )
 
 
@@ -231,8 +98,8 @@ async def insert_orders(db: asyncpg.Connection, load: int, orders: Sequence[Orde
         SQL["insert_order"],
         [
             (
-                load, o.line, o.request_id, o.side, o.mint, _decimal(o.shares), o.raw, o.status, o.wallet, o.signature,
-                o.created_at, o.settled_at, _decimal(o.fee), o.network, o.settlement, _decimal(o.cash_amount),
+                load, o.line, o.request_id, o.side, o.mint, numeric(o.shares), o.raw, o.status, o.wallet, o.signature,
+                o.created_at, o.settled_at, numeric(o.fee), o.network, o.settlement, numeric(o.cash_amount),
                 o.cash_currency,
             )
             for o in orders
@@ -246,7 +113,7 @@ async def insert_trades(db: asyncpg.Connection, load: int, trades: Sequence[Trad
         SQL["insert_trade"],
         [
             (
-                load, t.line, t.custodian, t.account, t.isin, t.reference, t.side, _decimal(t.quantity), t.traded_at,
+                load, t.line, t.custodian, t.account, t.isin, t.reference, t.side, numeric(t.quantity), t.traded_at,
                 t.settles_on, t.status, t.status_at, t.action_id,
             )
             for t in trades
@@ -296,8 +163,8 @@ def _order(row: Any) -> Order:
     (line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network, _,
      settlement, amount, currency) = row  # fmt: skip
     return Order(
-        line, request_id, side, mint, _fraction(shares), None if raw is None else int(raw), status, wallet, signature,
-        created_at, settled_at, _fraction(fee), network, settlement, _fraction(amount), currency,
+        line, request_id, side, mint, fraction(shares), None if raw is None else int(raw), status, wallet, signature,
+        created_at, settled_at, fraction(fee), network, settlement, fraction(amount), currency,
     )  # fmt: skip
 
 
@@ -396,8 +263,8 @@ async def _insert_content(db: asyncpg.Connection, number: int, run: Run) -> None
         SQL["insert_custody"],
         [
             (
-                number, i.symbol, a.custodian, a.account, _decimal(a.shares), a.as_of, a.load, _decimal(a.aggregate),
-                _decimal(a.encumbered),
+                number, i.symbol, a.custodian, a.account, numeric(a.shares), a.as_of, a.load, numeric(a.aggregate),
+                numeric(a.encumbered),
             )
             for i in run.instruments
             for a in i.accounts
@@ -407,9 +274,9 @@ async def _insert_content(db: asyncpg.Connection, number: int, run: Run) -> None
         SQL["insert_cash"],
         [
             (
-                number, i.symbol, c.request_id, c.kind, c.currency, _decimal(c.agreed), _decimal(c.owed),
-                _decimal(c.paid), _decimal(c.returned), _decimal(c.outstanding), _decimal(c.overdue),
-                _decimal(c.overpaid), c.state, c.owed_since, c.due_on, c.tokens_at, c.paid_at, c.ahead,
+                number, i.symbol, c.request_id, c.kind, c.currency, numeric(c.agreed), numeric(c.owed),
+                numeric(c.paid), numeric(c.returned), numeric(c.outstanding), numeric(c.overdue),
+                numeric(c.overpaid), c.state, c.owed_since, c.due_on, c.tokens_at, c.paid_at, c.ahead,
                 list(c.payments),
             )
             for i in run.instruments
@@ -422,7 +289,7 @@ async def _insert_content(db: asyncpg.Connection, number: int, run: Run) -> None
         SQL["insert_finding"],
         [
             (
-                number, f.id, f.key, f.code, f.name, f.severity, f.symbol, f.raw, _decimal(f.shares), f.at, f.signature,
+                number, f.id, f.key, f.code, f.name, f.severity, f.symbol, f.raw, numeric(f.shares), f.at, f.signature,
                 f.request_id, f.summary, f.details,
             )
             for f in run.findings
@@ -449,9 +316,9 @@ async def _insert_lines(db: asyncpg.Connection, number: int, symbol: str, lines:
 def _result_values(number: int, i: InstrumentResult) -> tuple[Any, ...]:
     return (
         number, i.symbol, i.mint, i.isin, str(i.verdict), i.supply, i.inventory, i.in_transit, i.circulating,
-        i.owed_returns, i.owed_forced, i.liability_raw, i.multiplier_bits, _decimal(i.multiplier),
-        _decimal(i.liability), _decimal(i.custody), _decimal(i.difference), _decimal(i.tolerance_short),
-        _decimal(i.tolerance_over), list(i.reasons), _decimal(i.unsettled), _decimal(i.custody_traded),
+        i.owed_returns, i.owed_forced, i.liability_raw, i.multiplier_bits, numeric(i.multiplier),
+        numeric(i.liability), numeric(i.custody), numeric(i.difference), numeric(i.tolerance_short),
+        numeric(i.tolerance_over), list(i.reasons), numeric(i.unsettled), numeric(i.custody_traded),
     )  # fmt: skip
 
 
@@ -522,13 +389,13 @@ class StatementInfo:
 
 async def history(db: asyncpg.Connection, limit: int) -> list[RunSummary]:
     """Return the last runs, the newest first."""
-    return [RunSummary(**row) for row in await _dicts(db, "run_history", limit)]
+    return [RunSummary(**dict(row)) for row in await db.fetch(SQL["run_history"], limit)]
 
 
 async def statements(db: asyncpg.Connection) -> list[StatementInfo]:
     """Return all statements ever imported, in order of import."""
-    found = await _dicts(db, "list_statements")
-    return [StatementInfo(**{**row, "format": form_of(row["format"])}) for row in found]
+    found = await db.fetch(SQL["list_statements"])
+    return [StatementInfo(**{**dict(row), "format": form_of(row["format"])}) for row in found]
 
 
 async def orders(db: asyncpg.Connection) -> list[Order]:

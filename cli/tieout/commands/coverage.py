@@ -7,8 +7,9 @@ from rich.text import Text
 
 from tieout import exits, settings
 from tieout.commands.options import BIGINT_MAX, Dsn, Json, run
-from tieout.commands.reconcile import slot_or_instant, value_tables, verdict
+from tieout.commands.reconcile import slot_or_instant
 from tieout.output import OUTPUT, shares, table
+from tieout.run_tables import value_tables, verdict
 
 _GOOD = ("ties_out", "ties_out_in_settlement")
 

@@ -8,8 +8,8 @@ import typer
 from tieout import exits, settings
 from tieout.commands.breaks import RunNumber
 from tieout.commands.options import Dsn, Json, group, run
-from tieout.commands.reconcile import verdict
 from tieout.output import OUTPUT, table
+from tieout.run_tables import verdict
 
 APP = group("Reports: signed, with all that they were computed from; anybody recomputes one offline.")
 

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from tieout import exits
 from tieout.commands.options import Json, group, run
-from tieout.commands.reconcile import verdict
 from tieout.output import OUTPUT
+from tieout.run_tables import verdict
 
 APP = group("Stories played on a local chain: each says what must be found, and compares.")
 

@@ -21,6 +21,7 @@ from tieout_reconcile.inventory import INVENTORY_ROLES
 from tieout_reconcile.liability import unit_of
 from tieout_reconcile.matching import memo_references
 from tieout_reconcile.registry import Instrument, Registry, Role
+from tieout_reconcile.registry_rows import registry_at
 from tieout_reconcile.store import SQL as RECON_SQL
 
 SQL = Queries("tieout_reconcile.control", "control.sql")
@@ -94,7 +95,7 @@ async def book_known(db: asyncpg.Connection, known: Book | None) -> Book | None:
     load = await db.fetchval(SQL["last_registry"])
     if load is None or (known is not None and known.load == load):
         return known if load is not None else None
-    found = await store.registry_at(db, _EVERY_LOAD)
+    found = await registry_at(db, _EVERY_LOAD)
     return None if found is None else Book.of(*found)
 
 

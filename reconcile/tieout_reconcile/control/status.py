@@ -12,6 +12,7 @@ from tieout_reconcile.control.alerts import Notice
 from tieout_reconcile.control.reading import SQL
 from tieout_reconcile.freshness import AgeLimits, order_source
 from tieout_reconcile.registry import instant_text
+from tieout_reconcile.registry_rows import registry_at
 from tieout_reconcile.store import SQL as RECON_SQL
 from tieout_reconcile.store import Database
 
@@ -121,7 +122,7 @@ async def control_status(
 
 
 async def _stale(db: asyncpg.Connection, ages: AgeLimits, now: datetime) -> str | None:
-    known = await store.registry_at(db, await db.fetchval(RECON_SQL["max_load"]))
+    known = await registry_at(db, await db.fetchval(RECON_SQL["max_load"]))
     if known is None:
         return None
     row = await db.fetchrow(SQL["source"])

@@ -66,7 +66,7 @@ async def test_a_second_indexer_waits_for_the_first_and_then_says_who_holds_the_
             async with asyncio.timeout(20):
                 while await value(dsn, "select epoch from ledger.writer") == 0:
                     await asyncio.sleep(0.05)
-            second = await tieout(*command(day, node, dsn), TIEOUT_WRITER_LOCK_WAIT_S="2")
+            second = await tieout(*command(day, node, dsn))
         finally:
             first.kill()
             await first.wait()

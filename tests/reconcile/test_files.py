@@ -9,7 +9,7 @@ import tieout_reconcile
 from reconcile.builders import ISIN, MINT, OTHER_ISIN, REGISTRY, Book, address, instrument, issue, signature, wallet
 from tieout_reconcile import BadInput, NoRegistry
 from tieout_reconcile.files import PROBLEMS_MAX, InputFile
-from tieout_reconcile.registry_file import parse_registry
+from tieout_reconcile.registry_file import SECTIONS, parse_registry
 
 HEADER = "custodian,account,isin,quantity,basis,as_of"
 GOOD = f"alpaca,ITN-1,{ISIN},250.5,settled,2026-11-02T21:00:00Z"
@@ -62,7 +62,7 @@ id = "A"
 instruments = ["NVDAx", 1]
 """
     found = problems_of(text)
-    assert '"surprise": is not one of instruments, wallets, custodians, calendars, venues, sources, announced' in found
+    assert f'"surprise": is not one of {", ".join(SECTIONS)}' in found
     assert 'wallets[0].role: "treasurey" is not one of treasury, inventory' in "\n".join(found)
     for beginning in (
         "instruments[0].mint: is no address",

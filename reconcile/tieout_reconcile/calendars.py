@@ -54,6 +54,9 @@ class Calendar:
         return self.add(traded_on, 1 if traded_on >= T_PLUS_ONE_FROM else 2)
 
 
+_ZONE_AHEAD_MAX = timedelta(hours=14)
+"""The zone furthest ahead of UTC."""
+
 PLAIN = Calendar("monday to friday")
 """Where no calendar is named."""
 
@@ -66,3 +69,8 @@ def day_begins(day: date) -> datetime:
 def day_of(at: datetime) -> date:
     """Return the depository's day of an instant."""
     return at.astimezone(SETTLEMENT_ZONE).date()
+
+
+def last_day_begun(at: datetime) -> date:
+    """Return the latest day that has begun anywhere at an instant: no file may tell of one after it."""
+    return (at.astimezone(UTC) + _ZONE_AHEAD_MAX).date()

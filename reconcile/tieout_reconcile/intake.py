@@ -3,13 +3,14 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tieout_reconcile import redating, store
+from tieout_reconcile.calendars import last_day_begun
 from tieout_reconcile.canonical import canonical_bytes
 from tieout_reconcile.corporate import CorporateAction
 from tieout_reconcile.errors import BadInput, NoRegistry
@@ -32,8 +33,6 @@ from tieout_reconcile.trades import Trade
 from tieout_reconcile.working import claim_load, sign_load
 
 _LATEST = 2**62
-_AHEAD = timedelta(hours=14)
-"""How far ahead of UTC a day may be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +290,7 @@ def _refuse_coming(file: InputFile, spans: Sequence[Span], now: datetime) -> Non
 
 def _refuse_days_to_come(file: InputFile, prices: Sequence[Price], now: datetime) -> None:
     """Refuse a price of a day that has begun nowhere yet."""
-    problems, last = Problems(file.name), (now + _AHEAD).date()
+    problems, last = Problems(file.name), last_day_begun(now)
     for price in prices:
         if price.day > last:
             problems.add(f"line {price.line}", f"date {price.day} is to come: a price is of a day that was")

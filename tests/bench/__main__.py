@@ -107,10 +107,15 @@ def whole(body: bytes, mints: frozenset[str] | None) -> DecodedBlock:
     return decoded
 
 
+def answered(result: dict[str, Any]) -> str:
+    """The block as a node's whole answer, which is what solders parses."""
+    return json.dumps({"jsonrpc": "2.0", "result": result, "id": 1}, separators=(",", ":"))
+
+
 def decoding(result: dict[str, Any]) -> None:
     """Parse, decode, prove and rows, against solders merely parsing the same bytes."""
     body = json.dumps(result, separators=(",", ":")).encode()
-    envelope = json.dumps({"jsonrpc": "2.0", "result": result, "id": 1}, separators=(",", ":"))
+    envelope = answered(result)
     absent = frozenset({"XsDoVfqeBukxuZHWhdvWHBhgEHjGNst4MLodqsJHzoB"})
 
     def all_mints() -> None:
@@ -131,7 +136,7 @@ def decoding(result: dict[str, Any]) -> None:
 
 def parsing(result: dict[str, Any]) -> float:
     """Seconds that solders needs to merely parse the block: how fast the machine is just now."""
-    envelope = json.dumps({"jsonrpc": "2.0", "result": result, "id": 1}, separators=(",", ":"))
+    envelope = answered(result)
     return statistics.median(interleaved({"solders": lambda: GetBlockResp.from_json(envelope)})["solders"])
 
 

@@ -25,8 +25,7 @@ def engagements(as_json: Json = False) -> None:
         for name, e in ENGAGEMENTS.items()
     ]
     rows = (
-        (x["engagement"], x["standard"], x["assurance"] or "no assurance", ", ".join(x["conclusions"] or ()))
-        for x in lines
+        (name, e.standard, e.assurance or "no assurance", ", ".join(e.conclusions)) for name, e in ENGAGEMENTS.items()
     )
     OUTPUT.result({"engagements": lines}, table("", ("engagement", "standard", "assurance", "concludes"), rows))
 

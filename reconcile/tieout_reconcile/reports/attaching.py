@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tieout_database import Queries, append_audit
 from tieout_reconcile import store
+from tieout_reconcile.calendars import last_day_begun
 from tieout_reconcile.canonical import canonical_bytes, from_plain
 from tieout_reconcile.errors import NotAllowed, NotFound
 from tieout_reconcile.files import InputFile, read_file
@@ -20,8 +21,6 @@ from tieout_reconcile.working import people_of, person_of
 
 SQL = Queries("tieout_reconcile.reports", "practitioner.sql")
 _ROLES = frozenset({"preparer", "approver"})
-_AHEAD = timedelta(hours=14)
-"""How far ahead of UTC a day may be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ async def _report(db: asyncpg.Connection, file: InputFile, signed: SignedStateme
     issuers = {r["public_key"]: r["whose"] for r in await db.fetch(SQL["issuers_keys"])}
     found = faults(signed, digest, row["as_of_time"], issuers)
     now: datetime = await db.fetchval(SQL["now"])
-    if signed.statement.dated > (now + _AHEAD).date():
+    if signed.statement.dated > last_day_begun(now):
         found.append(f"it is dated {signed.statement.dated}, which is not yet")
     if found:
         raise NotAllowed(f"{file.name} is not attached: {'; '.join(found)}")

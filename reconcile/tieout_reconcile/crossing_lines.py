@@ -4,7 +4,6 @@ A line is written as its canonical JSON at once (RFC 8785: keys sorted, no space
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from fractions import Fraction
 from json.encoder import encode_basestring
 
@@ -23,6 +22,7 @@ _CAUSES = {
     Kind.ROLE_CHANGE: "registry",
     Kind.HIDDEN: "hidden",
 }
+_NOWHERE = ("null", "null", "null", "null")
 
 
 def crossing_lines(
@@ -45,23 +45,31 @@ def _texts(
     owed: Mapping[str, int],
     bridged: Mapping[str, BridgeMessage],
 ) -> Iterator[str]:
-    shares, times = _Shares(), _Instants()
+    shares, names = _Shares(), _Names()
     for crossing in crossings:
         message, matches = bridged.get(crossing.key), by_key.get(crossing.key, ())
         found = [_match(m, by_order) for m in matches]
         if message is not None:
             found.append(_text_of_match(crossing.raw, None, message.message_id, None, "bridge", "exact"))
         cause = "bridge" if message is not None else _cause(crossing, matches)
-        place = crossing.position or (None, None, None, None)
-        slot, tx_index, step, child = ("null" if n is None else n for n in place)
+        slot, tx_index, step, child = crossing.position or _NOWHERE
         yield (
-            f'{{"account":{_text(crossing.account)},"at":"{times.text(crossing.at)}","cause":"{cause}","child":{child},'
-            f'"counterparty":{_text(crossing.counterparty)},"counterparty_role":{_text(crossing.counterparty_role)},'
-            f'"crossing":{_text(crossing.key)},"direction":"{"out" if crossing.outward else "in"}",'
-            f'"issuer_role":{_text(crossing.issuer_role)},"kind":"{crossing.kind}","matches":[{",".join(found)}],'
-            f'"owed":"{owed.get(crossing.key, 0)}","raw":"{crossing.raw}","shares":{shares.text(crossing)},'
-            f'"signature":{_text(crossing.signature)},"slot":{slot},"step":{step},"tx_index":{tx_index}}}'
+            f'{{"account":{names[crossing.account]},"at":"{instant_text(crossing.at)}","cause":"{cause}",'
+            f'"child":{child},"counterparty":{names[crossing.counterparty]},'
+            f'"counterparty_role":{names[crossing.counterparty_role]},"crossing":{encode_basestring(crossing.key)},'
+            f'"direction":"{"out" if crossing.outward else "in"}","issuer_role":{names[crossing.issuer_role]},'
+            f'"kind":"{crossing.kind}","matches":[{",".join(found)}],"owed":"{owed.get(crossing.key, 0)}",'
+            f'"raw":"{crossing.raw}","shares":{shares.text(crossing)},"signature":{_text(crossing.signature)},'
+            f'"slot":{slot},"step":{step},"tx_index":{tx_index}}}'
         )
+
+
+class _Names(dict[str | None, str]):
+    """Texts as JSON, each written once: accounts and roles come again and again."""
+
+    def __missing__(self, value: str | None) -> str:
+        text = self[value] = _text(value)
+        return text
 
 
 def _text(value: str | None) -> str:
@@ -87,20 +95,6 @@ class _Shares:
             return f'"{digits}"'
         digits = digits.rjust(places + 1, "0")
         return f'"{f"{digits[:-places]}.{digits[-places:]}".rstrip("0").rstrip(".")}"'
-
-
-class _Instants:
-    """Instants as text; what lies in one block is worked out once."""
-
-    def __init__(self) -> None:
-        self._at: datetime | None = None
-        self._text: str | None = None
-
-    def text(self, at: datetime) -> str | None:
-        """Return an instant as ``instant_text`` does."""
-        if at is not self._at:
-            self._at, self._text = at, instant_text(at)
-        return self._text
 
 
 def _match(match: Match, by_order: Mapping[str, Sequence[Crossing]]) -> str:

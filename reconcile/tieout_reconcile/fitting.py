@@ -20,8 +20,8 @@ def same_side(order: Order, crossing: Crossing) -> bool:
 
 def fits(order: Order, crossings: Sequence[Crossing]) -> bool:
     """Whether the crossings together are what the order asked for, to the raw unit."""
-    if order.token_raw is not None:
-        return sum(c.raw for c in crossings) == order.token_raw
+    if (asked := order.token_raw) is not None:
+        return sum([c.raw for c in crossings]) == asked
     rest = residue(order, crossings)
     if rest is None:
         return False

@@ -16,8 +16,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
-from typing import NamedTuple
+from itertools import starmap
+from operator import itemgetter
+from typing import NamedTuple, TypeAlias
 
 from tieout_reconcile.crossings import Crossing, Crossings, Kind
 from tieout_reconcile.matching import Match, Matching, is_owed_when_unsettled, redeems_by_burning
@@ -33,6 +34,9 @@ _ALWAYS_ALONE = frozenset({
 })  # fmt: skip
 _FORCED = frozenset({Kind.SEIZURE, Kind.FORCED_BURN})
 _PACKED = struct.Struct("<qqQQQQQ")
+_Totals: TypeAlias = tuple[int, int, int, int, int, int, int]
+"""A step, or what changes from its place on, as a plain tuple: there are millions."""
+_PLACE_OF = itemgetter(0, 1)
 
 
 class Step(NamedTuple):
@@ -63,9 +67,9 @@ class History:
     until: datetime | None
 
     @classmethod
-    def of(cls, steps: Iterable[Step], until: datetime | None) -> "History":
+    def of(cls, steps: "Iterable[Step | _Totals]", until: datetime | None) -> "History":
         """Return the history of some steps."""
-        return cls(b"".join(_PACKED.pack(*step) for step in steps), until)
+        return cls(b"".join(starmap(_PACKED.pack, steps)), until)
 
     @property
     def steps(self) -> list[Step]:
@@ -82,7 +86,8 @@ class History:
 
 def micros(at: datetime) -> int:
     """Return an instant in microseconds since 1970."""
-    return (at - _EPOCH) // _MICROSECOND
+    since = at - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def instant_of(at: int) -> datetime:
@@ -111,8 +116,9 @@ def closed_history(
     """Return the history up to ``at``; None where a run as of an earlier slot might match otherwise."""
     if not _is_closed(walked.found, matching, orders):
         return None
-    steps = list(_summed(walked, [*_owed_changes(walked.found, matching), *_completions(orders)]))
-    if any(value < 0 for step in steps for value in step[2:]):
+    changes = [*_moved(walked.marks), *_owed_changes(walked.found, matching), *_completions(orders)]
+    steps = _summed(changes)
+    if steps is None:
         return None
     return History.of(steps, min((change for change in role_changes if change > at), default=None))
 
@@ -142,7 +148,7 @@ def _stands_at_any_slot(match: Match, alike: Mapping[tuple[str, int | None, str 
     return sum(alike[shelf] for shelf in shelves) == 1
 
 
-def _owed_changes(crossings: Sequence[Crossing], matching: Matching) -> Iterator[Step]:
+def _owed_changes(crossings: Sequence[Crossing], matching: Matching) -> Iterator[_Totals]:
     """Yield what each return adds to what is owed, and what its order's settlement takes off."""
     short = {m.order.request_id: m.order for m in matching.mismatches}
     rest = {request_id: order.raw for request_id, order in short.items()}
@@ -153,7 +159,7 @@ def _owed_changes(crossings: Sequence[Crossing], matching: Matching) -> Iterator
             continue
         forced = crossing.kind in _FORCED
         came = _place(crossing)
-        yield _change(came, crossing.raw, forced=forced)
+        yield _owed(came, crossing.raw, forced=forced)
         order = None if match is None else match.order
         settled = None if order is None or order.side != "redeem" else order.completed_at
         if match is None or match.order is None or settled is None:
@@ -162,45 +168,45 @@ def _owed_changes(crossings: Sequence[Crossing], matching: Matching) -> Iterator
         done = match.raw if left is None else min(match.raw, left)
         if left is not None:
             rest[match.order.request_id] = left - done
-        yield _change(max(came, (micros(settled), 0)), -done, forced=forced)
+        yield _owed(max(came, (micros(settled), 0)), -done, forced=forced)
 
 
-def _completions(orders: Iterable[Order]) -> Iterator[Step]:
+def _completions(orders: Iterable[Order]) -> Iterator[_Totals]:
     for order in orders:
         if order.side != "inventory" and (at := order.completed_at) is not None:
-            yield Step(micros(at), 0, 0, 0, 0, 0, micros(at))
+            yield (done := micros(at)), 0, 0, 0, 0, 0, done
+
+
+def _moved(marks: Iterable[tuple[datetime, int, int, int]]) -> Iterator[_Totals]:
+    supply = outside = 0
+    for at, slot, supply_now, outside_now in marks:
+        yield micros(at), slot, supply_now - supply, outside_now - outside, 0, 0, 0
+        supply, outside = supply_now, outside_now
 
 
 def _place(crossing: Crossing) -> tuple[int, int]:
     return micros(crossing.at), crossing.position.slot if crossing.position is not None else 0
 
 
-def _change(place: tuple[int, int], raw: int, *, forced: bool) -> Step:
-    return Step(*place, 0, 0, 0 if forced else raw, raw if forced else 0)
+def _owed(place: tuple[int, int], raw: int, *, forced: bool) -> _Totals:
+    return *place, 0, 0, 0 if forced else raw, raw if forced else 0, 0
 
 
-def _summed(walked: Crossings, owed: Iterable[Step]) -> Iterator[Step]:
-    """Yield the running totals, the last of each place alone."""
-    moved = _differences(walked.marks)
-    changes = sorted([*moved, *owed], key=lambda step: (step.at, step.slot))
-    last: Step | None = None
-    for step in accumulate(changes, _added):
-        if last is not None and (last.at, last.slot) != (step.at, step.slot):
-            yield last
-        last = step
-    if last is not None:
-        yield last
-
-
-def _added(total: Step, change: Step) -> Step:
-    return Step(
-        change.at, change.slot, total.supply + change.supply, total.outside + change.outside,
-        total.returned + change.returned, total.forced + change.forced, max(total.ordered, change.ordered),
-    )  # fmt: skip
-
-
-def _differences(marks: Iterable[tuple[datetime, int, int, int]]) -> Iterator[Step]:
-    supply = outside = 0
-    for at, slot, supply_now, outside_now in marks:
-        yield Step(micros(at), slot, supply_now - supply, outside_now - outside, 0, 0)
-        supply, outside = supply_now, outside_now
+def _summed(changes: list[_Totals]) -> list[_Totals] | None:
+    """Return the steps that changes lead through, one a place; None where a quantity falls below zero."""
+    changes.sort(key=_PLACE_OF)
+    found: list[_Totals] = []
+    last = len(changes) - 1
+    supply = outside = returned = forced = ordered = 0
+    for n, (at, slot, more, out, back, taken, done) in enumerate(changes):
+        supply += more
+        outside += out
+        returned += back
+        forced += taken
+        ordered = max(ordered, done)
+        # of a place the last total alone holds
+        if n == last or changes[n + 1][0] != at or changes[n + 1][1] != slot:
+            if supply < 0 or outside < 0 or returned < 0 or forced < 0:
+                return None
+            found.append((at, slot, supply, outside, returned, forced, ordered))
+    return found

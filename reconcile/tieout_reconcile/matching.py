@@ -69,10 +69,10 @@ class Matching:
 
 def memo_references(memo: str | None) -> tuple[str, ...]:
     """Return the request ids that the tagged lines of a memo name, in order."""
-    if memo is None:
+    if memo is None or MEMO_TAG not in memo:
         return ()
     words = [line.split(" ") for line in memo.split("\n")]
-    return tuple(w[2] for w in words if len(w) == _MEMO_WORDS and w[0] == MEMO_TAG and w[2])
+    return tuple([w[2] for w in words if len(w) == _MEMO_WORDS and w[0] == MEMO_TAG and w[2]])
 
 
 def match(
@@ -124,8 +124,7 @@ class _Matcher:
     def _references(self, crossing: Crossing) -> set[str]:
         if crossing.memo is None:
             return set()
-        bare = {line for line in crossing.memo.split("\n") if line in self.by_id}
-        return bare | set(memo_references(crossing.memo))
+        return {line for line in crossing.memo.split("\n") if line in self.by_id}.union(memo_references(crossing.memo))
 
     def _claim_by_memo(self) -> None:
         for crossing in self.crossings:
@@ -158,7 +157,7 @@ class _Matcher:
     def _settle(self, order: Order, claims: list[tuple[Crossing, str]]) -> None:
         """Take the shortest run of crossings that fills the order; what names it beyond that is a duplicate."""
         named = [crossing for crossing, _ in claims]
-        length = next((n for n in range(1, len(named) + 1) if fits(order, named[:n])), None)
+        length = _first_fit(order, named)
         if length is None:
             partial = order.status_at(self.as_of) == "pending" and falls_short(order, named)
             self.mismatches.append(Mismatch(order, tuple(named), partial))
@@ -216,6 +215,14 @@ class _Matcher:
                     status = "exact" if named else "derived"
                     self.matches.append(Match(crossing, order, "refund", status, crossing.raw, earlier))
                     break
+
+
+def _first_fit(order: Order, crossings: Sequence[Crossing]) -> int | None:
+    """How many of the crossings, the first ones, fill an order; None where no run of them does."""
+    for length in range(1, len(crossings) + 1):
+        if fits(order, crossings[:length]):
+            return length
+    return None
 
 
 class _Queue:

@@ -64,19 +64,24 @@ class Order:
     @property
     def token_raw(self) -> int | None:
         """The raw tokens to be moved, where the order is in raw: an issue keeps its fee back."""
-        kept = self.raw is not None and self.fee is not None and self.side == "issue"
-        return self.raw - int(self.fee) if kept and self.raw is not None and self.fee is not None else self.raw
+        if self.raw is None or self.fee is None or self.side != "issue":
+            return self.raw
+        return self.raw - int(self.fee)
 
     @property
     def token_shares(self) -> Fraction | None:
         """The shares' worth of tokens to be moved, where the order is in shares."""
-        kept = self.shares is not None and self.fee is not None and self.side == "issue"
-        return self.shares - self.fee if kept and self.shares is not None and self.fee is not None else self.shares
+        if self.shares is None or self.fee is None or self.side != "issue":
+            return self.shares
+        return self.shares - self.fee
 
     @property
     def completed_at(self) -> datetime | None:
         """Since when its shares have moved; None: they have not, as known."""
-        return max(self.created_at, self.settled_at or self.created_at) if self.status == "completed" else None
+        if self.status != "completed":
+            return None
+        settled = self.settled_at
+        return settled if settled is not None and settled > self.created_at else self.created_at
 
     def status_at(self, at: datetime) -> str:
         """Return the status as of an instant: what was made or settled later was still pending."""

@@ -254,7 +254,9 @@ class Registry:
 
 def instant_text(at: datetime | None) -> str | None:
     """Return an instant as ISO 8601 in UTC with a Z."""
-    return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if at is None:
+        return None
+    return f"{(at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat()[: -len('+00:00')]}Z"
 
 
 _Entry = Instrument | Wallet | Custodian | CustodyAccount | Calendar | Venue | Source | Announcement | PaymentToken

@@ -29,6 +29,7 @@ from reconcile.builders import (
     step,
     wallet,
 )
+from reconcile.controlling import take_back
 from tieout_reconcile import NoRegistry, NotFound, NotReady, Verdict
 from tieout_reconcile.canonical import Raw
 
@@ -760,6 +761,33 @@ async def test_reading_by_wallet_gives_the_rows_of_the_general_functions(book: B
     early = await book.db.fetch(f"{read} ledger.boundary_events_known($1, 24, 1, $2, '{{}}')", [MINT], owners)
     assert [r["slot"] for r in early] == [10, 20]
     assert await book.db.fetch(f"{read} ledger.boundary_events_known($1, 100, 0, $2, '{{}}')", [MINT], owners) == []
+
+
+async def test_what_crosses_is_read_of_many_mints_at_once_by_owner_and_by_account_and_without_what_was_taken_back(
+    book: Book,
+) -> None:
+    other = address("another mint")
+    await day(book)
+    for n, mint in enumerate((MINT, other)):
+        await book.mint(30 + n, "alice", 5 * ONE, mint=mint)
+        await book.transfer(40 + n, "alice", "treasury", ONE, mint=mint)
+        await book.transfer(50 + n, "alice", "vault", ONE, mint=mint)
+        await book.transfer(60 + n, "alice", "bob", ONE, mint=mint)
+    await book.flush()
+    before = book.batch
+    taken = await book.db.fetchval("select signature from ledger.event_row where slot = 40")
+    await take_back(book, 40, taken)
+    read = "select mint, slot from ledger.boundary_events_known($1, 100, $2, $3, $4) where slot >= 30"
+    owners, accounts = [address("treasury")], [book.ata("vault", other)]
+    asked = ([MINT, other], owners, accounts)
+
+    async def told(batch: int) -> list[tuple[str, int]]:
+        mints, held_by, named = asked
+        return [tuple(row) for row in await book.db.fetch(read, mints, batch, held_by, named)]
+
+    everything = [(MINT, 30), (other, 31), (MINT, 40), (other, 41), (other, 51)]
+    assert await told(before) == everything
+    assert await told(book.batch) == [row for row in everything if row != (MINT, 40)]
 
 
 async def test_a_later_batch_changes_nothing_of_what_was_known_before(book: Book) -> None:

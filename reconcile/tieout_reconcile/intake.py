@@ -95,9 +95,7 @@ async def apply_registry(database: Database, path: Path | str, *, key: Ed25519Pr
             if key is not None:
                 await claim_load(db, known[0], file.sha256, key)
             return Plan(file.name, digest.hex(), (), known[0])
-        entries = sum(map(len, (registry.instruments, registry.wallets, registry.custodians,
-                                registry.calendars, registry.venues)))  # fmt: skip
-        load = await store.new_load(db, "registry", file, digest, entries)
+        load = await store.new_load(db, "registry", file, digest, registry.entries)
         await insert_registry(db, load, registry)
         if key is not None:
             await sign_load(db, load, file.sha256, key)

@@ -5,6 +5,7 @@ megabytes. A chunk holds the lines of ``CHUNK_LINES`` crossings in a row, counte
 that say the same of them share it.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -65,28 +66,29 @@ class CrossingLine:
 
 
 class Chunk:
-    """Some lines in a row: their canonical JSON, an array, packed."""
+    """Some lines in a row: their canonical JSON, an array, packed; with its SHA-256 and the slots that it spans.
 
-    __slots__ = ("_packed", "count")
+    ``slots`` are the least and the greatest of its crossings, of those that a transaction made.
+    """
+
+    __slots__ = ("_packed", "count", "sha256", "slots")
 
     def __init__(self, text: bytes, count: int) -> None:
         self._packed = zstandard.compress(text, _LEVEL)
         self.count = count
-
-    def slots(self) -> tuple[int | None, int | None]:
-        """Return the least and the greatest slot of its crossings, of those that a transaction made."""
-        found = [int(slot) for slot in _SLOT.findall(self.text())]
-        return min(found, default=None), max(found, default=None)
+        self.sha256 = hashlib.sha256(text).digest()
+        found = [int(slot) for slot in _SLOT.findall(text)]
+        self.slots: tuple[int | None, int | None] = (min(found, default=None), max(found, default=None))
 
     def text(self) -> bytes:
         """Return the canonical JSON array."""
         return zstandard.decompress(self._packed)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Chunk) and (self.count, self.text()) == (other.count, other.text())
+        return isinstance(other, Chunk) and self.sha256 == other.sha256
 
     def __hash__(self) -> int:
-        return hash(self.text())
+        return hash(self.sha256)
 
 
 class CrossingLines(Sequence[CrossingLine]):

@@ -7,7 +7,7 @@ and no longer at its ``valid_to``.
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from fractions import Fraction
@@ -208,6 +208,11 @@ class Registry:
     sources: tuple[Source, ...] = ()
     announced: tuple[Announcement, ...] = ()
     payment_tokens: tuple[PaymentToken, ...] = ()
+
+    @property
+    def entries(self) -> int:
+        """How many entries all its sections have."""
+        return sum(len(getattr(self, section.name)) for section in fields(self))
 
     def instrument(self, symbol: str) -> Instrument | None:
         """Return the instrument of a symbol."""

@@ -3,7 +3,6 @@
 Rows go in and out as the values of the pure core; quantities travel as exact ``numeric``.
 """
 
-import hashlib
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -299,17 +298,14 @@ async def _insert_content(db: asyncpg.Connection, number: int, run: Run) -> None
 
 async def _insert_lines(db: asyncpg.Connection, number: int, symbol: str, lines: CrossingLines) -> None:
     """Store an instrument's lines: those of its chunks that no earlier run stored, and which they are."""
-    texts = [chunk.text() for chunk in lines.chunks]
-    digests = [hashlib.sha256(text).digest() for text in texts]
-    stored = {row["sha256"] for row in await db.fetch(SQL["lines_stored"], digests)} if digests else set()
-    new = {digest: text.decode() for digest, text in zip(digests, texts, strict=True) if digest not in stored}
-    await db.executemany(SQL["insert_lines"], list(new.items()))
+    if not lines.chunks:
+        return
+    stored = {row["sha256"] for row in await db.fetch(SQL["lines_stored"], [chunk.sha256 for chunk in lines.chunks])}
+    new = {chunk.sha256: chunk for chunk in lines.chunks if chunk.sha256 not in stored}
+    await db.executemany(SQL["insert_lines"], [(digest, chunk.text().decode()) for digest, chunk in new.items()])
     await db.executemany(
         SQL["insert_run_lines"],
-        [
-            (number, symbol, n, chunk.count, *chunk.slots(), digest)
-            for n, (chunk, digest) in enumerate(zip(lines.chunks, digests, strict=True))
-        ],
+        [(number, symbol, n, chunk.count, *chunk.slots, chunk.sha256) for n, chunk in enumerate(lines.chunks)],
     )
 
 

@@ -74,7 +74,7 @@ def test_lines_are_a_sequence_in_chunks() -> None:
         lines[len(every)]
     assert lines == CrossingLines.from_json(lines.to_json())
     assert lines != CrossingLines.from_json(lines.to_json()[1:])
-    assert [chunk.slots() for chunk in lines.chunks] == [(0, 255), (256, 511), (512, 512)]
+    assert [chunk.slots for chunk in lines.chunks] == [(0, 255), (256, 511), (512, 512)]
     assert CrossingLines() == CrossingLines.from_json([])
 
 

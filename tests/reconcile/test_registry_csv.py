@@ -185,6 +185,9 @@ async def test_a_folder_is_stored_as_one_file_and_replayed(book: Book, tmp_path:
     rows = await book.db.fetch("select load, kind, name, format, declared, body from recon.load_bodies order by load")
     assert Replay([Load(**row) for row in rows]).registry() == (made.load, parse(TOML))
     assert await tieout_reconcile.show_registry(book.dsn) == parse(TOML)
+    counted = await book.db.fetchval("select rows from recon.loads where load = $1", made.load)
+    # two of each of the first four sections, one of each of the others
+    assert counted == 2 * 4 + 4
 
 
 def changed(part: str, old: str, new: str) -> dict[str, str]:

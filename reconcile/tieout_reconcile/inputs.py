@@ -17,11 +17,11 @@ from tieout_reconcile.corporate import CorporateAction
 from tieout_reconcile.errors import BadInput
 from tieout_reconcile.exact import exact_decimal
 from tieout_reconcile.files import InputFile
-from tieout_reconcile.formats.events import parse_action_file, parse_movement_file
+from tieout_reconcile.formats.events import parse_action_file, parse_movement_file, parse_payment_file
 from tieout_reconcile.loans import StockLoan, parse_loans
 from tieout_reconcile.movements import CustodyMovement, Period, Span
 from tieout_reconcile.other_chains import ChainReading, parse_chains
-from tieout_reconcile.payments import Payment, parse_payments
+from tieout_reconcile.payments import Payment
 from tieout_reconcile.prices import Price, parse_prices
 from tieout_reconcile.registry import Registry
 from tieout_reconcile.venues import VenueLine, parse_venue_lines
@@ -77,7 +77,7 @@ def _loans(file: InputFile, registry: Registry, _: Period, form: str | None) -> 
 
 
 def _payments(file: InputFile, registry: Registry, _: Period, form: str | None) -> Parsed:
-    return Parsed(_csv_only(file, form), parse_payments(file, registry))
+    return Parsed(*parse_payment_file(file, registry, form))
 
 
 def _prices(file: InputFile, registry: Registry, _: Period, form: str | None) -> Parsed:

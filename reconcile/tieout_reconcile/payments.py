@@ -5,6 +5,7 @@ pays), ``account`` (ours), ``counterparty``, ``evidence`` and, of a stablecoin o
 is the key: a newer row of the same one supersedes the older.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
@@ -47,13 +48,19 @@ class Payment:
 
 def parse_payments(file: InputFile, _: Registry) -> list[Payment]:
     """Return the payments of a CSV file. Raises BadInput with the line of each fault."""
-    problems, seen = Problems(file.name), fields.Seen("reference")
-    payments = []
-    for row in csv_rows(file, REQUIRED, OPTIONAL, problems):
+    problems = Problems(file.name)
+    payments = payments_of_rows(csv_rows(file, REQUIRED, OPTIONAL, problems))
+    problems.refuse_if_any()
+    return payments
+
+
+def payments_of_rows(rows: Iterable[Row]) -> list[Payment]:
+    """Return the payments of rows in the columns above; those at fault are told and left out."""
+    seen, payments = fields.Seen("reference"), []
+    for row in rows:
         if (payment := _payment(row)) is not None:
             seen.check(payment.reference, row)
             payments.append(payment)
-    problems.refuse_if_any()
     return payments
 
 

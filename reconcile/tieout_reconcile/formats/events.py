@@ -1,4 +1,4 @@
-"""Corporate actions, custody movements and trades in any format: which one it is, and its parser. Pure."""
+"""Corporate actions, custody movements, trades and payments in any format: which one it is, and its parser. Pure."""
 
 import codecs
 from collections.abc import Callable, Iterator, Sequence
@@ -9,14 +9,16 @@ from tieout_reconcile import fields
 from tieout_reconcile.corporate import CorporateAction, action_of_row, parse_actions
 from tieout_reconcile.errors import BadInput
 from tieout_reconcile.files import InputFile, Problems, Row
-from tieout_reconcile.formats import activities, fin, flex, flex_movements, flex_trades, mt536, mt564
+from tieout_reconcile.formats import activities, camt053, fin, flex, flex_movements, flex_trades, mt536, mt564
 from tieout_reconcile.movements import CustodyMovement, Period, Span, movement_of_row, parse_movements, spans_of
+from tieout_reconcile.payments import Payment, parse_payments, payments_of_rows
 from tieout_reconcile.registry import Registry
 from tieout_reconcile.trades import Trade, parse_trades, trades_of_rows
 
 ACTION_FORMATS = ("csv", "mt564", "seev031")
 MOVEMENT_FORMATS = ("csv", "mt536", "semt017", "alpaca-activities", "ibkr-flex")
 TRADE_FORMATS = ("csv", "ibkr-flex")
+PAYMENT_FORMATS = ("csv", "camt053")
 _BOOKINGS = {"alpaca-activities": activities.parse, "ibkr-flex": flex_movements.parse}
 """Lists of bookings that say no period of their own: it is declared."""
 _HEAD_BYTES = 4096
@@ -77,6 +79,22 @@ def parse_trade_file(
     trades = trades_of_rows(rows, registry, None)
     _refuse(file, form, problems, trades)
     return form, trades
+
+
+def parse_payment_file(file: InputFile, registry: Registry, named: str | None = None) -> tuple[str, Sequence[Payment]]:
+    """Return the format and the payments of a file. Raises BadInput with the place of each fault."""
+    form = _known(file, named, PAYMENT_FORMATS)
+    if form is None and (head := _head(file)).lstrip().startswith("<"):
+        if not camt053.is_camt053(head):
+            raise BadInput(file.name, ["line 1: it is XML, but no camt.053, a bank's statement of what it booked"])
+        form = "camt053"
+    if form != "camt053":
+        return "csv", parse_payments(file, registry)
+    problems = Problems(file.name, file.rule)
+    payments = payments_of_rows(camt053.rows(file, problems))
+    # a statement of a quiet day says that nothing was booked
+    problems.refuse_if_any()
+    return form, payments
 
 
 def _booked(

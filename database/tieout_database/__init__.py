@@ -20,7 +20,7 @@ from tieout_database.migrate import Migration, applied_migrations, check_schema,
 from tieout_database.pool import connect, open_pool
 from tieout_database.queries import Queries
 from tieout_database.roles import create_roles
-from tieout_database.text import clean_text
+from tieout_database.text import clean_text, marked_text
 
 __all__ = [
     "AuditEntry",
@@ -40,6 +40,7 @@ __all__ = [
     "create_roles",
     "list_audit",
     "load_migrations",
+    "marked_text",
     "migrate",
     "open_pool",
     "redact_dsn",

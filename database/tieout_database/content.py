@@ -6,8 +6,8 @@ whole, and can only be shown whole.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
@@ -151,18 +151,57 @@ class Wanted:
     """Which rows of the ledger a bundle shows: those of some mints, and by place what belongs to no mint.
 
     ``slots``: of which the block's row is shown. ``evidence``: (slot, tx_index) of which the digest is.
-    ``touches``: (slot, tx_index) of which the mints' balances by the node are.
+    ``touches``: (slot, tx_index) of which the mints' balances by the node are. ``named``: of further mints the slots
+    whose events alone matter, so that their rows are shown in part (``must_show``).
     """
 
     mints: Sequence[str]
     slots: Sequence[int]
     evidence: Sequence[tuple[int, int]]
     touches: Sequence[tuple[int, int]]
+    named: Mapping[str, Collection[int]] = field(default_factory=dict)
 
 
 # A bundle shows these parts of its mints whole, and of no mint; proofs and listings only by digest.
 SHOWN_OF_A_MINT: Final = ("coverage_row", "control_row", "event_row", "opening_row", "quarantine_row", "retraction_row")
+# Of a mint whose events matter in some slots only: all but its controls, and of its events those that must be.
+SHOWN_IN_PART: Final = ("coverage_row", "opening_row", "quarantine_row", "retraction_row")
 SHOWN_OF_ALL: Final = ("cohort_coverage_row", "cohort_row", "detachment_row", "finding_row", "multiplier_rule_row")
+
+
+class Readings:
+    """Which slots of some mints each batch read, told by the batches' own rows of coverage, taken in their order.
+
+    The events of a slot are in the batch that read it; a batch that holds some and read nothing corrects.
+    """
+
+    def __init__(self, mints: Collection[str]) -> None:
+        self._mints = set(mints)
+        self._cohorts: dict[int, set[str]] = {}
+
+    def ranges(
+        self, members: Iterable[tuple[int, str]], cohorts: Iterable[tuple[int, int, int]],
+        mints: Iterable[tuple[str, int, int]],
+    ) -> dict[str, list[tuple[int, int]]]:  # fmt: skip
+        """Return the ranges that the next batch read, by mint, from its rows (cohort, mint), (cohort, from_slot,
+        to_slot) and (mint, from_slot, to_slot)."""
+        found: dict[str, list[tuple[int, int]]] = {}
+        for cohort, mint in members:
+            if mint in self._mints:
+                self._cohorts.setdefault(cohort, set()).add(mint)
+        for cohort, first, last in cohorts:
+            for mint in self._cohorts.get(cohort, ()):
+                found.setdefault(mint, []).append((first, last))
+        for mint, first, last in mints:
+            if mint in self._mints:
+                found.setdefault(mint, []).append((first, last))
+        return found
+
+
+def must_show(read: Iterable[tuple[int, int]], slots: Collection[int]) -> bool:
+    """Whether a batch's events of a mint may be of these slots: it read one, or it read nothing and corrects."""
+    ranges = list(read)
+    return not ranges or any(first <= slot <= last for first, last in ranges for slot in slots)
 
 
 async def content_of(db: asyncpg.Connection, known_batch: int, wanted: Wanted) -> bytes:
@@ -172,7 +211,7 @@ async def content_of(db: asyncpg.Connection, known_batch: int, wanted: Wanted) -
     a batch that was hashed whole follow the name of their table. A row begins with ``[``, and nothing else does.
     """
     parted = {row["batch"]: row["parts"].encode() for row in await db.fetch(_SQL["parts"], known_batch)}
-    shown = await _shown(db, known_batch, wanted)
+    shown = await _shown(db, known_batch, wanted, parted)
     out = []
     for batch in range(1, known_batch + 1):
         out.append(f"batch {batch}\n".encode())
@@ -191,7 +230,28 @@ async def content_of(db: asyncpg.Connection, known_batch: int, wanted: Wanted) -
     return b"".join(out)
 
 
-async def _shown(db: asyncpg.Connection, known_batch: int, wanted: Wanted) -> dict[tuple[int, str, str], list[Row]]:
+def _in_part(
+    found: Mapping[tuple[int, str, str], Sequence[Row]],
+    parted: Mapping[int, bytes],
+    named: Mapping[str, Collection[int]],
+) -> dict[str, list[int]]:
+    """The batches whose events of each mint shown in part have to be."""
+    shown: dict[str, list[int]] = {mint: [] for mint in named}
+    readings = Readings(named)
+    batches = {batch for batch, _, _ in found} | parted.keys()
+    for batch in sorted(batches) if named else ():
+        members, cohorts = (found.get((batch, table, "-"), ()) for table in ("cohort_row", "cohort_coverage_row"))
+        mints = [row for mint in named for row in found.get((batch, "coverage_row", mint), ())]
+        read = readings.ranges(members, cohorts, mints)
+        for mint, slots in named.items():
+            if f"event_row {mint} ".encode() in parted.get(batch, b"") and must_show(read.get(mint, ()), slots):
+                shown[mint].append(batch)
+    return shown
+
+
+async def _shown(
+    db: asyncpg.Connection, known_batch: int, wanted: Wanted, parted: Mapping[int, bytes]
+) -> dict[tuple[int, str, str], list[Row]]:
     found: dict[tuple[int, str, str], list[Row]] = {}
 
     async def add(table: str, where: str, *args: Any) -> None:
@@ -204,9 +264,11 @@ async def _shown(db: asyncpg.Connection, known_batch: int, wanted: Wanted) -> di
 
     mints = list(wanted.mints)
     for table in SHOWN_OF_A_MINT:
-        await add(table, "mint = any($2::text[])", mints)
+        await add(table, "mint = any($2::text[])", [*mints, *(wanted.named if table in SHOWN_IN_PART else ())])
     for table in SHOWN_OF_ALL:
         await add(table, "true")
+    for mint, batches in _in_part(found, parted, wanted.named).items():
+        await add("event_row", "mint = $2 and batch = any($3::bigint[])", mint, batches)
     holding = {row["batch"] for row in await db.fetch(_SQL["batches_of_slots"], list(wanted.slots), known_batch)}
     await add("slot_row", "batch = any($2::bigint[])", sorted(holding))
     places = [list(numbers) for numbers in zip(*wanted.evidence, strict=True)] or [[], []]

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from tieout_database import clean_text
+from tieout_database import marked_text
 from tieout_idl import TokenFormatError, UnknownInstruction, decode
 from tieout_idl.programs import INCINERATOR, MEMO_PROGRAMS, SYSTEM_PROGRAM, TOKEN_PROGRAMS
 from tieout_indexer import mint_state, proof, rules
@@ -19,7 +19,7 @@ from tieout_indexer.model import PSEUDO_ACCOUNTS, Control, Doubt, Event, Place, 
 from tieout_indexer.steps import Step, account_keys, batch_children, execution_steps
 from tieout_indexer.wire import WireTransaction, parse_transaction
 
-DECODER_VERSION = "2"
+DECODER_VERSION = "3"
 """Recorded with each batch: rows of different versions may differ, evidence lets the newer one replace the older."""
 _PROGRAMS = TOKEN_PROGRAMS | MEMO_PROGRAMS
 _UNKNOWN = MintState()
@@ -243,7 +243,7 @@ def _authority(reading: _Reading, account: str | None, details: dict[str, Any]) 
 
 def _storable(value: Any, limits: IndexerLimits) -> Any:
     if isinstance(value, str):
-        return clean_text(value, limits.text_characters_max)[0]
+        return marked_text(value, limits.text_characters_max)
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, tuple | list):
@@ -254,7 +254,7 @@ def _storable(value: Any, limits: IndexerLimits) -> Any:
 def _memo(reading: _Reading) -> str | None:
     if not reading.memos:
         return None
-    return clean_text(b"\n".join(reading.memos), reading.scope.limits.memo_characters_max)[0]
+    return marked_text(b"\n".join(reading.memos), reading.scope.limits.memo_characters_max)
 
 
 def _doubt(reading: _Reading, place: Place, accounts: tuple[str, ...], reason: str, data: bytes) -> None:
@@ -266,6 +266,6 @@ def _doubt(reading: _Reading, place: Place, accounts: tuple[str, ...], reason: s
     concerned = resolved or set(reading.mint_of.values())
     if reading.scope.tracked is not None:
         concerned |= {a for a in accounts if reading.scope.tracks(a)}
-    shown = data.hex()[: reading.scope.limits.quarantine_data_characters_max]
+    shown = marked_text(data.hex(), reading.scope.limits.quarantine_data_characters_max)
     for mint in sorted(m for m in concerned if reading.scope.tracks(m)):
         reading.result.doubts.append(Doubt(place, mint, reason, shown))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tieout_database import Queries, clean_text
+from tieout_database import Queries, marked_text
 from tieout_database.content import Row
 from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.rows import RowSet
@@ -60,7 +60,7 @@ async def finding_rows(
         if not finding.stored or key in again:
             continue
         again.add(key)
-        expected, said = (clean_text(t, text_characters_max)[0] for t in (finding.expected, finding.found))
+        expected, said = (marked_text(t, text_characters_max) for t in (finding.expected, finding.found))
         known = standing.get(key)
         if known is None or (known["expected"], known["found"]) != (expected, said):
             rows.append((*key, finding.mint, finding.slot, "open", expected, said, "", now))

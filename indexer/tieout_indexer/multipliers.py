@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import asyncpg
 
-from tieout_database import Queries, check_schema, clean_text, connect
+from tieout_database import Queries, check_schema, connect, marked_text
 from tieout_idl import BadValue, Mint, exact_multiplier, multiplier_bits
 from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.rows import RowSet
@@ -81,7 +81,7 @@ async def declare_multiplier_rule(
     """Store from which slot on the program has the rule of today, beside a running indexer; the last one counts."""
     limits = limits or IndexerLimits()
     async with await LedgerWriter.open(dsn, limits, beside=True) as writer:
-        text, who = (clean_text(t, limits.text_characters_max)[0] for t in (reason, declared_by))
+        text, who = (marked_text(t, limits.text_characters_max) for t in (reason, declared_by))
         rows = RowSet()
         rows["multiplier_rule_row"].append((from_slot, text, who, datetime.now(UTC)))
         await writer.commit(rows)

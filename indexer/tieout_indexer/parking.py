@@ -5,7 +5,7 @@ import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tieout_database import clean_text
+from tieout_database import marked_text
 from tieout_indexer.errors import NotParked
 from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.rows import RowSet
@@ -54,8 +54,8 @@ async def accept_parked(
         first = from_slot if from_slot is not None else (before[0] + 1 if before else slot)
         if first > slot or (before and first <= before[0]):
             raise NotParked(f"a hole from {first} to {slot} is not between the last accepted block and the parked slot")
-        text = clean_text(reason, limits.text_characters_max)[0]
-        who, now, rows = clean_text(accepted_by, limits.text_characters_max)[0], datetime.now(UTC), RowSet()
+        text = marked_text(reason, limits.text_characters_max)
+        who, now, rows = marked_text(accepted_by, limits.text_characters_max), datetime.now(UTC), RowSet()
         rows["hole_row"].append((first, slot, text, who, now))
         rows["park_row"].append((slot, "accept", text, now))
         await writer.commit(rows)

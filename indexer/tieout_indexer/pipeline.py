@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-from tieout_database import clean_text
+from tieout_database import marked_text
 from tieout_database.content import COLUMNS
 from tieout_indexer import mint_state
 from tieout_indexer.chain import Anchor, Segment, missing, plan
@@ -319,7 +319,7 @@ class Pipeline:
         for slot in standing:
             if slot <= proven_to:
                 rows["park_row"].append((slot, "clear", "read and proven", now))
-        reason = clean_text(parked.reason, self._limits.text_characters_max)[0] if parked else ""
+        reason = marked_text(parked.reason, self._limits.text_characters_max) if parked else ""
         if parked and standing.get(parked.slot) != reason:
             rows["park_row"].append((parked.slot, "park", reason, now))
 

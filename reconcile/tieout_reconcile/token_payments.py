@@ -66,6 +66,12 @@ def named_signatures(business: Business) -> set[str]:
     return {p.signature for p in business.payments if p.signature is not None}
 
 
+def transactions_asked(token: PaymentToken, business: Business, at: datetime | None) -> frozenset[str]:
+    """Return the transactions that payments in a token by the cut-off name: those that are held against the chain."""
+    paid = (p for p in business.payments if p.currency == token.currency and at is not None and p.paid_at <= at)
+    return frozenset(p.signature for p in paid if p.signature is not None)
+
+
 def tokens_named(registry: Registry, business: Business) -> list[PaymentToken]:
     """Return the payment tokens of which a payment names a transaction, in the registry's order."""
     paid = {p.currency for p in business.payments if p.signature is not None}

@@ -3,11 +3,18 @@
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.conftest import Cli
-from reconcile.builders import ISIN, ONE, Book, cash, iso, issue, memo, signature
+from reconcile.builders import ISIN, ONE, REGISTRY, Book, at, cash, iso, issue, memo, signature
+from reconcile.controlling import checked
+from tieout.commands import breaks, period
+from tieout_database import create_roles
+from tieout_reconcile import import_statement, read_signing_key
+from tieout_reconcile.control import list_alerts
+from tieout_reconcile.working import claim_load
 
 
 @pytest.fixture
@@ -119,6 +126,103 @@ async def test_a_shortfall_is_worked_by_two_people_reported_and_verified(cli: Cl
     await book.db.execute("alter table audit.entry_row disable trigger refuse_change")
     await book.db.execute("update audit.entry_row set actor = 'eve' where action = 'break.approve'")
     assert (await cli("audit", "verify", *dsn)).code == 1
+
+
+async def staffed(cli: Cli, book: Book) -> tuple[str, str]:
+    """People with keys, all files under pat's, a run at the period's end, an alert; the last file, and the alert."""
+    may = await book.db.fetchval("select rolsuper or rolcreaterole from pg_roles where rolname = current_user")
+    if not may:
+        pytest.skip("the test's user may not create roles")
+    for name, role in (("ada", "admin"), ("pat", "preparer"), ("anna", "approver")):
+        await cli("key", "new", f"{name}.json", "--json")
+        key = (await cli("key", "show", f"{name}.json", "--json")).json["address"]
+        signed = () if name == "ada" else ("--key", "ada.json")
+        added = await cli("people", "set", name, "--role", role, "--public-key", key, *signed, "--dsn", book.dsn)
+        assert added.code == 0, added.err
+    pat = read_signing_key(Path("pat.json"))
+    for row in await book.db.fetch("select load, sha256 from recon.loads order by load"):
+        await claim_load(book.db, row["load"], bytes.fromhex(row["sha256"]), pat)
+    text = f"custodian,account,isin,quantity,basis,as_of\nalpaca,ITN-1,{ISIN},250.5,trade_date,{iso(95)}\n"
+    load = (await import_statement(book.dsn, book.file("note.csv", text), key=pat)).load
+    await book.commit()
+    await book.transfer(95, "treasury", "ap", ONE)
+    await book.flush()
+    await checked(book)
+    await book.run(at(90))
+    await create_roles(book.db)
+    (alert,) = await list_alerts(book.dsn)
+    return str(load), alert.fingerprint
+
+
+DESK_READS = (
+    ("db", "status"), ("reconcile", "show"), ("reconcile", "history"), ("reconcile", "coverage"), ("registry", "show"),
+    ("statement", "list"), ("order", "list"), ("report", "list"), ("people", "list"), ("token", "list"),
+    ("practitioner", "list"), ("audit", "list"), ("audit", "verify"), ("control", "list"), ("control", "status"),
+    ("headroom", "AAPLx"),
+)  # fmt: skip
+STORED = ("loads", "runs", "reports")
+DESK_MAY_NOT = (
+    ("reconcile", "run"), ("report", "export", "--to", "r.zip", "--key", "pat.json"),
+    ("statement", "import", "late.csv", "--key", "pat.json"), ("order", "import", "orders.csv"),
+    ("registry", "apply", "registry.toml"), ("token", "create", "x", "--scope", "breaks:read", "--key", "ada.json"),
+    ("people", "disable", "anna", "--key", "ada.json"), ("db", "roles"),
+)  # fmt: skip
+
+
+async def test_the_desks_people_do_their_days_work_with_the_desks_role_and_no_more(cli: Cli, book: Book) -> None:
+    load, alert = await staffed(cli, book)
+    dsn = ("--dsn", f"{book.dsn}{'&' if '?' in book.dsn else '?'}options=-c%20role%3Dtieout_desk", "--json")
+    (found,) = (await cli("breaks", "list", *dsn)).json["breaks"]
+    did: dict[str, set[str]] = {"breaks": {"list"}, "period": set(), "control": set()}
+
+    async def do(who: str, group: str, command: str, *more: str, code: int = 0) -> dict[str, Any]:
+        key = ("--key", f"{who}.json") if who else ()
+        done = await cli(group, command, *more, *key, *(dsn if command != "lines" else ("--json",)))
+        assert done.code == code, (group, command, done.err)
+        did[group].add(command)
+        return dict(done.json)
+
+    one, told = found["id"], ("--document", load)
+    lines = ("--line", "unsettled_trade", "--shares", "10.5", *told)
+    await do("", "breaks", "lines")
+    await do("", "breaks", "show", one)
+    await do("pat", "breaks", "assign", one, "--to", "anna")
+    await do("pat", "breaks", "explain", one, "--note", "seen")
+    asked = await do("pat", "breaks", "propose", one, *lines)
+    await do("anna", "breaks", "reject", one, "--proposal", str(asked["break"]["work"]["pending"]["action"]))
+    asked = await do("pat", "breaks", "propose", one, *lines)
+    await do("anna", "breaks", "approve", one, "--proposal", str(asked["break"]["work"]["pending"]["action"]))
+    await do("pat", "breaks", "reopen", one)
+    await do("pat", "breaks", "cover", one, "--assets", "bills", "--since", iso(95), "--shares", "1", *told)
+    await do("pat", "breaks", "notify", one, "--to", "the supervisor", "--at", iso(95), *told)
+    await do("pat", "period", "open", "p1", "--from", iso(0), "--to", iso(90))
+    await do("pat", "period", "propose", "p1")
+    await do("anna", "period", "reject", "p1")
+    await do("pat", "period", "propose", "p1")
+    await do("anna", "period", "sign", "p1")
+    await do("", "period", "show", "p1")
+    await do("pat", "period", "ask-reopen", "p1", "--note", "a late trade")
+    await do("anna", "period", "reopen", "p1")
+    await do("pat", "period", "open", "p2", "--to", iso(95))
+    await do("pat", "period", "ask-withdraw", "p2", "--note", "too early")
+    await do("anna", "period", "withdraw", "p2")
+    await do("", "period", "list")
+    await do("pat", "control", "acknowledge", alert[:12])
+    for group, app in (("breaks", breaks.APP), ("period", period.APP)):
+        names = {c.name or (c.callback.__name__ if c.callback else "") for c in app.registered_commands}
+        assert did[group] == names, "a new command is one to be done here"
+    for command in DESK_READS:
+        assert (await cli(*command, *dsn)).code in (0, 1), command
+
+    book.file("late.csv", f"custodian,account,isin,quantity,basis,as_of\nalpaca,ITN-1,{ISIN},9,settled,{iso(96)}\n")
+    book.file("orders.csv", f"request_id,side,symbol,quantity,status,created_at\nR,issue,AAPLx,1,pending,{iso(1)}\n")
+    book.file("registry.toml", REGISTRY.replace("decimals = 8", "decimals = 8\ninventory_authorised = true"))
+    before = [await book.db.fetchval(f"select count(*) from recon.{what}") for what in STORED]
+    for forbidden in DESK_MAY_NOT:
+        words = [str(book.folder / w) if (book.folder / w).is_file() else w for w in forbidden]
+        refused = await cli(*words, *dsn)
+        assert (refused.code, "permission denied" in refused.err) == (2, True), (forbidden, refused.err)
+    assert [await book.db.fetchval(f"select count(*) from recon.{what}") for what in STORED] == before
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tieout_database import Queries, clean_text
-from tieout_database.text import REPLACEMENT
+from tieout_database import Queries, clean_text, marked_text
+from tieout_database.text import CUT, REPLACEMENT
 
 
 @pytest.fixture
@@ -79,3 +79,25 @@ def test_clean_text_can_always_be_stored(raw: bytes | str, limit: int) -> None:
     assert "\x00" not in text
     assert len(text) <= limit
     assert changed == (text.encode() != (raw if isinstance(raw, bytes) else raw.encode("utf-8", "surrogatepass")))
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ("12345", "12345"),
+        (b"123456", f"12345{CUT}"),
+        ("1234\u2026", "1234\u2026"),
+        (f"12345{CUT}", f"12345{CUT}"),
+        (b"1\x002\xff3", f"1{REPLACEMENT}2{REPLACEMENT}3"),
+        (b"", ""),
+    ],
+)
+def test_a_text_that_was_cut_says_so_and_no_other_does(raw: bytes | str, text: str) -> None:
+    assert marked_text(raw, 5) == text
+
+
+@given(st.one_of(st.binary(max_size=40), st.text(max_size=40)), st.integers(0, 20))
+def test_only_a_cut_text_is_longer_than_the_limit(raw: bytes | str, limit: int) -> None:
+    text, (whole, _) = marked_text(raw, limit), clean_text(raw, 100)
+    assert text == (whole if len(whole) <= limit else whole[:limit] + CUT)
+    assert (len(text) > limit) == (len(whole) > limit)

@@ -23,12 +23,14 @@ from support.transactions import (
     instruction,
     transaction,
 )
+from tieout_database.text import CUT
 from tieout_idl import encode
 from tieout_indexer.decode import Scope, decode_transaction
 from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.mint_state import MintState, TransferFee
 from tieout_indexer.model import TransactionResult
 from tieout_indexer.wire import TransactionHead, judge, parse_block, parse_heads
+from tieout_reconcile.matching import memo_references
 
 
 def decode(
@@ -376,14 +378,26 @@ def test_a_hostile_memo_is_stored_without_what_postgres_refuses(memo: bytes, sto
     assert read(body).memo == stored
 
 
-def test_a_memo_is_cut_at_its_limit() -> None:
+def test_a_memo_is_cut_at_its_limit_and_says_so() -> None:
     body = transaction(
         transfer(1), instruction(b"x" * 900, program=MEMO), pre=balances(alice=1, bob=0), post=balances(alice=0, bob=1)
     )
     scope = Scope(frozenset({MINT}), {}, lambda slot: 0, IndexerLimits(memo_characters_max=100))
     result = decode_transaction(scope, 1, 0, body)
     assert result is not None
-    assert result.memo == "x" * 100
+    assert result.memo == "x" * 100 + CUT
+
+
+def test_a_request_id_that_was_cut_is_no_other_requests() -> None:
+    said = b"tieout/1 issue REQ-12"
+    body = transaction(
+        transfer(1), instruction(said, program=MEMO), pre=balances(alice=1, bob=0), post=balances(alice=0, bob=1)
+    )
+    for limit, named in ((len(said), ("REQ-12",)), (len(said) - 1, (f"REQ-1{CUT}",))):
+        scope = Scope(frozenset({MINT}), {}, lambda slot: 0, IndexerLimits(memo_characters_max=limit))
+        result = decode_transaction(scope, 1, 0, body)
+        assert result is not None
+        assert memo_references(result.memo) == named
 
 
 @given(

@@ -6,7 +6,9 @@ from support.command import tieout_here
 from support.database import query, value
 from support.ledger import ledger
 from support.replay import GoldenDay, ReplayNode
-from tieout_indexer import backfill
+from tieout_database import clean_text
+from tieout_database.text import CUT
+from tieout_indexer import IndexerLimits, backfill, decode, redecode
 
 
 def mint_options(day: GoldenDay) -> list[str]:
@@ -145,6 +147,25 @@ async def test_a_redecode_that_changes_nothing_appends_nothing(day: GoldenDay, d
     done = await tieout_here("index", "redecode", "--dsn", dsn, "--json")
     assert (done.code, done.json["appended"], done.json["retracted"]) == (0, 0, 0), done.err
     assert await ledger(dsn, batches=True) == before
+
+
+async def test_a_redecode_marks_what_was_cut_and_leaves_all_other_rows(
+    day: GoldenDay, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = IndexerLimits(memo_characters_max=8)
+    with monkeypatch.context() as older:
+        older.setattr(decode, "marked_text", lambda raw, limit: clean_text(raw, limit)[0])
+        async with ReplayNode(day.blocks()) as node:
+            mints = list(day.mints.values())
+            assert (await backfill([node.url], dsn, mints, day.first, day.last, limits=limits)).complete
+    memos = "select signature, step, child, memo from ledger.events order by slot, tx_index, step, child"
+    before = await query(dsn, memos)
+    cut = [r for r in before if r["memo"] is not None and len(r["memo"]) == 8]
+    assert 0 < len(cut) < len(before)
+    appended, retracted = await redecode(dsn, day.first, day.last, limits=limits)
+    assert appended == retracted == len(cut)
+    assert await query(dsn, memos) == [{**r, "memo": r["memo"] + CUT} if r in cut else r for r in before]
+    assert await redecode(dsn, day.first, day.last, limits=limits) == (0, 0)
 
 
 async def test_one_mint_first_and_the_other_later_gives_the_rows_of_both_at_once(

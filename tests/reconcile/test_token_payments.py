@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import pytest
 
 from reconcile.builders import MINT, REGISTRY, Book, address, at, cash, payment, redeem, signature
 from reconcile.test_reports import TRUSTED, failed, made, month, resigned, without_line
-from tieout_reconcile import BadInput, Run, verify_report
+from tieout_reconcile import BadInput, Run, export_report, verify_report
 from tieout_reconcile.facts import Movement, Position
 from tieout_reconcile.files import InputFile
 from tieout_reconcile.payments import Payment
 from tieout_reconcile.registry_file import parse_registry
-from tieout_reconcile.reports import bundle
+from tieout_reconcile.reports import bundle, making
+from tieout_reconcile.reports.extract import read_material
+from tieout_reconcile.reports.making import rebuild_bundle
 from tieout_reconcile.token_payments import TokenChain, check_payments, token_chain
 
 USDC = address("usdc")
@@ -243,3 +246,172 @@ async def test_a_payment_just_before_the_cut_off_may_still_come(book: Book) -> N
     await pay(book, "600", signature(10**6))
     assert told(await book.run(100)) == [("P-1", "unchecked")]
     assert told(await book.run(FAR)) == [("P-1", "missing")]
+
+
+async def busy(book: Book, *, corrected: bool = True) -> tuple[str, list[str]]:
+    """A coin that everybody uses, read from its mid-life on, in three commits and a correction.
+
+    The redemption's transaction moves 700 out and 100 back; a first decode had the way back wrong. Returned are that
+    transaction and those of strangers.
+    """
+    await month(book)
+    await book.registry(REGISTRY + TOKEN)
+    for name in ("our cash", "their cash", "alice"):
+        book._balances[book.ata(name, USDC)] = 10_000 * COIN
+    strangers = []
+    for number, (first, last) in enumerate(((0, 60), (61, 75), (76, FAR))):
+        await book.commit()
+        # the middle one is told of the mint alone, as older versions did
+        if number == 1:
+            await book.db.execute(
+                "insert into ledger.coverage_row values ($1, $2, $3, $4)", USDC, first, last, book.batch
+            )
+        else:
+            await book.db.execute(
+                "insert into ledger.cohort_row values (7, $1, $2) on conflict do nothing", USDC, book.batch
+            )
+            await book.db.execute(
+                "insert into ledger.cohort_coverage_row values (7, $1, $2, $3)", first, last, book.batch
+            )
+        strangers.append(await book.transfer(first + 10, "their cash", "alice", COIN, mint=USDC))
+        if number == 1:
+            sign = await book.transfer(70, "our cash", "their cash", 700 * COIN, mint=USDC, tx=9000)
+            back = (10 if corrected else 100) * COIN
+            await book.transfer(70, "their cash", "our cash", back, mint=USDC, tx=9000, step=1)
+            wrong = book.batch
+    if corrected:
+        strangers.append(await correct(book, wrong))
+    await book.flush()
+    await far(book, MINT)
+    await book.orders(redeem("RED-1", "3", settled_at=at(60).isoformat(), **cash("600", "USDC")))
+    await pay(book, "600", sign)
+    return sign, strangers
+
+
+async def correct(book: Book, wrong: int) -> str:
+    """Take the way back of a commit's transaction back and say it anew, with another transaction; that one."""
+    await book.commit()
+    other = await book.transfer(90, "alice", "their cash", COIN, mint=USDC)
+    await book.transfer(70, "their cash", "our cash", 100 * COIN, mint=USDC, tx=9000, step=1)
+    await book.db.execute(
+        "insert into ledger.retraction_row values ('event', 70, 9000, 1, -1, $1, '', $2, $3)", USDC, wrong, book.batch
+    )
+    return other
+
+
+def token_line(path: Path) -> tuple[str, dict[str, Any]]:
+    """By which rules a report is, and what it says of the coin."""
+    said = json.loads(bundle.unpack(path)[bundle.REPORT])
+    (line,) = said["population"]["payment_tokens"]
+    return said["rules"], line
+
+
+async def test_of_a_coin_that_everybody_uses_a_bundle_holds_the_named_transactions_alone(
+    book: Book, tmp_path: Path
+) -> None:
+    sign, strangers = await busy(book)
+    path = await made(book, tmp_path, FAR)
+    assert failed(verify_report(path, TRUSTED)) == {}
+    rules, line = token_line(path)
+    assert (rules, line["events"], line["in_part"], line["proven"]) == ("5", 2, True, [0, FAR])
+    files = bundle.unpack(path)
+    rows = files[bundle.mint_name(USDC)]
+    assert rows.count(sign.encode()) == 2
+    assert not any(other.encode() in rows for other in strangers)
+    # the commits before and after it are told by digest; its own and the correction's are shown whole
+    shown = [other.encode() in files[bundle.CONTENT] for other in strangers]
+    assert shown == [False, True, False, True]
+    assert json.loads(files[bundle.REPORT])["run"]["payments"][0]["state"] == "equal"
+    # made again, and after later movements of the coin, it is the same
+    again = await rebuild_bundle(book.dsn, 1)
+    assert again == path.read_bytes()
+
+
+def untold(batch: int, table: str) -> Any:
+    """The rows of the coin's part of a commit are told by their digest alone."""
+
+    def change(files: dict[str, bytes]) -> None:
+        kept, here, hiding = [], False, False
+        for row in files[bundle.CONTENT].splitlines(keepends=True):
+            if row.startswith(b"batch "):
+                here = row == f"batch {batch}\n".encode()
+            if not row.startswith(b"["):
+                hiding = here and row.startswith(f"{table} {USDC} ".encode())
+            if not (hiding and row.startswith(b"[")):
+                kept.append(row)
+        assert len(kept) < len(files[bundle.CONTENT].splitlines())
+        files[bundle.CONTENT] = b"".join(kept)
+
+    return change
+
+
+def changes(*each: Any) -> Any:
+    return lambda files: [change(files) for change in each]
+
+
+OUT, BACK = (without_line(bundle.mint_name(USDC), f'{{"event":[70,9000,{step}'.encode()) for step in (0, 1))
+
+
+async def batches_of(book: Book, sign: str) -> tuple[int, int]:
+    """The commit that read a transaction, and the one that corrected it."""
+    row = await book.db.fetchrow(
+        "select min(batch) as first, max(batch) as last from ledger.event_row where signature = $1", sign
+    )
+    assert row is not None
+    return row["first"], row["last"]
+
+
+async def test_a_named_event_left_out_of_a_coin_told_in_part_shows(book: Book, tmp_path: Path) -> None:
+    sign, _ = await busy(book)
+    path = await made(book, tmp_path, FAR)
+    read, corrected = await batches_of(book, sign)
+    lacking = f"event_row {USDC} in batch %d are not in it"
+    forgeries = (
+        (BACK, "it says 1, the ledger's rows give 2"),
+        (changes(BACK, untold(corrected, "event_row")), lacking % corrected),
+        (untold(read, "event_row"), lacking % read),
+        (changes(BACK, OUT, untold(read, "event_row"), untold(corrected, "event_row")), lacking % corrected),
+        (untold(corrected, "retraction_row"), f"retraction_row {USDC} in batch {corrected} are not in it"),
+        (untold(read, "coverage_row"), f"coverage_row {USDC} in batch {read} are not in it"),
+    )
+    for change, says in forgeries:
+        found = failed(verify_report(resigned(path, change), TRUSTED))
+        assert any(says in text for text in found.values()), (says, found)
+
+
+async def test_a_named_transaction_left_out_with_the_commit_that_read_it_shows(book: Book, tmp_path: Path) -> None:
+    sign, _ = await busy(book, corrected=False)
+    path = await made(book, tmp_path, FAR)
+    read, _ = await batches_of(book, sign)
+    assert failed(verify_report(path, TRUSTED)) == {}
+    forged = resigned(path, changes(BACK, OUT, untold(read, "event_row")))
+    assert f"nothing of the transaction {sign} is in it: it has to be told whole" in failed(
+        verify_report(forged, TRUSTED)
+    )["rows"]  # fmt: skip
+
+
+async def test_where_a_transaction_is_nowhere_the_coin_is_told_whole(book: Book, tmp_path: Path) -> None:
+    _, strangers = await busy(book)
+    await pay(book, "600", signature(10**6), "P-2")
+    path = await made(book, tmp_path, FAR)
+    assert failed(verify_report(path, TRUSTED)) == {}
+    rules, line = token_line(path)
+    assert (rules, line["events"], "in_part" in line) == ("4", 6, False)
+    assert all(other.encode() in bundle.unpack(path)[bundle.CONTENT] for other in strangers)
+
+
+async def test_a_report_that_told_the_coin_whole_is_made_again_and_verified_by_its_own_rules(
+    book: Book, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await busy(book)
+    with monkeypatch.context() as older:
+        older.setattr(making, "read_material", partial(_whole, read_material))
+        path = await made(book, tmp_path, FAR)
+    assert token_line(path)[0] == "4"
+    assert failed(verify_report(path, TRUSTED)) == {}
+    assert await rebuild_bundle(book.dsn, 1) == path.read_bytes()
+    assert (await export_report(book.dsn, None, None)).sha256 == (await export_report(book.dsn, 1, None)).sha256
+
+
+async def _whole(read: Any, db: Any, inputs: Any, **_: Any) -> Any:
+    return await read(db, inputs, in_part=False)

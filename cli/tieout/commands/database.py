@@ -66,8 +66,9 @@ def migrate(dsn: Dsn = None, as_json: Json = False) -> None:
 
 @APP.command()
 def roles(dsn: Dsn = None, as_json: Json = False) -> None:
-    """Create tieout_owner, _writer, _reader and _auditor and grant their rights (needs CREATEROLE)."""
+    """Create tieout_owner, _writer, _reader, _auditor and _desk and grant their rights (needs CREATEROLE)."""
     from tieout_database import check_schema, connect, create_roles
+    from tieout_database.roles import ROLES
 
     async def work() -> None:
         connection = await connect(settings.database_dsn(dsn))
@@ -78,7 +79,7 @@ def roles(dsn: Dsn = None, as_json: Json = False) -> None:
             await connection.close()
 
     run(work())
-    OUTPUT.result({"roles": ["tieout_owner", "tieout_writer", "tieout_reader", "tieout_auditor"]}, "roles are in place")
+    OUTPUT.result({"roles": list(ROLES)}, f"roles are in place: {', '.join(ROLES)}")
 
 
 @APP.command()

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +21,9 @@ from tieout_reconcile.whole import reconcile_all
 
 SCHEMA = "tieout/report/1"
 REPORT_RULES = "4"
+IN_PART_RULES = "5"
+"""Of a report that tells of a payment token only what named transactions moved; every other one is by the rules above,
+and both are verified."""
 STATEMENT = (
     "This is a statement by the management that signs it, not the opinion of an independent practitioner. "
     "It compares the tokens outside the issuer's own wallets, at the multiplier in force, with the settled shares "
@@ -45,7 +48,8 @@ class Head:
     """What a report says of itself, and no file of its bundle could: number, software, the one before.
 
     ``period``: the sign-off of a locked period, where it is one's report. ``shortfalls``: the cover and the
-    notifications that were recorded for its breaks when it was made, each with its maker's signature.
+    notifications that were recorded for its breaks when it was made, each with its maker's signature. ``in_part``:
+    a payment token may be told in part, as in no report of older rules.
     """
 
     report: int
@@ -53,6 +57,7 @@ class Head:
     previous: Previous | None
     period: Mapping[str, Any] | None = None
     shortfalls: tuple[Mapping[str, Any], ...] = ()
+    in_part: bool = True
 
     @property
     def opens(self) -> tuple[int | None, datetime | None]:
@@ -73,6 +78,7 @@ def head_of(report: Mapping[str, Any]) -> Head:
         None if previous is None else from_plain(Previous, previous),
         report.get("period"),  # a report of older rules has neither: it is told to be of those
         tuple(report.get("shortfalls", ())),
+        report["rules"] == IN_PART_RULES,
     )
 
 
@@ -115,6 +121,7 @@ class Material:
 
     ``tracked``: every mint that the ledger covers, registered or not. ``content``: the ledger's own rows that all of
     it follows from, as its batches were hashed. ``authorities``: those that the issuer has or had, over any mint.
+    ``in_part``: of payment tokens that are told in part, the transactions that they are told of.
     """
 
     inputs: Inputs
@@ -125,6 +132,12 @@ class Material:
     evidence: Mapping[tuple[int, int], bytes]
     content: bytes = b""
     authorities: tuple[AuthorityHeld, ...] = ()
+    in_part: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def slots_in_part(self) -> dict[str, set[int]]:
+        """The slots of those transactions, by mint."""
+        return {mint: {e.position.slot for e in self.mints[mint].events} for mint in self.in_part}
 
 
 def recompute(material: Material) -> Run:
@@ -170,7 +183,7 @@ def build(head: Head, run: Run, material: Material) -> tuple[dict[str, Any], dic
     symbols = {i.symbol: i.mint for i in registry.instruments}
     report = {
         "schema": SCHEMA,
-        "rules": REPORT_RULES,
+        "rules": IN_PART_RULES if material.in_part else REPORT_RULES,
         "statement": STATEMENT,
         "report": head.report,
         "software": head.software,
@@ -255,7 +268,8 @@ def _tokens(registry: Registry, material: Material, slot: int) -> list[dict[str,
     for token in tokens_named(registry, material.replay.business()):
         rows = material.mints[token.mint]
         proven = next(([first, last] for first, last in rows.coverage if first <= slot <= last), None)
-        lines.append({"currency": token.currency, "mint": token.mint, "proven": proven, "events": len(rows.events)})
+        line = {"currency": token.currency, "mint": token.mint, "proven": proven, "events": len(rows.events)}
+        lines.append(line | ({"in_part": True} if token.mint in material.in_part else {}))
     return lines
 
 

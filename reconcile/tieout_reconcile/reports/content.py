@@ -1,16 +1,27 @@
 """The ledger's own rows as a bundle carries them, hashed again against the chain of batches. Pure.
 
 ``tieout_database.content`` writes them. What a batch's hash covers is either shown whole or told by the digest of its
-part; a part of a mint that is reported has to be shown, so that a row left out is a hash that does not fit.
+part; a part of a mint that is reported has to be shown, so that a row left out is a hash that does not fit. Of a mint
+of which some transactions alone matter, those events have to be shown that may be theirs.
 """
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tieout_database.content import COLUMNS, DETACHABLE, OF_A_MINT, SHOWN_OF_A_MINT, SHOWN_OF_ALL, parted_hash
+from tieout_database.content import (
+    COLUMNS,
+    DETACHABLE,
+    OF_A_MINT,
+    SHOWN_IN_PART,
+    SHOWN_OF_A_MINT,
+    SHOWN_OF_ALL,
+    Readings,
+    must_show,
+    parted_hash,
+)
 from tieout_reconcile.reports.build import Batch
 
 _HEAD = b"batch "
@@ -33,19 +44,24 @@ class Rows:
         return self.tables.get(table, [])
 
 
-def rows_of(data: bytes, batches: Sequence[Batch], mints: Collection[str]) -> Rows:
+def rows_of(
+    data: bytes, batches: Sequence[Batch], mints: Collection[str], named: Mapping[str, Collection[int]] | None = None
+) -> Rows:
     """Return the rows of the batches, which come in the order of their chain.
 
-    Raises ValueError, with the batch, for one that is not what its hash is over, or that shows too little.
+    ``named``: of the mints that are shown in part the slots of which every event has to be shown. Raises ValueError,
+    with the batch, for one that is not what its hash is over, or that shows too little.
     """
-    found, told = Rows(), list(_by_batch(data))
+    found, told, named = Rows(), list(_by_batch(data)), named or {}
+    wanted = _Wanted(frozenset(mints) - named.keys(), named)
     if [number for number, _ in told] != [b.batch for b in batches]:
         raise ValueError("its rows are not told batch by batch")
     for batch, (number, lines) in zip(batches, told, strict=True):
         parts = list(_parts(lines))
         parted = any(b" " in name for name, _ in parts)
+        read = wanted.read(parts)
         if parted:
-            _check_parts(number, parts, mints)
+            _check_parts(number, parts, wanted, read)
         if batch.content_hash not in _hashes(parts, parted):
             raise ValueError(f"the rows of batch {number} are not those that its hash is over")
         found.whole += not parted
@@ -91,13 +107,38 @@ def _hashed(rows: Sequence[bytes]) -> bytes:
     return b"\n".join(rows) + b"\n"
 
 
-def _check_parts(number: int, parts: Sequence[tuple[bytes, list[bytes]]], mints: Collection[str]) -> None:
+class _Wanted:
+    """What has to be shown of the batches, asked for in their order."""
+
+    def __init__(self, whole: Collection[str], named: Mapping[str, Collection[int]]) -> None:
+        self._whole, self._named, self._readings = whole, named, Readings(named)
+
+    def read(self, parts: Sequence[tuple[bytes, list[bytes]]]) -> dict[str, list[tuple[int, int]]]:
+        """Return what a batch read of the mints that are shown in part."""
+        told: dict[str, list[Any]] = {"cohort_row": [], "cohort_coverage_row": [], "coverage_row": []}
+        for name, rows in parts if self._named else ():
+            table = name.decode().partition(" ")[0]
+            if table in told:
+                told[table] += [json.loads(row) for row in rows]
+        return self._readings.ranges(*told.values())
+
+    def asks_for(self, table: str, mint: str, read: Mapping[str, Sequence[tuple[int, int]]]) -> bool:
+        """Whether a part has to be shown."""
+        if mint in self._named:
+            of_slots = table == "event_row" and must_show(read.get(mint, ()), self._named[mint])
+            return of_slots or table in SHOWN_IN_PART
+        return table in SHOWN_OF_ALL or (table in SHOWN_OF_A_MINT and mint in self._whole)
+
+
+def _check_parts(
+    number: int, parts: Sequence[tuple[bytes, list[bytes]]], wanted: _Wanted,
+    read: Mapping[str, Sequence[tuple[int, int]]],
+) -> None:  # fmt: skip
     for name, rows in parts:
         table, mint, digest = name.decode().split(" ")
         if rows and hashlib.sha256(_hashed(rows)).hexdigest() != digest:
             raise ValueError(f"the rows of {table} {mint} in batch {number} are not those that its hash is over")
-        wanted = table in SHOWN_OF_ALL or (table in SHOWN_OF_A_MINT and mint in mints)
-        if wanted and not rows:
+        if not rows and wanted.asks_for(table, mint, read):
             raise ValueError(f"the rows of {table} {mint} in batch {number} are not in it")
 
 

@@ -25,40 +25,81 @@ from tieout_reconcile.chain import (
 from tieout_reconcile.facts import Holding, Movement, Position
 from tieout_reconcile.inputs import Business
 from tieout_reconcile.loads import Load, Replay
-from tieout_reconcile.registry import Registry
+from tieout_reconcile.registry import PaymentToken, Registry
 from tieout_reconcile.reports.build import AuthorityHeld, Batch, Material
 from tieout_reconcile.reports.mint_rows import SNAPSHOT_INDEX, FrozenState, MintRows, Opening, VenueAccounts
 from tieout_reconcile.results import Inputs
 from tieout_reconcile.split import ledgers, wallets_of
 from tieout_reconcile.store import SQL as RECON_SQL
-from tieout_reconcile.token_payments import tokens_named
+from tieout_reconcile.token_payments import tokens_named, transactions_asked
 
 SQL = Queries("tieout_reconcile.reports", "report.sql")
 _EVIDENCE_BYTES_MAX = 64 * 1024 * 1024
 
 
-async def read_material(db: asyncpg.Connection, inputs: Inputs) -> Material:
-    """Return the material of a run but for its evidence, which only the sample needs."""
+async def read_material(db: asyncpg.Connection, inputs: Inputs, *, in_part: bool = True) -> Material:
+    """Return the material of a run but for its evidence, which only the sample needs.
+
+    ``in_part``: payment tokens may be told in part.
+    """
     replay = Replay([_load(row) for row in await db.fetch(SQL["loads"], inputs.known_load)])
     registry = replay.registries[-1][1]
     mints = [i.mint for i in registry.instruments]
-    paying = [token.mint for token in tokens_named(registry, replay.business())]
+    paying = tokens_named(registry, replay.business())
     covered = await db.fetch(SQL["coverage"], inputs.known_batch)
     holding = await db.fetch(SQL["authorities"], mints, inputs.as_of_slot, inputs.known_batch)
+    told = await _in_part(db, paying, replay.business(), covered, inputs) if in_part else {}
+    whole = [*mints, *(token.mint for token in paying if token.mint not in told)]
     return Material(
         inputs,
         replay,
-        await _mint_rows(db, [*mints, *paying], covered, inputs, registry, replay.business()),
+        await _mint_rows(db, whole, covered, inputs, registry, replay.business()) | told,
         tuple(sorted({row["mint"] for row in covered})),
         tuple([Batch(**row) for row in await db.fetch(SQL["batches"], inputs.known_batch)]),
         {},
         authorities=tuple(AuthorityHeld(**row) for row in holding),
+        in_part={t.mint: _asked(t, replay.business(), inputs) for t in paying if t.mint in told},
     )
 
 
 def _load(row: Any) -> Load:
     # where somebody kept the file is nobody's business, and would make the same report differ
     return Load(**{**row, "name": row["name"].replace("\\", "/").rpartition("/")[2]})
+
+
+def _asked(token: PaymentToken, business: Business, inputs: Inputs) -> frozenset[str]:
+    return transactions_asked(token, business, inputs.as_of_time)
+
+
+async def _in_part(
+    db: asyncpg.Connection, paying: Sequence[PaymentToken], business: Business, covered: Sequence[Any], inputs: Inputs
+) -> dict[str, MintRows]:
+    """The payment tokens that are told in part.
+
+    Each was picked up in mid-life, so that its events add up to nobody's balance, and moved in every transaction that
+    payments name: that something is nowhere can only be seen from all there is.
+    """
+    slot, batch = inputs.as_of_slot, inputs.known_batch
+    mints = [token.mint for token in paying]
+    opened = {row["mint"] for row in await db.fetch(SQL["openings"], mints, batch)}
+    doubtful = findings_by_mint(await db.fetch(RECON_SQL["open_findings"], mints, batch))
+    doubted = doubted_by_mint(await db.fetch(RECON_SQL["quarantined"], mints, slot, batch))
+    found = {}
+    for token in paying:
+        named = _asked(token, business, inputs)
+        rows = await db.fetch(RECON_SQL["token_movements"], [token.mint], slot, batch, sorted(named))
+        rows = [row for row in rows if row["signature"] in named]
+        # a block without a time has the last known one, which is of another transaction
+        timed = all(row["block_time"] is not None for row in rows)
+        if token.mint in opened or not timed or {row["signature"] for row in rows} != named:
+            continue
+        moved = movements_by_mint(rows).get(token.mint, [])
+        coverage = tuple([(c["from_slot"], c["to_slot"]) for c in covered if c["mint"] == token.mint])
+        found[token.mint] = MintRows(
+            token.mint, coverage, (), tuple(moved), (), (), (), tuple(doubtful.get(token.mint, ())),
+            tuple(doubted.get(token.mint, ())), tuple(sorted(await orphan_slots(db, moved, batch))),
+        )  # fmt: skip
+    return found
 
 
 async def _mint_rows(
@@ -153,10 +194,11 @@ async def read_content(db: asyncpg.Connection, material: Material, drawn: Sequen
     # an owner that the instruction does not name is told by the node's balances
     handed = {(c.position.slot, c.position.tx_index) for rows in every for c in rows.owner_changes}
     wanted = Wanted(
-        sorted(material.mints),
+        sorted(material.mints.keys() - material.in_part.keys()),
         sorted(moved if block is None else moved | {block["slot"]}),
         sorted({(m.position.slot, m.position.tx_index) for m in drawn}),
         sorted(opened | handed),
+        material.slots_in_part,
     )
     return await content_of(db, material.inputs.known_batch, wanted)
 

@@ -108,7 +108,7 @@ def pack_report(body: bytes, files: dict[str, bytes], public_key: str | None, si
 
 
 async def _material(db: asyncpg.Connection, run: Run, head: Head) -> Material:
-    material = await read_material(db, run.inputs)
+    material = await read_material(db, run.inputs, in_part=head.in_part)
     drawn = sampled(run, material.replay.registries[-1][1], material, head)
     movements = [m for _, m in drawn]
     content = await read_content(db, material, movements)

@@ -6,7 +6,7 @@ figures. So a row left out shows, be it one holder; who holds how much, and what
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -242,6 +242,16 @@ def token_chain_of(rows: MintRows, named: set[str], slot: int) -> TokenChain:
     """Return what is known of a payment token at a slot, as ``chain.read_token_chains`` reads it."""
     born = [o.position.slot for o in rows.openings if o.position.tx_index != SNAPSHOT_INDEX]
     return token_chain(rows.coverage, born, rows.events, named, slot)
+
+
+def of_transactions(rows: MintRows, named: Collection[str]) -> MintRows:
+    """Return what of a mint some transactions are held against: their events, what is proven, and what is in doubt."""
+    events = tuple([e for e in rows.events if e.signature in named])
+    slots = {e.position.slot for e in events}
+    return MintRows(
+        rows.mint, rows.coverage, (), events, (), (), (), rows.findings, rows.doubted,
+        tuple([slot for slot in rows.orphans if slot in slots]),
+    )  # fmt: skip
 
 
 def supply_of(events: Sequence[Movement]) -> int:

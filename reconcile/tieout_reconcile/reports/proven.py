@@ -5,7 +5,7 @@ chain of batches. Accounts and venues are not among them: they follow from the m
 """
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ from tieout_reconcile.chain import (
 )
 from tieout_reconcile.facts import Movement, Position
 from tieout_reconcile.reports.content import Rows
-from tieout_reconcile.reports.mint_rows import SNAPSHOT_INDEX, FrozenState, MintRows, Opening
+from tieout_reconcile.reports.mint_rows import SNAPSHOT_INDEX, FrozenState, MintRows, Opening, of_transactions
 from tieout_reconcile.reports.stepping import steps_of
 
 Row = dict[str, Any]
@@ -44,10 +44,18 @@ class Asked:
     mints: tuple[str, ...]
 
 
-def differences(rows: Rows, said: Mapping[str, MintRows], slot: int, genesis_hash: str | None) -> list[str]:
-    """Return, part by part, where what a bundle says of its mints is not what the ledger's rows give; empty if none."""
-    asked = Asked(genesis_hash, slot, tuple(said))
-    proven, wrong = proven_rows(rows, asked), []
+def differences(
+    rows: Rows, said: Mapping[str, MintRows], slot: int, genesis_hash: str | None,
+    named: Mapping[str, Collection[str]] | None = None,
+) -> list[str]:  # fmt: skip
+    """Return, part by part, where what a bundle says of its mints is not what the ledger's rows give; empty if none.
+
+    ``named``: of the mints that are told in part, the transactions that they are told of.
+    """
+    named, wrong = named or {}, list[str]()
+    proven = proven_rows(rows, Asked(genesis_hash, slot, tuple([mint for mint in said if mint not in named])))
+    for mint, signatures in named.items():
+        proven[mint] = of_transactions(proven_rows(rows, Asked(genesis_hash, slot, (mint,)))[mint], signatures)
     for mint in sorted(said):
         for part in PARTS:
             told, found = getattr(said[mint], part), getattr(proven[mint], part)
@@ -97,7 +105,7 @@ def detached_before(rows: Rows) -> int:
 def proven_rows(rows: Rows, asked: Asked) -> dict[str, MintRows]:
     """Return each mint's rows as they follow, without accounts and venues."""
     live = _Live(rows)
-    controls = live.of("control", "control_row")
+    controls = [c for c in live.of("control", "control_row") if c["mint"] in asked.mints]
     doubts = live.of("quarantine", "quarantine_row")
     coverage = _coverages(rows, doubts, asked.mints)
     of_mint = _by_mint(controls)

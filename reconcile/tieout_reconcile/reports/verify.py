@@ -15,6 +15,7 @@ from tieout_reconcile.loads import Load, Replay
 from tieout_reconcile.periods import sign_off_faults
 from tieout_reconcile.reports import bundle, signing
 from tieout_reconcile.reports.build import (
+    IN_PART_RULES,
     REPORT_RULES,
     SCHEMA,
     AuthorityHeld,
@@ -31,6 +32,7 @@ from tieout_reconcile.reports.proven import block_shown, detached_before, differ
 from tieout_reconcile.reports.render import page, table
 from tieout_reconcile.reports.shortfalls import shortfall_faults
 from tieout_reconcile.results import RULES, Inputs, Run
+from tieout_reconcile.token_payments import tokens_named, transactions_asked
 
 _SHOWN_DIFFERENCES = 3
 _SHOWN_CHARACTERS = 60
@@ -218,16 +220,15 @@ def _chained(report: dict[str, Any], files: Mapping[str, bytes]) -> Check:
 def _contents(
     files: Mapping[str, bytes], report: dict[str, Any], body: bytes, before: Mapping[str, bytes] | None
 ) -> Iterator[Check]:
-    if (rules := (report["rules"], report["run"]["rules"])) != (REPORT_RULES, RULES):
-        raise _Broken(
-            f"it was made by rules {rules}; this version has {(REPORT_RULES, RULES)}: verify with {report['software']}"
-        )
+    rules, known = (report["rules"], report["run"]["rules"]), (IN_PART_RULES, RULES)
+    if rules not in ((REPORT_RULES, RULES), known):
+        raise _Broken(f"it was made by rules {rules}; this version has {known}: verify with {report['software']}")
     yield _manifest(files, report["files"])
     loads = [_load(files, line) for line in json.loads(files[bundle.LOADS])["loads"]]
     yield _loads(loads, report, before)
     material = _material(files, report, Replay(loads))
     yield _batches(material, report)
-    rows = rows_of(material.content, material.batches, material.mints.keys())
+    rows = rows_of(material.content, material.batches, material.mints.keys(), material.slots_in_part)
     yield _rows(rows, material)
     yield from _mints(material)
     yield _sample(material, report, rows)
@@ -315,15 +316,29 @@ def _batches(material: Material, report: dict[str, Any]) -> Check:
 def _rows(rows: Rows, material: Material) -> Check:
     """Whether all that is said of the mints follows from the ledger's rows, none of them left out."""
     inputs = material.inputs
-    wrong = differences(rows, material.mints, inputs.as_of_slot, inputs.genesis_hash)
+    wrong = differences(rows, material.mints, inputs.as_of_slot, inputs.genesis_hash, material.in_part)
+    wrong += _in_part_faults(rows, material)
     unproven = [mint for mint, one in material.mints.items() if not one.coverage]
     wrong += [f"{m} was read and is not among the mints told of" for m in unlisted(rows, material.tracked, unproven)]
     if not block_shown(rows, inputs.blockhash, inputs.as_of_time, inputs.as_of_slot):
         wrong.append(f"no row of the ledger is the cut-off's block {inputs.blockhash} with its time")
     whole, every = rows.whole, len(material.batches)
     how = f"{every - whole} by the digests of their parts, {whole} by all of their rows"
-    text = f"all rows of {len(material.mints)} mints are those that {every} commits hashed ({how}), none is left out"
+    told = len(material.mints) - len(material.in_part)
+    text = f"all rows of {told} mints are those that {every} commits hashed ({how}), none is left out"
+    if material.in_part:
+        text += f"; of {len(material.in_part)} payment tokens, all of the transactions that payments name"
     return Check("rows", not wrong, "; ".join(wrong[:_SHOWN_DIFFERENCES]) or text)
+
+
+def _in_part_faults(rows: Rows, material: Material) -> list[str]:
+    """Where a payment token may not be told in part: it was opened, or a named transaction is not among its events."""
+    opened = {row["mint"] for row in rows["opening_row"]} & material.in_part.keys()
+    faults = [f"{mint} was opened from a snapshot: it has to be told whole" for mint in sorted(opened)]
+    for mint, named in sorted(material.in_part.items()):
+        absent = sorted(named - {e.signature for e in material.mints[mint].events})
+        faults += [f"{mint}: nothing of the transaction {one} is in it: it has to be told whole" for one in absent]
+    return faults
 
 
 def _mints(material: Material) -> Iterator[Check]:
@@ -336,6 +351,8 @@ def _mints(material: Material) -> Iterator[Check]:
         text = (
             f"{mint}: {len(rows.events)} events add up to the balances of {len(rows.accounts)} accounts and the supply"
         )
+        if mint in material.in_part:
+            text = f"{mint}: {len(rows.events)} events of {len(material.in_part[mint])} transactions that payments name"
         if wrong:
             text = f"{mint} is not complete: " + "; ".join(wrong[:_SHOWN_DIFFERENCES])
         yield Check("complete", not wrong, text)
@@ -383,8 +400,11 @@ def _material(files: Mapping[str, bytes], report: dict[str, Any], replay: Replay
     inputs = from_plain(Inputs, report["run"]["inputs"])
     if canonical_bytes(to_plain(inputs)) != canonical_bytes(report["run"]["inputs"]):
         raise _Broken("its inputs hold more than this version knows")
+    told = {line["mint"] for line in report["population"]["payment_tokens"] if line.get("in_part")}
+    tokens = tokens_named(replay.registries[-1][1], replay.business())
+    in_part = {t.mint: transactions_asked(t, replay.business(), inputs.as_of_time) for t in tokens if t.mint in told}
     return Material(
-        inputs, replay, mints, tuple(index["tracked"]), tuple(batches), evidence, files[bundle.CONTENT], held
+        inputs, replay, mints, tuple(index["tracked"]), tuple(batches), evidence, files[bundle.CONTENT], held, in_part
     )
 
 

@@ -16,9 +16,9 @@ from tieout_reconcile.canonical import to_plain
 from tieout_reconcile.crossings import RoleBook
 from tieout_reconcile.elsewhere import wrappers
 from tieout_reconcile.facts import Chain, multiplier_in_force
-from tieout_reconcile.figures import Known, doubts_of, figures_of, result_of
+from tieout_reconcile.figures import Known, doubts_of, figures_of, network_doubts, result_of
 from tieout_reconcile.history import Step, instant_of
-from tieout_reconcile.instrument import Book, CutOff, elsewhere_of, network_doubts
+from tieout_reconcile.instrument import Book, CutOff, elsewhere_of
 from tieout_reconcile.liability import (
     Quantities,
     collateral,

@@ -38,6 +38,7 @@ from tieout_reconcile.results import (
     WrapperLine,
 )
 from tieout_reconcile.three_way import Receivable
+from tieout_reconcile.told_twice import TwiceLine
 
 # What an audit of the ledger speaks of, by its name; all others are a disagreement between sources.
 AUDIT_CODES = {
@@ -131,6 +132,13 @@ def drift(
     ]
 
 
+def network_doubts(instrument: Instrument, found: Sequence[NetworkShares]) -> list[Doubt]:
+    """Return what keeps other networks' figures from counting."""
+    return [
+        Doubt(n.code, f"network/{n.network}", f"{instrument.symbol}: {n.problem}") for n in found if n.code is not None
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """What is known of an instrument, and what speaks against it."""
@@ -151,6 +159,7 @@ class Known:
     frozen: Frozen | None = None
     loans: tuple[LoanLine, ...] = ()
     wrappers: tuple[Wrapped, ...] = ()
+    told_twice: tuple[TwiceLine, ...] = ()
 
     @property
     def soft(self) -> Fraction | None:
@@ -323,6 +332,7 @@ def result_of(known: Known, figures: Figures, crossings: CrossingLines) -> Instr
         frozen_unknown=None if known.frozen is None else Raw(known.frozen.unknown),
         loans=known.loans,
         wrappers=tuple(_wrapper_line(instrument, one) for one in known.wrappers),
+        told_twice=known.told_twice,
     )
 
 

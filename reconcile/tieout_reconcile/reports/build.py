@@ -20,7 +20,7 @@ from tieout_reconcile.token_payments import named_signatures, tokens_named
 from tieout_reconcile.whole import reconcile_all
 
 SCHEMA = "tieout/report/1"
-REPORT_RULES = "4"
+REPORT_RULES = "5"
 STATEMENT = (
     "This is a statement by the management that signs it, not the opinion of an independent practitioner. "
     "It compares the tokens outside the issuer's own wallets, at the multiplier in force, with the settled shares "

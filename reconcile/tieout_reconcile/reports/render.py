@@ -193,6 +193,9 @@ def _trades(trades: Sequence[Mapping[str, Any]]) -> str:
 def _more(result: Mapping[str, Any]) -> str:
     """What stands beside the settled figures, each kind in a table of its own, where there is any."""
     parts = (
+        ("Told twice, counted once", ("custodian", "account", "trade", "told by", "by", "shares>", ""),
+         [(x["custodian"], x["account"], x["trade"], ", ".join(x["others"]), x["rule"], _number(x["shares"]),
+           "" if x["sure"] else "in doubt") for x in result["told_twice"]]),
         ("Other networks", ("network", "unit", "as of", "shares>", ""),
          [(n["network"], n["unit"] or "", n["as_of"] or "", _number(n["shares"]), n["problem"] or "")
           for n in result["networks"]]),

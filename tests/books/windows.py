@@ -63,7 +63,7 @@ def buy_and_book(book: Book, stock: Stock) -> Fraction:
     book.move(released, stock, "transfer", "treasury", book.name("participant"), raw, memo=f"tieout/1 issue {request}")
     book.orders.append(Order(request, stock, "issue", shares, None, "completed", at, released))
     book.owe(stock, raw, released)
-    booked = book.leg(stock, shares, "buy", at + 5 * MINUTE)
+    booked = book.leg(stock, shares, "buy", at + 5 * MINUTE, request_id=request)
     book.trades.append(
         Trade(stock.place, stock.isin, booked.reference, "buy", shares, at - 10 * MINUTE, days.later(day, 1))
     )

@@ -145,9 +145,9 @@ def _wrapper_table(instruments: Any) -> list[Any]:
     found = [(i, w) for i in instruments for w in i.wrappers]
     if not found:
         return []
-    columns = ("network", "wrapper", "wraps", "supply, shares>", "in escrow, shares>", "")
+    columns = ("network", "wrapper", "wraps", "supply, shares>", "in escrow, shares>", "escrow by", "")
     return ["", table("wrappers (left out: what they wrap is counted where it lies)", columns, (
-        (w.network, w.wrapper, w.wraps, shares(w.supply), shares(w.escrowed),
+        (w.network, w.wrapper, w.wraps, shares(w.supply), shares(w.escrowed), "ledger" if w.on_ledger else "file",
          "unknown" if w.problem else "" if w.covered else "not covered")
         for _, w in found
     ))]  # fmt: skip

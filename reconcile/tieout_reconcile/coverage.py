@@ -23,6 +23,7 @@ from tieout_reconcile.liability import (
     Quantities,
     collateral,
     custody_lines,
+    escrows,
     frozen_outside,
     holdings_by_role,
     settled_orders,
@@ -88,12 +89,13 @@ def cover_instrument(
         *doubts_of(instrument, chain, cut_off.slot, at, multiplier, accounts),
         *network_doubts(instrument, networks),
     ]
+    held = escrows(chain, book.registry, instrument.symbol, at)
     known = Known(
         instrument, book.registry, totals, multiplier, accounts, trades, tuple(doubts), networks, NO_BRIDGE, (), (),
         opinion, unproven_wallets(chain.holdings, RoleBook(book.registry, instrument.symbol), at),
         frozen_outside(chain.frozen, RoleBook(book.registry, instrument.symbol), at),
         loan_lines(instrument, book.registry, book.business.loans, at),
-        wrappers(instrument, book.business.chains, multiplier_at, at),
+        wrappers(instrument, book.business.chains, multiplier_at, at, held),
     )  # fmt: skip
     return result_of(known, figures_of(known), CrossingLines())
 

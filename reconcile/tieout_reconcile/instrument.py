@@ -52,6 +52,7 @@ from tieout_reconcile.liability import (
     Statement,
     collateral,
     custody_lines,
+    escrows,
     frozen_outside,
     holdings_by_role,
     issuer_balances,
@@ -391,8 +392,10 @@ class _Case:
         )  # fmt: skip
 
     def _wrappers(self) -> tuple[Wrapped, ...]:
-        readings = self.book.business.chains
-        return () if self.cut_off.at is None else wrappers(self.instrument, readings, self._multiplier_value, self.at)
+        if self.cut_off.at is None:
+            return ()
+        held = escrows(self.chain, self.book.registry, self.instrument.symbol, self.at)
+        return wrappers(self.instrument, self.book.business.chains, self._multiplier_value, self.at, held)
 
     def _loans(self) -> tuple[LoanLine, ...]:
         book = self.book

@@ -173,7 +173,8 @@ class WrapperLine:
     """A token that wraps an instrument's: left out of what is owed, for what it wraps is counted where it lies.
 
     ``supply`` and ``escrowed`` in shares at the cut-off, None where unknown, for ``problem``; ``covered``: whether its
-    escrow holds all that it promises, by the figures as they were read.
+    escrow holds all that it promises, by the figures as they were read. ``on_ledger``: ``escrowed`` is what the ledger
+    has in the registered escrow, and ``declared`` what the file says of it.
     """
 
     network: str
@@ -185,6 +186,8 @@ class WrapperLine:
     as_of: datetime
     source: str
     problem: str | None
+    declared: Fraction | None = None
+    on_ledger: bool = False
 
 
 @dataclass(frozen=True, slots=True)

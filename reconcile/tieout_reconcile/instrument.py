@@ -254,7 +254,6 @@ class _Case:
                 shares = found.raw * (found.crossing.unit or Fraction(0))
                 key = found.order.request_id
                 self.released[key] = self.released.get(key, Fraction(0)) + shares
-        self.held = (*self._held(), *self._held_elsewhere())
         self.networks_told: NetworkOrders = check_networks(
             instrument, self.elsewhere, self.book.business.chains, self.book.business.bridge, self._multiplier_value, at
         )
@@ -265,6 +264,8 @@ class _Case:
         once = told_once(self.all_trades, self.moved, self.legs, self.reflected, self.at)
         self.all_trades, self.moved, self.told_twice = once.trades, once.movements, once.lines
         self.trades = unsettled_trades(self.instrument, self.book.registry, self.all_trades, self.at, self.isins)
+
+        self.held = (*self._held(once.dealt), *self._held_elsewhere())
 
     def _cash(self) -> None:
         """What orders owe in cash; told beside the shares, and never part of their figures."""
@@ -291,14 +292,18 @@ class _Case:
             return None if unit is None else raw * unit
         return quantity
 
-    def _held(self) -> Iterator[HeldLine]:
-        """Deposits in the custody figures whose tokens are not out, while they may still come."""
+    def _held(self, dealt: Collection[tuple[str, str]]) -> Iterator[HeldLine]:
+        """Deposits in the custody figures whose tokens are not out, while they may still come; no purchase is one."""
         deposits = [
             (leg.order.request_id, leg.movements, self._still_held(leg))
             for leg in self.legs.by_order.values()
             if leg.order.side == "issue" and leg.order.is_here
         ]
-        deposits += [(m.reference, (m,), m.quantity) for m in self.legs.unordered if m.quantity > 0]
+        deposits += [
+            (m.reference, (m,), m.quantity)
+            for m in self.legs.unordered
+            if m.quantity > 0 and (m.custodian, m.reference) not in dealt
+        ]
         for reference, movements, shares in sorted(deposits, key=lambda d: d[0]):
             settled = max((m.settled_at for m in movements if m.settled_at is not None), default=None)
             seen = self._shows(movements)

@@ -74,11 +74,15 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """Trades and movements as they count, each thing once; ``lines`` say what was told twice."""
+    """Trades and movements as they count, each thing once; ``lines`` say what was told twice.
+
+    ``dealt`` are the movements (custodian, reference) that are certainly a trade's.
+    """
 
     trades: Sequence[Trade]
     movements: Sequence[CustodyMovement]
     lines: tuple[TwiceLine, ...] = ()
+    dealt: frozenset[Key] = frozenset()
 
 
 def told_once(
@@ -103,6 +107,7 @@ def told_once(
         [_counted(t, pairs.get(_key(t)), at) for t in trades],
         [m if m.action_id else replace(m, action_id=named.get(_key(m))) for m in movements],
         tuple(sorted(_lines(pairs.values(), at), key=lambda line: (line.custodian, line.trade))),
+        frozenset(_key(m) for p in pairs.values() if p.sure for m in p.movements),
     )
 
 

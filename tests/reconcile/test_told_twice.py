@@ -228,6 +228,19 @@ async def test_shares_that_came_for_an_order_in_kind_are_no_trade(
     assert (await book.run()).instruments[0].unsettled == Fraction(left)
 
 
+async def test_a_receipt_that_a_trade_explains_waits_for_no_tokens(book: Book) -> None:
+    await book_of(book, "247.5")
+    await book.records("movements", moved("10.5", 80, "receive", **DAYS))
+    await trades(book, row(), row("T-2", "3"))
+    run = await book.run()
+    assert (run.verdict, sizes(run)) == (Verdict.TIES_OUT_IN_SETTLEMENT, (3, ["T-2"]))
+    assert run.instruments[0].held == ()
+    # nor when its own file has settled it
+    settled = row(status="settled", status_at=iso(80), settles_on=TODAY.isoformat())
+    await trades(book, settled, name="later.csv")
+    assert (await book.run()).verdict is Verdict.TIES_OUT_IN_SETTLEMENT
+
+
 @pytest.mark.parametrize(
     ("movements", "left", "sure"),
     [

@@ -30,6 +30,7 @@ def run_tables(done: Any) -> list[Any]:
     instruments = done.instruments
     parts: list[Any] = [_figure_table(instruments)]
     parts += _unproven_table(instruments)
+    parts += _twice_table(instruments)
     parts += _wrapper_table(instruments)
     parts += _loan_table(instruments)
     parts += _cash_tables(instruments)
@@ -127,14 +128,26 @@ def value_tables(values: Sequence[Any]) -> list[Any]:
     return ["", table("worth, by the last price on or before the cut-off (no verdict rests on it)", columns, rows)]
 
 
+def _twice_table(instruments: Any) -> list[Any]:
+    """Pending trades that movements or actions tell too, and the shares that would count twice."""
+    found = [(i, x) for i in instruments for x in i.told_twice]
+    if not found:
+        return []
+    columns = ("instrument", "trade", "told by", "by", "shares>", "")
+    return ["", table("told twice, counted once", columns, (
+        (i.symbol, x.trade, ", ".join(x.others), x.rule, shares(x.shares), "" if x.sure else "in doubt")
+        for i, x in found
+    ))]  # fmt: skip
+
+
 def _wrapper_table(instruments: Any) -> list[Any]:
     """Tokens that wrap an instrument's, and whether their escrow holds what they promise."""
     found = [(i, w) for i in instruments for w in i.wrappers]
     if not found:
         return []
-    columns = ("network", "wrapper", "wraps", "supply, shares>", "in escrow, shares>", "")
+    columns = ("network", "wrapper", "wraps", "supply, shares>", "in escrow, shares>", "escrow by", "")
     return ["", table("wrappers (left out: what they wrap is counted where it lies)", columns, (
-        (w.network, w.wrapper, w.wraps, shares(w.supply), shares(w.escrowed),
+        (w.network, w.wrapper, w.wraps, shares(w.supply), shares(w.escrowed), "ledger" if w.on_ledger else "file",
          "unknown" if w.problem else "" if w.covered else "not covered")
         for _, w in found
     ))]  # fmt: skip

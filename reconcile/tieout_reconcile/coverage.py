@@ -16,13 +16,14 @@ from tieout_reconcile.canonical import to_plain
 from tieout_reconcile.crossings import RoleBook
 from tieout_reconcile.elsewhere import wrappers
 from tieout_reconcile.facts import Chain, multiplier_in_force
-from tieout_reconcile.figures import Known, doubts_of, figures_of, result_of
+from tieout_reconcile.figures import Known, doubts_of, figures_of, network_doubts, result_of
 from tieout_reconcile.history import Step, instant_of
-from tieout_reconcile.instrument import Book, CutOff, elsewhere_of, network_doubts
+from tieout_reconcile.instrument import Book, CutOff, elsewhere_of
 from tieout_reconcile.liability import (
     Quantities,
     collateral,
     custody_lines,
+    escrows,
     frozen_outside,
     holdings_by_role,
     settled_orders,
@@ -88,12 +89,13 @@ def cover_instrument(
         *doubts_of(instrument, chain, cut_off.slot, at, multiplier, accounts),
         *network_doubts(instrument, networks),
     ]
+    held = escrows(chain, book.registry, instrument.symbol, at)
     known = Known(
         instrument, book.registry, totals, multiplier, accounts, trades, tuple(doubts), networks, NO_BRIDGE, (), (),
         opinion, unproven_wallets(chain.holdings, RoleBook(book.registry, instrument.symbol), at),
         frozen_outside(chain.frozen, RoleBook(book.registry, instrument.symbol), at),
         loan_lines(instrument, book.registry, book.business.loans, at),
-        wrappers(instrument, book.business.chains, multiplier_at, at),
+        wrappers(instrument, book.business.chains, multiplier_at, at, held),
     )  # fmt: skip
     return result_of(known, figures_of(known), CrossingLines())
 

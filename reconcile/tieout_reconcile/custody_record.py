@@ -20,7 +20,8 @@ _BOOKINGS = frozenset({"split", "reinvest", "receive", "buy"})
 class CustodyRecord:
     """The custody lines that count, with the movements and trades of their accounts, as known at ``at``.
 
-    ``spans`` say, by account, for which times every movement is known.
+    ``trades`` name the action that their own file names. ``spans`` say, by account, for which times every movement is
+    known.
     """
 
     counted: Sequence[CustodyLine]

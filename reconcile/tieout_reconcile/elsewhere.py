@@ -4,7 +4,7 @@ A reading is carried over to the cut-off by the multipliers in force at both ins
 divided by a multiplier has no finite decimals: it is rounded up at 18 places, so that nothing owed is lost.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -38,18 +38,34 @@ class NetworkShares:
 class Wrapped:
     """A wrapper's supply and what its escrow holds of the wrapped token, in shares at the cut-off; None: unknown.
 
-    It adds nothing to what is owed: what it wraps is counted where it lies.
+    It adds nothing to what is owed: what it wraps is counted where it lies. ``declared`` is what its file says that
+    the escrow held; ``seen``: ``escrowed`` is what the ledger has instead, of the wallets that are registered as it.
     """
 
     reading: ChainReading
     supply: Fraction | None
     escrowed: Fraction | None
     problem: str | None = None
+    declared: Fraction | None = None
+    seen: bool = False
 
     @property
     def uncovered(self) -> bool:
         """Whether more claims are out than its escrow holds tokens for, by the figures as they were read."""
+        if self.seen:
+            return None not in (self.supply, self.escrowed) and _above(self.supply, self.escrowed)
         return self.reading.quantity > (self.reading.escrowed or Fraction(0))
+
+    @property
+    def differs(self) -> bool:
+        """Whether the ledger has another escrow than its file declares."""
+        one, other = self.declared, self.escrowed
+        return self.seen and None not in (one, other) and (_above(one, other) or _above(other, one))
+
+
+def _above(one: Fraction | None, other: Fraction | None) -> bool:
+    """Whether a figure is above another by more than carrying it over a multiplier rounds it up."""
+    return (one or Fraction(0)) - (other or Fraction(0)) >= Fraction(1, 10**PLACES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +103,34 @@ def networks(
 
 
 def wrappers(
-    instrument: Instrument, readings: Sequence[ChainReading], multiplier_at: MultiplierAt, at: datetime
+    instrument: Instrument,
+    readings: Sequence[ChainReading],
+    multiplier_at: MultiplierAt,
+    at: datetime,
+    held: Mapping[str, int | None],
 ) -> tuple[Wrapped, ...]:
-    """Return the latest reading of each wrapper of an instrument's token at an instant, by network and name."""
+    """Return the latest reading of each wrapper of an instrument's token at an instant, by network and name.
+
+    ``held`` is what the ledger has, raw, in the escrow of each wrapper on our chain that is registered; None: unknown.
+    """
     latest: dict[tuple[str, str], ChainReading] = {}
     for reading in readings:
         if reading.wrapper and reading.mint == instrument.mint and reading.as_of <= at:
             key = (reading.network, reading.wrapper)
             latest[key] = max(latest.get(key, reading), reading, key=lambda r: r.as_of)
-    return tuple(_wrapped(instrument, latest[key], multiplier_at, at) for key in sorted(latest))
+    found = (_wrapped(instrument, latest[key], multiplier_at, at) for key in sorted(latest))
+    return tuple(_seen(instrument, one, held, multiplier_at(at)) for one in found)
+
+
+def _seen(instrument: Instrument, one: Wrapped, held: Mapping[str, int | None], now: Fraction | None) -> Wrapped:
+    """Put what the ledger has in an escrow in the place of what its file declares."""
+    if one.reading.network != SOLANA or one.reading.wrapper not in held:
+        return one
+    raw = held[one.reading.wrapper]
+    if raw is None or now is None:
+        problem = one.problem or "what its escrow holds is not proven on the ledger"
+        return replace(one, escrowed=None, problem=problem, declared=one.escrowed, seen=True)
+    return replace(one, escrowed=raw * now / 10**instrument.decimals, declared=one.escrowed, seen=True)
 
 
 def _wrapped(instrument: Instrument, reading: ChainReading, multiplier_at: MultiplierAt, at: datetime) -> Wrapped:

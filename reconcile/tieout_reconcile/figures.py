@@ -8,7 +8,7 @@ from fractions import Fraction
 from tieout_reconcile.bridging import Bridged
 from tieout_reconcile.canonical import Raw
 from tieout_reconcile.elsewhere import NetworkShares, Opinion, Wrapped
-from tieout_reconcile.exact import rounded_text
+from tieout_reconcile.exact import decimal_text, rounded_text
 from tieout_reconcile.facts import Chain, Doubted, Multiplier
 from tieout_reconcile.findings import (
     difference_text,
@@ -20,7 +20,7 @@ from tieout_reconcile.findings import (
 )
 from tieout_reconcile.liability import Frozen, Quantities, Tolerance, tolerance_of, unit_of, verdict_of
 from tieout_reconcile.lines import CrossingLines
-from tieout_reconcile.registry import Instrument, Registry, Wallet
+from tieout_reconcile.registry import Instrument, Registry, Wallet, instant_text
 from tieout_reconcile.results import (
     CustodyLine,
     Finding,
@@ -38,6 +38,7 @@ from tieout_reconcile.results import (
     WrapperLine,
 )
 from tieout_reconcile.three_way import Receivable
+from tieout_reconcile.told_twice import TwiceLine
 
 # What an audit of the ledger speaks of, by its name; all others are a disagreement between sources.
 AUDIT_CODES = {
@@ -131,6 +132,13 @@ def drift(
     ]
 
 
+def network_doubts(instrument: Instrument, found: Sequence[NetworkShares]) -> list[Doubt]:
+    """Return what keeps other networks' figures from counting."""
+    return [
+        Doubt(n.code, f"network/{n.network}", f"{instrument.symbol}: {n.problem}") for n in found if n.code is not None
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """What is known of an instrument, and what speaks against it."""
@@ -151,6 +159,7 @@ class Known:
     frozen: Frozen | None = None
     loans: tuple[LoanLine, ...] = ()
     wrappers: tuple[Wrapped, ...] = ()
+    told_twice: tuple[TwiceLine, ...] = ()
 
     @property
     def soft(self) -> Fraction | None:
@@ -323,6 +332,7 @@ def result_of(known: Known, figures: Figures, crossings: CrossingLines) -> Instr
         frozen_unknown=None if known.frozen is None else Raw(known.frozen.unknown),
         loans=known.loans,
         wrappers=tuple(_wrapper_line(instrument, one) for one in known.wrappers),
+        told_twice=known.told_twice,
     )
 
 
@@ -352,13 +362,16 @@ def _wrapper_line(instrument: Instrument, one: Wrapped) -> WrapperLine:
     read = one.reading
     return WrapperLine(
         read.network, read.wrapper, instrument.symbol, one.supply, one.escrowed, not one.uncovered, read.as_of,
-        read.source, one.problem,
+        read.source, one.problem, one.declared, one.seen,
     )  # fmt: skip
 
 
 def wrapper_findings(instrument: Instrument, found: Sequence[Wrapped]) -> Iterator[Finding]:
-    """Yield the wrappers that promise more than their escrow holds, and those of which it is not known."""
+    """Yield the wrappers that promise more than their escrow holds, those of which it is not known, and those of which
+    the ledger has another escrow than their file declares."""
     for one in found:
+        if one.differs:
+            yield _declared_otherwise(instrument, one)
         read, severity = one.reading, "break"
         what, missing = f"the wrapper {read.wrapper} on {read.network}", None
         if one.supply is None or one.escrowed is None:
@@ -373,6 +386,18 @@ def wrapper_findings(instrument: Instrument, found: Sequence[Wrapped]) -> Iterat
             "B21", instrument, f"wrapper/{read.network}/{read.wrapper}", text, severity=severity, shares=missing,
             at=read.as_of, details={"source": read.source, "block": read.block},
         )  # fmt: skip
+
+
+def _declared_otherwise(instrument: Instrument, one: Wrapped) -> Finding:
+    """Tokens may have gone in or out since the file was made: it is told, and the ledger counts."""
+    read, seen, declared = one.reading, one.escrowed or Fraction(0), one.declared or Fraction(0)
+    said = f"{shares_text(declared, instrument)} in the escrow of {read.wrapper} at {instant_text(read.as_of)}"
+    text = f"{read.source} declares {said}, the ledger has {rounded_text(seen, 9)} at the cut-off: the ledger counts"
+    details = {"source": read.source, "block": read.block, "declared": decimal_text(declared)}
+    return finding(
+        "B21", instrument, f"escrow/{read.network}/{read.wrapper}", text, severity="notice", shares=seen - declared,
+        at=read.as_of, details=details,
+    )  # fmt: skip
 
 
 def _flights(bridged: Bridged) -> tuple[FlightLine, ...]:

@@ -20,6 +20,7 @@ from tieout_reconcile.matching import Match, Matching, Mismatch, memo_references
 from tieout_reconcile.orders import Order
 from tieout_reconcile.registry import Instrument, Role, instant_text
 from tieout_reconcile.results import CustodyLine, Finding, TradeLine
+from tieout_reconcile.told_twice import TwiceLine
 from tieout_reconcile.trades import Trade
 
 SHOWN_PLACES = 9
@@ -170,6 +171,19 @@ def overdue_finding(instrument: Instrument, trade: Trade) -> Finding:
         f"B3/{instrument.mint}/{trade.custodian}/{trade.reference}", "B3", NAMES["B3"], "break", instrument.symbol,
         text, shares=trade.signed, at=trade.traded_at,
         details={"reference": trade.reference, "settles_on": trade.settles_on.isoformat()},
+    )  # fmt: skip
+
+
+def twice_finding(instrument: Instrument, line: TwiceLine) -> Finding:
+    """Return the notice of a pending trade that something else may tell too, and how it counts until that is known."""
+    what = (
+        f"the pending trade {line.trade} at {line.custodian}/{line.account} may be what {', '.join(line.others)} tells"
+    )
+    counts = f"{shares_text(abs(line.shares), instrument)} count once" if line.shares else "it counts on"
+    return Finding(
+        f"B3/{instrument.mint}/{line.custodian}/{line.trade}/told twice", "B3", NAMES["B3"], "notice",
+        instrument.symbol, f"{what}, by its {line.rule}: {counts}; one reference, or the trade date, in both tells it",
+        shares=line.shares, details={"reference": line.trade, "others": list(line.others), "rule": line.rule},
     )  # fmt: skip
 
 

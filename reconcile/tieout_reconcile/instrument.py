@@ -17,7 +17,7 @@ from tieout_reconcile.calendars import Calendar, day_of
 from tieout_reconcile.cash import CashLeg, Delivery, cash_legs, cash_totals, tokens_moved
 from tieout_reconcile.cash_findings import cash_findings
 from tieout_reconcile.chain_findings import chain_findings
-from tieout_reconcile.corporate import STEPPING
+from tieout_reconcile.corporate import STEPPING, CorporateAction
 from tieout_reconcile.crossing_lines import crossing_lines
 from tieout_reconcile.crossings import Crossings, RoleBook, find_crossings
 from tieout_reconcile.custody_record import CustodyRecord
@@ -30,6 +30,7 @@ from tieout_reconcile.figures import (
     doubts_of,
     drift,
     figures_of,
+    network_doubts,
     result_of,
     verdict_findings,
     wrapper_findings,
@@ -40,6 +41,7 @@ from tieout_reconcile.findings import (
     movement_findings,
     order_findings,
     overdue_finding,
+    twice_finding,
 )
 from tieout_reconcile.history import History, closed_history
 from tieout_reconcile.inputs import Business
@@ -50,6 +52,7 @@ from tieout_reconcile.liability import (
     Statement,
     collateral,
     custody_lines,
+    escrows,
     frozen_outside,
     holdings_by_role,
     issuer_balances,
@@ -75,6 +78,7 @@ from tieout_reconcile.results import CustodyLine, Finding, HeldLine, InstrumentR
 from tieout_reconcile.rolling import contested, isins_of, spans_by_place
 from tieout_reconcile.split import expired_findings, holder_findings, ledgers, venue_findings
 from tieout_reconcile.three_way import Paired, Receivable, Step, booked, one_event, pair, receivables, steps_of
+from tieout_reconcile.told_twice import reinvesting, told_once
 from tieout_reconcile.trades import Trade
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -135,13 +139,6 @@ def elsewhere_of(
     return networks(instrument, readings, multiplier_at, at, used), opinion(instrument, readings, at)
 
 
-def network_doubts(instrument: Instrument, found: Sequence[NetworkShares]) -> list[Doubt]:
-    """Return what keeps other networks' figures from counting."""
-    return [
-        Doubt(n.code, f"network/{n.network}", f"{instrument.symbol}: {n.problem}") for n in found if n.code is not None
-    ]
-
-
 class _Case:
     """One instrument's reconciliation, step by step, each on what the steps before it found."""
 
@@ -155,6 +152,7 @@ class _Case:
         self._custody()
         self._chain()
         self._orders()
+        self._told_once()
         self._cash()
         self._actions()
 
@@ -166,11 +164,11 @@ class _Case:
         self.places = collateral(self.instrument, self.book.registry, self.at)
         self.spans = spans_by_place(self.book.business.spans)
         moved = [m for m in self.book.business.movements if m.isin in self.isins and m.place in self.places]
-        self.moved: list[CustodyMovement] = [
+        self.moved: Sequence[CustodyMovement] = [
             replace(m, action_id=self.same_event[m.action_id]) if m.action_id in self.same_event else m for m in moved
         ]
         traded = trades_of(self.instrument, self.book.registry, self.book.trades, self.at, self.isins)
-        self.all_trades = [
+        self.all_trades: Sequence[Trade] = [
             replace(t, action_id=self.same_event[t.action_id]) if t.action_id in self.same_event else t for t in traded
         ]
 
@@ -189,7 +187,6 @@ class _Case:
             self.accounts = less_lent(accounts, book.business.loans, self.isins)
         self.counted = [a for a in self.accounts if a.is_hard]
         self.reflected = {(a.custodian, a.account): a.as_of for a in self.counted if a.as_of is not None}
-        self.trades = unsettled_trades(instrument, book.registry, book.trades, self.at, self.isins)
 
     def multiplier_at(self, slot: int, when: datetime) -> Multiplier | None:
         """The multiplier in force; no step at all means no scaling only where the mint's creation was read."""
@@ -257,10 +254,18 @@ class _Case:
                 shares = found.raw * (found.crossing.unit or Fraction(0))
                 key = found.order.request_id
                 self.released[key] = self.released.get(key, Fraction(0)) + shares
-        self.held = (*self._held(), *self._held_elsewhere())
         self.networks_told: NetworkOrders = check_networks(
             instrument, self.elsewhere, self.book.business.chains, self.book.business.bridge, self._multiplier_value, at
         )
+
+    def _told_once(self) -> None:
+        """What trades and movements both tell, once."""
+        self.own_trades = self.all_trades
+        once = told_once(self.all_trades, self.moved, self.legs, self.reflected, self.at)
+        self.all_trades, self.moved, self.told_twice = once.trades, once.movements, once.lines
+        self.trades = unsettled_trades(self.instrument, self.book.registry, self.all_trades, self.at, self.isins)
+
+        self.held = (*self._held(once.dealt), *self._held_elsewhere())
 
     def _cash(self) -> None:
         """What orders owe in cash; told beside the shares, and never part of their figures."""
@@ -287,14 +292,18 @@ class _Case:
             return None if unit is None else raw * unit
         return quantity
 
-    def _held(self) -> Iterator[HeldLine]:
-        """Deposits in the custody figures whose tokens are not out, while they may still come."""
+    def _held(self, dealt: Collection[tuple[str, str]]) -> Iterator[HeldLine]:
+        """Deposits in the custody figures whose tokens are not out, while they may still come; no purchase is one."""
         deposits = [
             (leg.order.request_id, leg.movements, self._still_held(leg))
             for leg in self.legs.by_order.values()
             if leg.order.side == "issue" and leg.order.is_here
         ]
-        deposits += [(m.reference, (m,), m.quantity) for m in self.legs.unordered if m.quantity > 0]
+        deposits += [
+            (m.reference, (m,), m.quantity)
+            for m in self.legs.unordered
+            if m.quantity > 0 and (m.custodian, m.reference) not in dealt
+        ]
         for reference, movements, shares in sorted(deposits, key=lambda d: d[0]):
             settled = max((m.settled_at for m in movements if m.settled_at is not None), default=None)
             seen = self._shows(movements)
@@ -332,18 +341,15 @@ class _Case:
         stepping = [a for a in self.actions if a.kind in STEPPING]
         self.paired: list[Paired] = pair(stepping, steps)
         others = [a for a in self.actions if a.kind not in STEPPING]
+        self.record = CustodyRecord(self.counted, self.moved, self.own_trades, self.spans, self.calendar, self.at)
+        dealt, lines = reinvesting(self.all_trades, self._receivables(others), self._quantum(), self.at)
+        self.all_trades, self.told_twice = dealt, (*self.told_twice, *lines)
+        self.receivables = self._receivables(others)
+
+    def _receivables(self, others: Sequence[CorporateAction]) -> list[Receivable]:
         found = booked(self.moved, self.all_trades, self.reflected, self.at)
-        self.record = CustodyRecord(self.counted, self.moved, self.all_trades, self.spans, self.calendar, self.at)
-        self.receivables: list[Receivable] = receivables(
-            self.paired,
-            others,
-            found,
-            self._added_by,
-            self.record.has_not_booked,
-            self.calendar,
-            self.at,
-            self._quantum(),
-        )
+        certain, quantum = self.record.has_not_booked, self._quantum()
+        return receivables(self.paired, others, found, self._added_by, certain, self.calendar, self.at, quantum)
 
     def _quantum(self) -> Fraction:
         """The coarsest quantum of the custodians whose accounts count."""
@@ -387,12 +393,14 @@ class _Case:
             self.networks, self.bridged, tuple(r for r in self.receivables if not r.expired), self.held, self.opinion,
             unproven_wallets(self.chain.holdings, self.roles, self.at),
             None if totals is None else frozen_outside(self.chain.frozen, self.roles, self.at), self._loans(),
-            self._wrappers(),
+            self._wrappers(), self.told_twice,
         )  # fmt: skip
 
     def _wrappers(self) -> tuple[Wrapped, ...]:
-        readings = self.book.business.chains
-        return () if self.cut_off.at is None else wrappers(self.instrument, readings, self._multiplier_value, self.at)
+        if self.cut_off.at is None:
+            return ()
+        held = escrows(self.chain, self.book.registry, self.instrument.symbol, self.at)
+        return wrappers(self.instrument, self.book.business.chains, self._multiplier_value, self.at, held)
 
     def _loans(self) -> tuple[LoanLine, ...]:
         book = self.book
@@ -425,8 +433,9 @@ class _Case:
         yield from (figure_finding(d.code, instrument, d.anchor, d.text) for d in known.doubts)
         yield from verdict_findings(known, figures)
         yield from (encumbrance_finding(instrument, line) for line in self.counted if line.encumbered)
-        late = overdue_trades(instrument, self.book.registry, self.book.trades, at, self.isins)
+        late = overdue_trades(instrument, self.book.registry, self.all_trades, at, self.isins)
         yield from (overdue_finding(instrument, t) for t in late)
+        yield from (twice_finding(instrument, line) for line in self.told_twice if not line.sure)
         yield from chain_findings(instrument, self.chain, self.walked.found, self.book.registry.announced)
         moved = movement_findings(instrument, self.walked.found, self.orders, self.matching, at, self.bridged.crossings)
         if self.chain.decimals not in (None, instrument.decimals):

@@ -9,7 +9,7 @@ from math import floor
 from tieout_reconcile.calendars import day_of
 from tieout_reconcile.crossings import Crossing, Kind, RoleBook
 from tieout_reconcile.exact import rounded_text
-from tieout_reconcile.facts import FrozenHolding, Holding
+from tieout_reconcile.facts import Chain, FrozenHolding, Holding
 from tieout_reconcile.matching import Matching, is_owed_when_unsettled, order_settles, redeems_by_burning
 from tieout_reconcile.movements import CustodyMovement
 from tieout_reconcile.orders import Order
@@ -73,6 +73,18 @@ def holdings_by_role(holdings: Sequence[Holding], book: RoleBook, at: datetime) 
         if role is not None:
             by_role[role] = by_role.get(role, 0) + holding.amount
     return by_role
+
+
+def escrows(chain: Chain, registry: Registry, symbol: str, at: datetime) -> dict[str, int | None]:
+    """Return what the registered escrows of each wrapper hold together, raw; None where the chain is not proven."""
+    book = RoleBook(registry, symbol)
+    known = (w for w in registry.wallets if w.role is Role.ESCROW and w.covers(symbol) and w.holds_at(at))
+    held = {w.wrapper: 0 for w in known if w.wrapper is not None}
+    for holding in chain.holdings:
+        wallet = book.wallet(holding.account, holding.owner, at)
+        if wallet is not None and wallet.wrapper is not None:
+            held[wallet.wrapper] += holding.amount
+    return {wrapper: None if chain.gap is not None else raw for wrapper, raw in held.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,9 @@ insert into recon.venue_row (load, venue, name, max_age_hours) values ($1, $2, $
 
 -- name: insert_wallet
 insert into recon.wallet_row
-    (load, ordinal, address, kind, role, instrument, valid_from, valid_to, source, evidence, venue, holder, proven_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    (load, ordinal, address, kind, role, instrument, valid_from, valid_to, source, evidence, venue, holder, proven_at,
+     wrapper)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 
 -- name: insert_source
 insert into recon.source_row (load, kind, name, every_minutes, due_at, time_zone, calendar, grace_minutes)
@@ -91,7 +92,7 @@ select symbol, mint, isin, decimals, name, buffer_shares, valid_from, valid_to, 
 from recon.instrument_row where load = $1
 
 -- name: registry_wallets
-select address, kind, role, instrument, valid_from, valid_to, source, evidence, venue, holder, proven_at
+select address, kind, role, instrument, valid_from, valid_to, source, evidence, venue, holder, proven_at, wrapper
 from recon.wallet_row where load = $1
 
 -- name: registry_custodians

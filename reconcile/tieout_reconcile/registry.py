@@ -38,6 +38,7 @@ class Role(StrEnum):
     VENUE_COLD = "venue_cold"
     VENUE_OMNIBUS = "venue_omnibus"
     VENUE_DEPOSIT = "venue_deposit"
+    ESCROW = "escrow"
 
 
 ISSUER_ROLES = frozenset({Role.TREASURY, Role.INVENTORY, Role.REDEMPTION})
@@ -86,6 +87,7 @@ class Wallet:
     """An address with a role: an owner of token accounts (``kind`` owner), or one token account.
 
     ``holder`` is who owns it in law, ``evidence`` the document, ``proven_at`` when control of its key was proven.
+    ``wrapper`` is the token whose escrow it is, where that is its role: what lies there stays owed.
     """
 
     address: str
@@ -99,6 +101,7 @@ class Wallet:
     venue: str | None = None
     holder: str | None = None
     proven_at: datetime | None = None
+    wrapper: str | None = None
 
     def is_proven(self, at: datetime) -> bool:
         """Whether it is said who holds it, by what document, and control of it was proven by an instant."""
@@ -267,7 +270,7 @@ def instant_text(at: datetime | None) -> str | None:
 _Entry = Instrument | Wallet | Custodian | CustodyAccount | Calendar | Venue | Source | Announcement | PaymentToken
 
 
-_LATER: dict[str, Any] = {"holder": None, "proven_at": None, "price_days_max": PRICE_DAYS}
+_LATER: dict[str, Any] = {"holder": None, "proven_at": None, "wrapper": None, "price_days_max": PRICE_DAYS}
 """What a registry may say since: one that does not is the same as before it could."""
 
 

@@ -33,7 +33,7 @@ COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "wallets": (
         ("role", "valid_from", "source"),
-        ("owner", "account", "instrument", "valid_to", "evidence", "venue", "holder", "proven_at"),
+        ("owner", "account", "instrument", "valid_to", "evidence", "venue", "holder", "proven_at", "wrapper"),
     ),
     "custodians": (("id", "name"), ("quantum", "currency", "max_age_hours", "calendar", "evidence")),
     "accounts": (("custodian", "id"), ("instruments", *_INTERVAL)),

@@ -17,7 +17,7 @@
     instrument = "*"                # or a symbol; "*" when left out
     valid_from = 2026-01-01T00:00:00Z
     source = "issuer's wallet list of 2026-01-01"
-    evidence = "signed message 17"  # optional, as are valid_to and venue = "kraken"
+    evidence = "signed message 17"  # optional, as are valid_to and venue = "kraken"; an escrow names its wrapper
 
     [[custodians]]
     id = "alpaca"
@@ -415,11 +415,14 @@ def _wallet(table: _Table, symbols: set[str], known: _Names) -> Wallet | None:
             "venue", f"{shown(venue)} is named, but the role is {role}: one of {', '.join(sorted(VENUE_ROLES))}"
         )
     holder, proven_at = table.text("holder", required=False), table.instant("proven_at")
+    wrapper = table.text("wrapper", required=False)
+    if (wrapper is not None) is not (role == Role.ESCROW):
+        table.fault("wrapper", "names the token whose escrow a wallet is: an escrow has one, and nothing else has")
     address = owner or account
     if not table.close() or address is None or role is None or start is None or source is None:
         return None
     kind = "owner" if owner else "account"
-    more = (source, evidence, venue, holder, proven_at)
+    more = (source, evidence, venue, holder, proven_at, wrapper)
     return Wallet(address, kind, Role(role), instrument, start, end, *more)
 
 

@@ -63,7 +63,7 @@ async def insert_registry(db: asyncpg.Connection, load: int, registry: Registry)
         [
             (
                 load, n, w.address, w.kind, str(w.role), w.instrument, w.valid_from, w.valid_to, w.source, w.evidence,
-                w.venue, w.holder, w.proven_at,
+                w.venue, w.holder, w.proven_at, w.wrapper,
             )
             for n, w in enumerate(registry.wallets)
         ],

@@ -17,9 +17,10 @@ from tieout_reconcile.exact import decimal_text
 from tieout_reconcile.history import History
 from tieout_reconcile.lines import CrossingLines
 from tieout_reconcile.registry import HARD_EVIDENCE
+from tieout_reconcile.told_twice import TwiceLine
 
 RUN_SCHEMA = "tieout/run/1"
-RULES = "8"
+RULES = "9"
 """The version of the rules by which a run decides; it grows when the same input may say something else."""
 
 KEY_LETTERS = 12
@@ -172,7 +173,8 @@ class WrapperLine:
     """A token that wraps an instrument's: left out of what is owed, for what it wraps is counted where it lies.
 
     ``supply`` and ``escrowed`` in shares at the cut-off, None where unknown, for ``problem``; ``covered``: whether its
-    escrow holds all that it promises, by the figures as they were read.
+    escrow holds all that it promises, by the figures as they were read. ``on_ledger``: ``escrowed`` is what the ledger
+    has in the registered escrow, and ``declared`` what the file says of it.
     """
 
     network: str
@@ -184,6 +186,8 @@ class WrapperLine:
     as_of: datetime
     source: str
     problem: str | None
+    declared: Fraction | None = None
+    on_ledger: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,7 +366,7 @@ class InstrumentResult:
     the network that it backs. ``soft`` is what affiliates and management say they hold: never part of custody.
     ``cash`` sums ``cash_legs`` by kind and currency: no part of any figure in shares, nor of the verdict.
     ``frozen`` is what of the circulating tokens lies in frozen accounts, ``frozen_unknown`` in accounts of which
-    nobody knows whether they are: still owed, and taken off nowhere.
+    nobody knows whether they are: still owed, and taken off nowhere. ``told_twice``: trades that a movement tells too.
     ``history``: the way there, where nothing of it is open; no part of the bytes.
     """
 
@@ -409,6 +413,7 @@ class InstrumentResult:
     frozen_unknown: Raw | None = None
     loans: tuple[LoanLine, ...] = ()
     wrappers: tuple[WrapperLine, ...] = ()
+    told_twice: tuple[TwiceLine, ...] = ()
     history: History | None = field(default=None, compare=False, metadata={"canonical": False})
 
     def to_json(self) -> dict[str, Any]:

@@ -188,25 +188,33 @@ def booked(
 ) -> Booked:
     """Sum what the custody figures contain, or a trade's own line does, by the action that it names.
 
-    ``reflected`` says up to which instant the figures of an account (custodian, account) go.
+    ``reflected`` says up to which instant the figures of an account (custodian, account) go. Of settled trades the
+    movements tell; what is settled by trades beyond all that movements tell of is booked as well.
     """
     shares: dict[str, Fraction] = {}
     bookings: dict[str, int] = {}
 
-    def add(action_id: str, quantity: Fraction) -> None:
+    def add(action_id: str, quantity: Fraction, times: int = 1) -> None:
         shares[action_id] = shares.get(action_id, Fraction(0)) + quantity
-        bookings[action_id] = bookings.get(action_id, 0) + 1
+        bookings[action_id] = bookings.get(action_id, 0) + times
 
-    named = {m.action_id for m in movements if m.action_id is not None and (m.quantity or m.settled_at is None)}
+    told = [m for m in movements if m.action_id is not None and (m.quantity or m.settled_at is None)]
     for movement in movements:
         if movement.action_id is not None and movement.settled_by(min(at, reflected.get(movement.place, at))):
             add(movement.action_id, movement.quantity)
+    settled: dict[str, list[Fraction]] = {}
     for trade in trades:
-        # an unsettled trade stands on its own line; of a settled one the movement tells, where there is one
-        settled = trade.status_as_of(at) == "settled" and trade.action_id not in named
-        if trade.action_id is not None and (trade.is_unsettled(at) or settled):
+        # an unsettled trade stands on its own line
+        if trade.action_id is not None and trade.is_unsettled(at):
             add(trade.action_id, trade.signed)
-    return Booked(shares, frozenset(named), bookings)
+        elif trade.action_id is not None and trade.status_as_of(at) == "settled":
+            settled.setdefault(trade.action_id, []).append(trade.signed)
+    for action_id, dealt in settled.items():
+        moved = [m.quantity for m in told if m.action_id == action_id and m.settled_by(at)]
+        rest = sum(dealt, Fraction(0)) - sum(moved, Fraction(0))
+        if rest * sum(dealt, Fraction(0)) > 0:
+            add(action_id, rest, max(1, len(dealt) - len(moved)))
+    return Booked(shares, frozenset(m.action_id for m in told if m.action_id is not None), bookings)
 
 
 def receivables(

@@ -45,6 +45,31 @@ def unsettled_trade(book: Book, stock: Stock) -> bool:
     return True
 
 
+def told_by_both_files(book: Book, stock: Stock) -> bool:
+    """A purchase of the last day is in custody already, and still pending by the file of trades."""
+    if not stock.has_movements or stock.place.quantum == 1:
+        return False
+    buy_and_book(book, stock)
+    return True
+
+
+def buy_and_book(book: Book, stock: Stock) -> Fraction:
+    """Buy shares for tokens that are out, early enough for custody to book them at once; return how many."""
+    day = book.working_days()[-1]
+    at = book.time(day, 18, 2)
+    shares = down(book.size(stock) * stock.unit(at))
+    raw, request = floor(shares / stock.unit(at)), book.name("REQ")
+    released = at + 10 * MINUTE
+    book.move(released, stock, "transfer", "treasury", book.name("participant"), raw, memo=f"tieout/1 issue {request}")
+    book.orders.append(Order(request, stock, "issue", shares, None, "completed", at, released))
+    book.owe(stock, raw, released)
+    booked = book.leg(stock, shares, "buy", at + 5 * MINUTE, request_id=request)
+    book.trades.append(
+        Trade(stock.place, stock.isin, booked.reference, "buy", shares, at - 10 * MINUTE, days.later(day, 1))
+    )
+    return shares
+
+
 def redemption_received(book: Book, stock: Stock) -> bool:
     """Tokens came back, on whatever day; their shares are delivered later, so they stay owed."""
     at = book.cut_off - timedelta(minutes=55, seconds=book.dice.randrange(60))
@@ -171,9 +196,9 @@ def wrapped(book: Book, stock: Stock) -> bool:
 
 Window = Callable[[Book, Stock], bool]
 WINDOWS: tuple[Window, ...] = (
-    journal_before_release, unsettled_trade, redemption_received, ex_date_before_pay_date, split_before_booking,
-    weekend, inventory_mint, bridge_in_flight, ordered_elsewhere, whole_share_rounding, fee_kept_back,
-    released_in_parts, refused_and_given_back, lent_and_recalled, wrapped,
+    journal_before_release, unsettled_trade, told_by_both_files, redemption_received, ex_date_before_pay_date,
+    split_before_booking, weekend, inventory_mint, bridge_in_flight, ordered_elsewhere, whole_share_rounding,
+    fee_kept_back, released_in_parts, refused_and_given_back, lent_and_recalled, wrapped,
 )  # fmt: skip
 
 

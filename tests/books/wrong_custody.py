@@ -8,6 +8,7 @@ from books import days
 from books.kinds import kind
 from books.making import MINUTE
 from books.model import Book, Loan, Order, Stock, Told, Trade, Truth, Wrapper, down
+from books.windows import buy_and_book
 from books.wrong_orders import EVENING, truth
 
 
@@ -29,6 +30,12 @@ def _misstated(book: Book, stock: Stock, by: Fraction, name: str) -> Truth | Non
 def position_short(book: Book, stock: Stock) -> Truth | None:
     """The statement has fewer shares than were ever moved there."""
     return _misstated(book, stock, -Fraction(book.dice.randint(2, 60)), "position_short")
+
+
+@kind("B1", needs="movements", bars="whole dividend late_split late_dividend", claims="figure")
+def shortfall_of_a_trade_told_twice(book: Book, stock: Stock) -> Truth | None:
+    """Just the shares of a purchase are missing that is booked, and that the file of trades still calls pending."""
+    return _misstated(book, stock, -buy_and_book(book, stock), "shortfall_of_a_trade_told_twice")
 
 
 @kind("B2", bars="dividend", claims="figure")

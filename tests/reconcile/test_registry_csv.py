@@ -50,6 +50,12 @@ valid_from = 2026-01-01T00:00:00Z
 valid_to = 2026-06-01T00:00:00Z
 source = "wallet list"
 venue = "kraken"
+[[wallets]]
+owner = "{FROZEN}"
+role = "escrow"
+valid_from = 2026-01-01T00:00:00Z
+source = "wallet list"
+wrapper = "wAAPLx"
 [[custodians]]
 id = "alpaca"
 name = "Alpaca Securities LLC"
@@ -101,9 +107,10 @@ PARTS = {
 AAPLx,{MINT},{ISIN},8,"Apple, Inc.",0.5,ton ethereum,3,0.05,nyse,true,9
 TSLAx,{SECOND},{OTHER_ISIN},8,,,,,,,,
 """,
-    "wallets": f"""owner,account,role,instrument,valid_from,valid_to,source,venue,holder,evidence,proven_at
-{TREASURY},,treasury,,2026-01-01T00:00:00Z,,wallet list,,Issuer AG,deed,2026-01-05T09:00:00Z
-,{HOT},venue_hot,AAPLx,2026-01-01T00:00:00Z,2026-06-01T00:00:00Z,wallet list,kraken,,,
+    "wallets": f"""owner,account,role,instrument,valid_from,valid_to,source,venue,holder,evidence,proven_at,wrapper
+{TREASURY},,treasury,,2026-01-01T00:00:00Z,,wallet list,,Issuer AG,deed,2026-01-05T09:00:00Z,
+,{HOT},venue_hot,AAPLx,2026-01-01T00:00:00Z,2026-06-01T00:00:00Z,wallet list,kraken,,,,
+{FROZEN},,escrow,,2026-01-01T00:00:00Z,,wallet list,,,,,wAAPLx
 """,
     "custodians": """id,name,quantum,currency,max_age_hours,calendar,evidence
 alpaca,Alpaca Securities LLC,0.000000001,USD,130,nyse,broker

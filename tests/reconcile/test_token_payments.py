@@ -18,6 +18,7 @@ from tieout_reconcile.files import InputFile
 from tieout_reconcile.payments import Payment
 from tieout_reconcile.registry_file import parse_registry
 from tieout_reconcile.reports import bundle, making
+from tieout_reconcile.reports.build import IN_PART_RULES, REPORT_RULES
 from tieout_reconcile.reports.extract import read_material
 from tieout_reconcile.reports.making import rebuild_bundle
 from tieout_reconcile.token_payments import TokenChain, check_payments, token_chain
@@ -313,7 +314,7 @@ async def test_of_a_coin_that_everybody_uses_a_bundle_holds_the_named_transactio
     path = await made(book, tmp_path, FAR)
     assert failed(verify_report(path, TRUSTED)) == {}
     rules, line = token_line(path)
-    assert (rules, line["events"], line["in_part"], line["proven"]) == ("5", 2, True, [0, FAR])
+    assert (rules, line["events"], line["in_part"], line["proven"]) == (IN_PART_RULES, 2, True, [0, FAR])
     files = bundle.unpack(path)
     rows = files[bundle.mint_name(USDC)]
     assert rows.count(sign.encode()) == 2
@@ -396,7 +397,7 @@ async def test_where_a_transaction_is_nowhere_the_coin_is_told_whole(book: Book,
     path = await made(book, tmp_path, FAR)
     assert failed(verify_report(path, TRUSTED)) == {}
     rules, line = token_line(path)
-    assert (rules, line["events"], "in_part" in line) == ("4", 6, False)
+    assert (rules, line["events"], "in_part" in line) == (REPORT_RULES, 6, False)
     assert all(other.encode() in bundle.unpack(path)[bundle.CONTENT] for other in strangers)
 
 
@@ -407,7 +408,7 @@ async def test_a_report_that_told_the_coin_whole_is_made_again_and_verified_by_i
     with monkeypatch.context() as older:
         older.setattr(making, "read_material", partial(_whole, read_material))
         path = await made(book, tmp_path, FAR)
-    assert token_line(path)[0] == "4"
+    assert token_line(path)[0] == REPORT_RULES
     assert failed(verify_report(path, TRUSTED)) == {}
     assert await rebuild_bundle(book.dsn, 1) == path.read_bytes()
     assert (await export_report(book.dsn, None, None)).sha256 == (await export_report(book.dsn, 1, None)).sha256

@@ -16,7 +16,9 @@ import pytest
 
 import tieout_reconcile
 import tieout_reconcile.working
+from reconcile import test_settlement as settlement
 from reconcile.builders import ISIN, ONE, Book, at, iso, issue, step
+from reconcile.test_actions import moved
 from reconcile.test_elsewhere import BRIDGE, CHAINS, COLD, HOT, VENUE, line, message, reading, stocked
 from tieout_reconcile import (
     PeriodKind,
@@ -30,6 +32,7 @@ from tieout_reconcile import (
     values_beside,
 )
 from tieout_reconcile.reports import bundle
+from tieout_web.beside import beside
 from tieout_web.formatting import quantity
 from web.service import key_of, logged_in, people, served
 
@@ -243,3 +246,15 @@ async def test_a_practitioners_statement_stands_beside_the_signed_period_only_wh
     page, listed = await said()
     assert "assurance" not in page
     assert listed == []
+
+
+async def test_what_is_told_twice_stands_on_the_desk_alone(book: Book) -> None:
+    await settlement.book_of(book, "240")
+    await book.records("movements", moved("10.5", 80, "buy", "T-1"))
+    await settlement.trades(book, settlement.row())
+    (result,) = (await book.run()).instruments
+    assert beside(result, True).twice == ()
+    (line,) = beside(result, True, each=True).twice
+    assert (line.trade, line.place, line.others, line.rule, line.state) == (
+        "T-1", "alpaca/ITN-1", "T-1", "reference", "certain",
+    )  # fmt: skip

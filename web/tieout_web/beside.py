@@ -112,6 +112,18 @@ class WrapperRow:
 
 
 @dataclass(frozen=True, slots=True)
+class TwiceRow:
+    """A pending trade that movements or an action tell too, and the shares that count once."""
+
+    trade: str
+    place: str
+    others: str
+    rule: str
+    state: str
+    shares: Figure
+
+
+@dataclass(frozen=True, slots=True)
 class LoanRow:
     """Shares that are lent out, their recall, and the cash held against them: they never count."""
 
@@ -135,6 +147,7 @@ class Beside:
     receivables: tuple[ReceivableRow, ...]
     held: tuple[LegRow, ...]
     trades: tuple[LegRow, ...]
+    twice: tuple[TwiceRow, ...]
     encumbered: tuple[EncumberedRow, ...]
     loans: tuple[LoanRow, ...]
     wrappers: tuple[WrapperRow, ...]
@@ -164,6 +177,12 @@ def beside(result: InstrumentResult, fresh: bool, *, each: bool = False) -> Besi
         ),
         _held(result, fresh, each),
         _trades(result, fresh, each),
+        # references are an account's own: on the desk alone
+        tuple(
+            TwiceRow(x.trade, f"{x.custodian}/{x.account}", ", ".join(x.others), x.rule,
+                     "certain" if x.sure else "in doubt", figure(x.shares, "shares", fresh))
+            for x in (result.told_twice if each else ())
+        ),
         tuple(
             EncumberedRow(custodian, kind, figure(total, "shares", fresh))
             for (custodian, kind), total in _encumbered(result).items()

@@ -20,8 +20,8 @@ from tieout_reconcile.token_payments import named_signatures, tokens_named
 from tieout_reconcile.whole import reconcile_all
 
 SCHEMA = "tieout/report/1"
-REPORT_RULES = "4"
-IN_PART_RULES = "5"
+REPORT_RULES = "5"
+IN_PART_RULES = "6"
 """Of a report that tells of a payment token only what named transactions moved; every other one is by the rules above,
 and both are verified."""
 STATEMENT = (

@@ -193,13 +193,18 @@ def _trades(trades: Sequence[Mapping[str, Any]]) -> str:
 def _more(result: Mapping[str, Any]) -> str:
     """What stands beside the settled figures, each kind in a table of its own, where there is any."""
     parts = (
+        ("Told twice, counted once", ("custodian", "account", "trade", "told by", "by", "shares>", ""),
+         [(x["custodian"], x["account"], x["trade"], ", ".join(x["others"]), x["rule"], _number(x["shares"]),
+           "" if x["sure"] else "in doubt") for x in result["told_twice"]]),
         ("Other networks", ("network", "unit", "as of", "shares>", ""),
          [(n["network"], n["unit"] or "", n["as_of"] or "", _number(n["shares"]), n["problem"] or "")
           for n in result["networks"]]),
         ("Wrappers (left out: what they wrap is counted where it lies)",
-         ("network", "wrapper", "wraps", "as of", "supply>", "in escrow>", ""),
+         ("network", "wrapper", "wraps", "as of", "supply>", "in escrow>", "", "escrow by"),
          [(w["network"], w["wrapper"], w["wraps"], w["as_of"], _number(w["supply"]), _number(w["escrowed"]),
-           w["problem"] or ("" if w["covered"] else "not covered")) for w in result["wrappers"]]),
+           w["problem"] or ("" if w["covered"] else "not covered"),
+           f"ledger; declared {_number(w['declared'])}" if w["on_ledger"] else "declared")
+          for w in result["wrappers"]]),
         ("In flight over bridges", ("message", "direction", "network", "sent", "raw>"),
          [(f["message_id"], f["direction"], f["network"], f["sent_at"], f["raw"]) for f in result["flights"]]),
         ("Corporate actions to be booked (never counted as settled)",

@@ -64,7 +64,8 @@ def cover_instrument(
     instrument: Instrument, book: Book, chain: Chain, standing: Step, cut_off: CutOff, at: datetime
 ) -> InstrumentResult | None:
     """Return the figures of an instrument whose history is closed; None where the ledger does not bear it out."""
-    totals = _totals(instrument, book, chain, standing, at)
+    roles = RoleBook(book.registry, instrument.symbol)
+    totals = _totals(roles, chain, standing, at)
     if totals is None:
         return None
 
@@ -89,19 +90,18 @@ def cover_instrument(
         *doubts_of(instrument, chain, cut_off.slot, at, multiplier, accounts),
         *network_doubts(instrument, networks),
     ]
-    held = escrows(chain, book.registry, instrument.symbol, at)
+    held = escrows(chain, book.registry, roles, instrument.symbol, at)
     known = Known(
         instrument, book.registry, totals, multiplier, accounts, trades, tuple(doubts), networks, NO_BRIDGE, (), (),
-        opinion, unproven_wallets(chain.holdings, RoleBook(book.registry, instrument.symbol), at),
-        frozen_outside(chain.frozen, RoleBook(book.registry, instrument.symbol), at),
+        opinion, unproven_wallets(chain.holdings, roles, at), frozen_outside(chain.frozen, roles, at),
         loan_lines(instrument, book.registry, book.business.loans, at),
         wrappers(instrument, book.business.chains, multiplier_at, at, held),
     )  # fmt: skip
     return result_of(known, figures_of(known), CrossingLines())
 
 
-def _totals(instrument: Instrument, book: Book, chain: Chain, standing: Step, at: datetime) -> Quantities | None:
-    by_role: Mapping[Role, int] = holdings_by_role(chain.holdings, RoleBook(book.registry, instrument.symbol), at)
+def _totals(roles: RoleBook, chain: Chain, standing: Step, at: datetime) -> Quantities | None:
+    by_role: Mapping[Role, int] = holdings_by_role(chain.holdings, roles, at)
     totals = Quantities(
         standing.supply,
         by_role.get(Role.TREASURY, 0) + by_role.get(Role.INVENTORY, 0),

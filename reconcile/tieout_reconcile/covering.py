@@ -11,7 +11,7 @@ from tieout_reconcile import store
 from tieout_reconcile.chain import Snapshot, issuer_addresses, read_standing
 from tieout_reconcile.coverage import Coverage, cover_instrument, in_order
 from tieout_reconcile.errors import NotFound
-from tieout_reconcile.history import NOTHING, Step, micros, step_at, unpack
+from tieout_reconcile.history import NOTHING, Step, micros, step_at
 from tieout_reconcile.inputs import KINDS, Business, business_of
 from tieout_reconcile.instrument import Book, CutOff
 from tieout_reconcile.registry import Instrument
@@ -135,7 +135,7 @@ async def _standing(
     symbols = [h.symbol for h in heads if h.mint not in new and isins[h.symbol] not in worked]
     found = dict.fromkeys(symbols, NOTHING)
     for row in await db.fetch(SQL["history_steps"], symbols, micros(at), known.slot):
-        found[row["symbol"]] = step_at(unpack(row["steps"]), known.slot, at)
+        found[row["symbol"]] = step_at(row["steps"], known.slot, at)
     return found
 
 

@@ -93,8 +93,9 @@ def exact_decimal(value: Fraction) -> Decimal:
 
 def rounded_text(value: Fraction, places: int) -> str:
     """Return the value rounded half to even at ``places`` decimals, trailing zeros cut: for people only."""
-    text = decimal_text(Fraction(round(value * 10**places), 10**places))
-    return f"≈{text}" if Fraction(text) != value else text
+    rounded = Fraction(round(value * 10**places), 10**places)
+    text = decimal_text(rounded)
+    return text if rounded == value else f"≈{text}"
 
 
 def numeric(value: Fraction | None) -> Decimal | None:

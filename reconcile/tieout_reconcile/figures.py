@@ -221,19 +221,25 @@ def figures_of(known: Known) -> Figures:
     if custody is None:
         return Figures(Verdict.INCOMPLETE, liability, None, None, tolerance)
     difference = custody - liability
-    certain, _ = known.explained()
     if known.doubts:
         return Figures(Verdict.INCOMPLETE, liability, custody, difference, tolerance)
-    without = (certain, certain - known.unread)
     verdict = _verdict(known, difference, tolerance)
-    closed = any(gap and tolerance.holds(difference + gap) for gap in without)
-    unsure = verdict is Verdict.TIES_OUT_IN_SETTLEMENT and not closed
+    unsure = verdict is Verdict.TIES_OUT_IN_SETTLEMENT and not _closes(known, difference, tolerance)
     return Figures(verdict, liability, custody, difference, tolerance, unsure)
 
 
 def _verdict(known: Known, difference: Fraction, tolerance: Tolerance) -> Verdict:
+    if tolerance.holds(difference):
+        # what would explain a gap is not asked where there is none
+        return Verdict.TIES_OUT
     gaps = known.explained()
     return verdict_of(difference, (*gaps, *(gap - known.unread for gap in gaps)), tolerance)
+
+
+def _closes(known: Known, difference: Fraction, tolerance: Tolerance) -> bool:
+    """Whether a gap is closed without what the figures may show already."""
+    certain, _ = known.explained()
+    return any(gap and tolerance.holds(difference + gap) for gap in (certain, certain - known.unread))
 
 
 def verdict_findings(known: Known, figures: Figures) -> Iterator[Finding]:

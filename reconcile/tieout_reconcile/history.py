@@ -34,6 +34,7 @@ _ALWAYS_ALONE = frozenset({
 })  # fmt: skip
 _FORCED = frozenset({Kind.SEIZURE, Kind.FORCED_BURN})
 _PACKED = struct.Struct("<qqQQQQQ")
+_PLACED = struct.Struct("<qq")
 _Totals: TypeAlias = tuple[int, int, int, int, int, int, int]
 """A step, or what changes from its place on, as a plain tuple: there are millions."""
 _PLACE_OF = itemgetter(0, 1)
@@ -100,10 +101,11 @@ def unpack(packed: bytes) -> list[Step]:
     return [Step(*values) for values in _PACKED.iter_unpack(packed)]
 
 
-def step_at(steps: Sequence[Step], slot: int, at: datetime) -> Step:
-    """Return the step in force at a slot of an instant."""
-    place = bisect_right(steps, (micros(at), slot), key=lambda step: (step.at, step.slot))
-    return steps[place - 1] if place else NOTHING
+def step_at(packed: bytes, slot: int, at: datetime) -> Step:
+    """Return the step of a chunk that is in force at a slot of an instant."""
+    count = len(packed) // _PACKED.size
+    place = bisect_right(range(count), (micros(at), slot), key=lambda n: _PLACED.unpack_from(packed, n * _PACKED.size))
+    return Step(*_PACKED.unpack_from(packed, (place - 1) * _PACKED.size)) if place else NOTHING
 
 
 def closed_history(

@@ -399,7 +399,7 @@ class _Case:
     def _wrappers(self) -> tuple[Wrapped, ...]:
         if self.cut_off.at is None:
             return ()
-        held = escrows(self.chain, self.book.registry, self.instrument.symbol, self.at)
+        held = escrows(self.chain, self.book.registry, self.roles, self.instrument.symbol, self.at)
         return wrappers(self.instrument, self.book.business.chains, self._multiplier_value, self.at, held)
 
     def _loans(self) -> tuple[LoanLine, ...]:

@@ -75,9 +75,8 @@ def holdings_by_role(holdings: Sequence[Holding], book: RoleBook, at: datetime) 
     return by_role
 
 
-def escrows(chain: Chain, registry: Registry, symbol: str, at: datetime) -> dict[str, int | None]:
+def escrows(chain: Chain, registry: Registry, book: RoleBook, symbol: str, at: datetime) -> dict[str, int | None]:
     """Return what the registered escrows of each wrapper hold together, raw; None where the chain is not proven."""
-    book = RoleBook(registry, symbol)
     known = (w for w in registry.wallets if w.role is Role.ESCROW and w.covers(symbol) and w.holds_at(at))
     held = {w.wrapper: 0 for w in known if w.wrapper is not None}
     for holding in chain.holdings:

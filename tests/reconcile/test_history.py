@@ -104,10 +104,9 @@ def test_a_closed_history_says_of_each_slot_what_a_walk_to_it_says(story: Story)
     event(f"closed: {history is not None}")
     if history is None:
         return
-    steps = history.steps
     for slot in range(SLOTS + 1):
         when = at(slot // 2 * 2)
-        step = step_at(steps, slot, when)
+        step = step_at(history.packed, slot, when)
         assert step[2:6] == walked_to(story, book, slot, when), slot
         done = last_completed(story.orders, when)
         assert step.ordered == (0 if done is None else micros(done)), slot
@@ -128,7 +127,7 @@ def test_what_came_back_is_owed_from_its_slot_until_its_order_is_booked() -> Non
     back = _movement("return", Position(10, 1, 0, -1), 9 * ONE, address("alice"), memo("redeem", "R1"))
     found = told(mint, back, orders=(order(1, "redeem", 9 * ONE, 8, 14),))
     assert found is not None
-    steps = {slot: step_at(found.steps, slot, at(slot)) for slot in (1, 2, 9, 10, 13, 14)}
+    steps = {slot: step_at(found.packed, slot, at(slot)) for slot in (1, 2, 9, 10, 13, 14)}
     owed = [(s.outside // ONE, s.returned // ONE) for s in steps.values()]
     assert owed == [(0, 0), (9, 0), (9, 0), (0, 9), (0, 9), (0, 0)]
 

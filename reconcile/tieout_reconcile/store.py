@@ -33,6 +33,8 @@ from tieout_reconcile.trades import Trade
 SQL = Queries("tieout_reconcile", "recon.sql")
 INPUTS_SQL = Queries("tieout_reconcile", "inputs.sql")
 _NAME_CHARACTERS_MAX = 255
+CHUNKS_AT_ONCE = 64
+"""How many chunks of lines are stored in one go: some ten megabytes."""
 
 Database: TypeAlias = str | asyncpg.Connection
 """A connection string, or a connection of the caller's."""
@@ -282,8 +284,9 @@ async def _insert_content(db: asyncpg.Connection, number: int, run: Run) -> None
             for c in i.cash_legs
         ],
     )  # fmt: skip
-    for instrument in run.instruments:
-        await _insert_lines(db, number, instrument.symbol, instrument.crossings)
+    every = [(i.symbol, n, chunk) for i in run.instruments for n, chunk in enumerate(i.crossings.chunks)]
+    for start in range(0, len(every), CHUNKS_AT_ONCE):
+        await _insert_lines(db, number, every[start : start + CHUNKS_AT_ONCE])
     await db.executemany(
         SQL["insert_finding"],
         [
@@ -296,16 +299,14 @@ async def _insert_content(db: asyncpg.Connection, number: int, run: Run) -> None
     )  # fmt: skip
 
 
-async def _insert_lines(db: asyncpg.Connection, number: int, symbol: str, lines: CrossingLines) -> None:
-    """Store an instrument's lines: those of its chunks that no earlier run stored, and which they are."""
-    if not lines.chunks:
-        return
-    stored = {row["sha256"] for row in await db.fetch(SQL["lines_stored"], [chunk.sha256 for chunk in lines.chunks])}
-    new = {chunk.sha256: chunk for chunk in lines.chunks if chunk.sha256 not in stored}
+async def _insert_lines(db: asyncpg.Connection, number: int, chunks: Sequence[tuple[str, int, Chunk]]) -> None:
+    """Store some chunks (symbol, place, lines) of a run: those that no earlier run stored, and which they are."""
+    stored = {row["sha256"] for row in await db.fetch(SQL["lines_stored"], [chunk.sha256 for _, _, chunk in chunks])}
+    new = {chunk.sha256: chunk for _, _, chunk in chunks if chunk.sha256 not in stored}
     await db.executemany(SQL["insert_lines"], [(digest, chunk.text().decode()) for digest, chunk in new.items()])
     await db.executemany(
         SQL["insert_run_lines"],
-        [(number, symbol, n, chunk.count, *chunk.slots, chunk.sha256) for n, chunk in enumerate(lines.chunks)],
+        [(number, symbol, n, chunk.count, *chunk.slots, chunk.sha256) for symbol, n, chunk in chunks],
     )
 
 

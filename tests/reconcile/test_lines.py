@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import tieout_reconcile
 from reconcile.builders import ONE, Book, issue, memo
-from tieout_reconcile import CrossingLine, CrossingLines, MatchLine
+from tieout_reconcile import CrossingLine, CrossingLines, MatchLine, store
 from tieout_reconcile.canonical import Raw, canonical_bytes, from_plain, to_plain
 from tieout_reconcile.crossing_lines import crossing_lines
 from tieout_reconcile.crossings import Crossing, Kind
@@ -89,7 +89,11 @@ async def life(book: Book) -> None:
     await book.orders(*(issue(f"REQ-{n}", "1") for n in range(CHUNK_LINES + 3)))
 
 
-async def test_a_run_piece_by_piece_is_the_run_whole_and_comes_back_from_the_database(book: Book) -> None:
+@pytest.mark.parametrize("at_once", [1, 64])
+async def test_a_run_piece_by_piece_is_the_run_whole_and_comes_back_from_the_database(
+    book: Book, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "CHUNKS_AT_ONCE", at_once)
     await life(book)
     run = await book.run()
     assert run.canonical_json() == canonical_bytes(run.to_json())

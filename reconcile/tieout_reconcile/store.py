@@ -254,7 +254,7 @@ async def _keep_history(db: asyncpg.Connection, number: int, run: Run) -> None:
         "history_chunk",
         schema_name="recon",
         columns=("symbol", "from_micros", "from_slot", "steps"),
-        records=[(symbol, *chunk) for symbol, _, history in closed for chunk in history.chunks()],
+        records=((symbol, *chunk) for symbol, _, history in closed for chunk in history.chunks()),
     )
 
 

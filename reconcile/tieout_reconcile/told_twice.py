@@ -16,7 +16,8 @@ Where that leaves it open, a purchase is taken for booked and a sale for still t
 make the assets less. Each such pair stands on a line with its rule; ``sure`` is False for those in doubt.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from fractions import Fraction
@@ -183,12 +184,14 @@ class _Tellings:
 
     def _standing(self, movements: Sequence[CustodyMovement]) -> list[CustodyMovement]:
         """What shares moved, but for what the figures show as undone; where it is not certain what was, all stands."""
-        left = [m for m in movements if m.quantity and m.kind in _MOVED]
+        moved = [m for m in movements if m.quantity and m.kind in _MOVED]
+        shown = _shelved((m for m in moved if self._shows(m)), lambda m: (m.place, m.quantity))
+        undone: set[Key] = set()
         for undo in (m for m in movements if m.kind == "reversal" and self._shows(m)):
-            undone = [m for m in left if m.place == undo.place and m.quantity == -undo.quantity and self._shows(m)]
-            if len(undone) == 1:
-                left.remove(undone[0])
-        return left
+            found = shown.get((undo.place, -undo.quantity))
+            if found is not None and len(found) == 1:
+                undone.add(_key(found.popleft()))
+        return [m for m in moved if _key(m) not in undone]
 
     def _shows(self, movement: CustodyMovement) -> bool:
         """Whether the custody figures contain a movement."""
@@ -245,31 +248,37 @@ class _Tellings:
 
     def _by_quantity(self) -> Iterator[Pair]:
         """What is booked and says no day but that may be any pending trade of its quantity."""
+        dayless = (m for m in self._booked_deals() if _booked_on(m) is not None)
+        shelves = _shelved(dayless, lambda m: (m.place, m.quantity))
         for trade in [t for t in self._trades.values() if t.is_unsettled(self._at)]:
-            found = next(
-                (m for m in self._booked_deals(trade) if m.quantity == trade.signed and _booked_on(m) is not None), None
-            )
-            if found is not None and _may_bring(found, trade):
-                yield self._pair(trade, [found], QUANTITY, sure=False)
+            shelf = shelves.get(((trade.custodian, trade.account), trade.signed))
+            if shelf and _may_bring(shelf[0], trade):
+                yield self._pair(trade, [shelf.popleft()], QUANTITY, sure=False)
 
     def _in_parts(self) -> Iterator[Pair]:
         """What is booked of a purchase's own day, in other quantities, may be parts of it, or several together."""
-        left = {key: abs(m.quantity) for key, m in self._movements.items()}
+        bought = [m for m in self._booked_deals() if m.quantity > 0]
+        order, left = {_key(m): n for n, m in enumerate(bought)}, {_key(m): m.quantity for m in bought}
+        traded = _shelved(bought, lambda m: (m.place, _traded_on(m)))
+        due = _shelved(bought, lambda m: (m.place, _due_on(m)))
         for trade in [t for t in self._trades.values() if t.is_unsettled(self._at) and t.side == "buy"]:
-            parts, rest = [], trade.quantity
-            for m in self._booked_deals(trade):
-                same = _traded_on(m) == day_of(trade.traded_at) or _due_on(m) == trade.settles_on
-                if same and m.quantity > 0 and rest and left[_key(m)]:
-                    taken = min(rest, left[_key(m)])
-                    left[_key(m)], rest = left[_key(m)] - taken, rest - taken
-                    parts.append(m)
+            place, parts, rest = (trade.custodian, trade.account), list[CustodyMovement](), trade.quantity
+            shelves = [
+                s for s in (traded.get((place, day_of(trade.traded_at))), due.get((place, trade.settles_on))) if s
+            ]
+            # a movement that is used up leaves its shelf, so what is looked at is looked at once
+            while rest and (shelf := min(shelves, key=lambda s: order[_key(s[0])] if s else len(order), default=None)):
+                found = shelf[0]
+                taken = min(rest, left[_key(found)])
+                left[_key(found)], rest = left[_key(found)] - taken, rest - taken
+                parts.append(found)
+                if not left[_key(found)]:
+                    shelf.popleft()
             if parts:
                 yield Pair(trade, tuple(parts), PART, False, trade.quantity - rest)
 
-    def _booked_deals(self, trade: Trade) -> Iterator[CustodyMovement]:
-        for m in self._movements.values():
-            if m.settled_by(self._at) and m.place == (trade.custodian, trade.account) and m.kind in _DEALS:
-                yield m
+    def _booked_deals(self) -> Iterator[CustodyMovement]:
+        return (m for m in self._movements.values() if m.settled_by(self._at) and m.kind in _DEALS)
 
     def _is_dealt(self, movement: CustodyMovement) -> bool:
         """Whether a movement may be a trade's: bought or sold, or delivered for no order in kind."""
@@ -277,6 +286,16 @@ class _Tellings:
             _DELIVERIES.get(movement.kind) if _key(movement) not in self._in_kind else None
         )
         return sign is not None and movement.quantity * sign > 0
+
+
+def _shelved(
+    movements: Iterable[CustodyMovement], key: Callable[[CustodyMovement], Hashable]
+) -> dict[Hashable, deque[CustodyMovement]]:
+    """Sort movements by what they have in common, each shelf in their order: there may be a year of them."""
+    shelves: dict[Hashable, deque[CustodyMovement]] = {}
+    for movement in movements:
+        shelves.setdefault(key(movement), deque()).append(movement)
+    return shelves
 
 
 def _may_bring(movement: CustodyMovement, trade: Trade) -> bool:

@@ -15,6 +15,7 @@ from reconcile.test_reports import TRUSTED, made
 from reconcile.test_settlement import DAY, TODAY, book_of, row, trades
 from tieout_reconcile import Run, Verdict, verify_report
 from tieout_reconcile.legs import Legs
+from tieout_reconcile.movements import CustodyMovement
 from tieout_reconcile.reports import bundle
 from tieout_reconcile.told_twice import Once, told_once
 from tieout_reconcile.trades import Trade
@@ -303,3 +304,22 @@ async def test_a_report_computes_again_what_was_told_twice(book: Book, tmp_path:
     verified = verify_report(path, TRUSTED)
     assert verified.holds, [c.text for c in verified.checks if not c.holds]
     assert "Told twice, counted once" in bundle.unpack(path)[bundle.PAGE].decode()
+
+
+def test_a_year_of_movements_beside_a_days_trades_is_paired_in_one_pass() -> None:
+    """Looking through all movements for each trade, or for each reversal, would take longer than a test may."""
+    place = ("alpaca", "ITN-1", ISIN)
+    due = TODAY + timedelta(days=1)
+    trades = [Trade(n, *place, f"T-{n}", "buy", Fraction(n + 1), at(15), due, "pending", None) for n in range(1000)]
+    moves = [
+        CustodyMovement(n, *place, Fraction(10**6 + n), "buy", f"M-{n:05}", traded_at=at(15), settled_at=at(80))
+        for n in range(20_000)
+    ]
+    undone = [
+        CustodyMovement(n, *place, -Fraction(10**6 + n), "reversal", f"R-{n}", settled_at=at(81)) for n in range(5_000)
+    ]
+    once = told_once(trades, [*moves, *undone], Legs({}, (), (), ()), {("alpaca", "ITN-1"): at(90)}, at(100))
+    assert {line.rule for line in once.lines} == {"part"}
+    assert len(once.lines) == 1000
+    assert not unsettled(once)
+    assert {other for line in once.lines for other in line.others} == {"M-05000"}

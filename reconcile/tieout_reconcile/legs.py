@@ -6,9 +6,10 @@ movement of all collateral accounts is known from the order's creation until ``L
 after it was completed: absence is never guessed.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from fractions import Fraction
 
 from tieout_reconcile.calendars import Calendar, day_of
@@ -115,15 +116,19 @@ def _first_fill(
 
 def _cancel_reversals(loose: Sequence[CustodyMovement]) -> list[CustodyMovement]:
     """Take out each reversal together with the movement of the opposite quantity that it undoes."""
-    left = list(loose)
-    for undo in [m for m in loose if m.kind == "reversal"]:
-        undone = next(
-            (m for m in left if m.place == undo.place and m.isin == undo.isin and m.quantity == -undo.quantity), None
-        )
-        if undone is not None:
-            left.remove(undone)
-            left.remove(undo)
-    return left
+    shelves: dict[tuple[tuple[str, str], str, Fraction], deque[int]] = {}
+    for place, m in enumerate(loose):
+        shelves.setdefault((m.place, m.isin, m.quantity), deque()).append(place)
+    gone: set[int] = set()
+    for place, undo in enumerate(loose):
+        if undo.kind != "reversal" or place in gone:
+            continue
+        shelf = shelves.get((undo.place, undo.isin, -undo.quantity), deque())
+        while shelf and shelf[0] in gone:
+            shelf.popleft()
+        if shelf:
+            gone |= {shelf.popleft(), place}
+    return [m for place, m in enumerate(loose) if place not in gone]
 
 
 def _guess(
@@ -134,24 +139,26 @@ def _guess(
     calendar: Calendar,
 ) -> list[CustodyMovement]:
     """Give legs without a request id to the one order that fits; return the others."""
-    by_quantity: dict[Fraction, list[Order]] = {}
+    by_quantity: dict[Fraction, dict[date, set[str]]] = {}
     for order in orders.values():
         if order.request_id not in named and (wanted := shares_of.get(order.request_id)) is not None:
-            by_quantity.setdefault(wanted * _SIDES[order.side], []).append(order)
+            days = by_quantity.setdefault(wanted * _SIDES[order.side], {})
+            days.setdefault(day_of(order.created_at), set()).add(order.request_id)
     left = []
     for movement in loose:
-        near = [] if movement.request_id is not None else by_quantity.get(movement.quantity, [])
-        fits = [o for o in near if o.request_id not in named and _is_near(o, movement, calendar)]
-        if len(fits) == 1:
-            named[fits[0].request_id] = [movement]
+        days = {} if movement.request_id is not None else by_quantity.get(movement.quantity, {})
+        near = [of_day for day, of_day in days.items() if of_day and _is_near(day, movement, calendar)]
+        if sum(map(len, near)) == 1:
+            (fits,) = (of_day for of_day in near if of_day)
+            named[fits.pop()] = [movement]
         else:
             left.append(movement)
     return left
 
 
-def _is_near(order: Order, movement: CustodyMovement, calendar: Calendar) -> bool:
+def _is_near(created: date, movement: CustodyMovement, calendar: Calendar) -> bool:
     settled = movement.settled_at
-    return settled is not None and abs(calendar.between(day_of(order.created_at), day_of(settled))) <= WINDOW_DAYS
+    return settled is not None and abs(calendar.between(created, day_of(settled))) <= WINDOW_DAYS
 
 
 def _lacks(

@@ -8,6 +8,10 @@ import pytest
 
 from reconcile.builders import ISIN, MINT, ONE, REGISTRY, Book, address, at, codes, iso, issue, memo, redeem, signature
 from tieout_reconcile import Period, Run, Verdict
+from tieout_reconcile.calendars import PLAIN
+from tieout_reconcile.legs import Legs, match_legs
+from tieout_reconcile.movements import CustodyMovement
+from tieout_reconcile.orders import Order
 
 DAY = 24 * 3600
 
@@ -100,6 +104,36 @@ async def test_a_completed_order_without_its_leg_is_named_only_where_all_movemen
     run = await book.run(103)
     assert codes(run) == ["C1"]
     assert (only(run, "C1").request_id, only(run, "C1").shares) == ("REQ-1", Fraction(50))
+
+
+def movement(number: int, quantity: int, kind: str = "journal") -> CustodyMovement:
+    return CustodyMovement(
+        number, "alpaca", "ITN-1", ISIN, Fraction(quantity), kind, f"J-{number:05}", settled_at=at(50)
+    )
+
+
+def loose(*movements: CustodyMovement, orders: tuple[Order, ...] = (), quantity: int = 3) -> Legs:
+    wanted = {order.request_id: Fraction(quantity) for order in orders}
+    return match_legs(orders, movements, {("alpaca", "ITN-1"): ()}, wanted, PLAIN, at(60))
+
+
+def test_a_reversal_that_was_itself_taken_back_undoes_one_movement_and_no_more() -> None:
+    one, undo, back = movement(1, 3), movement(2, -3, "reversal"), movement(3, 3, "reversal")
+    assert loose(one, undo, back).unordered == (back,)
+    assert loose(undo, back, one).unordered == (back,)
+    assert loose(movement(1, 3, "reversal"), movement(2, -3, "reversal"), movement(3, 3)).unordered == (movement(3, 3),)
+
+
+def test_a_year_of_movements_without_a_name_is_looked_through_once() -> None:
+    """Looking through all movements for each reversal, or through all orders for each movement, takes a test's time."""
+    count = 20_000
+    orders = tuple(
+        Order(n, f"R-{n}", "issue", MINT, Fraction(3), None, "completed", None, None, at(10), at(20))
+        for n in range(count)
+    )
+    moves = [movement(n, 3) for n in range(count)] + [movement(count + n, -3, "reversal") for n in range(count // 2)]
+    found = loose(*moves, orders=orders)
+    assert (len(found.unordered), found.by_order) == (count // 2, {})
 
 
 async def test_a_delivery_without_an_order_and_one_whose_tokens_never_came_are_named(book: Book) -> None:

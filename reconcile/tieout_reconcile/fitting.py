@@ -23,10 +23,35 @@ def fits(order: Order, crossings: Sequence[Crossing]) -> bool:
     if (asked := order.token_raw) is not None:
         return sum([c.raw for c in crossings]) == asked
     rest = residue(order, crossings)
-    if rest is None:
-        return False
-    allowed = sum((c.unit for c in crossings if c.unit is not None), Fraction(0))
+    return rest is not None and _within(
+        order, rest, sum((c.unit for c in crossings if c.unit is not None), Fraction(0))
+    )
+
+
+def _within(order: Order, rest: Fraction, allowed: Fraction) -> bool:
+    """Whether what is left of an order in shares is less than the roundings of its movements (``allowed``)."""
     return (rest >= 0 if order.side == "issue" else rest > -allowed) and rest < allowed
+
+
+def first_fit(order: Order, crossings: Sequence[Crossing]) -> int | None:
+    """How many of the crossings, the first ones, are what an order asked for; None where no run of them is.
+
+    Whoever may name an order may name it in any number of transactions: each is looked at once.
+    """
+    asked, raw, moved, allowed = order.token_raw, 0, Fraction(0), Fraction(0)
+    for length, crossing in enumerate(crossings, 1):
+        if asked is not None:
+            raw += crossing.raw
+            if raw == asked:
+                return length
+        elif order.token_shares is None or crossing.unit is None:
+            return None
+        else:
+            moved += crossing.raw * crossing.unit
+            allowed += crossing.unit
+            if _within(order, order.token_shares - moved, allowed):
+                return length
+    return None
 
 
 def residue(order: Order, crossings: Sequence[Crossing]) -> Fraction | None:

@@ -23,11 +23,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from heapq import heappop, heappush
 from math import floor
 
 from tieout_reconcile.calendars import PLAIN, Calendar
 from tieout_reconcile.crossings import Crossing, Kind
-from tieout_reconcile.fitting import Window, falls_short, fits, same_side
+from tieout_reconcile.fitting import Window, falls_short, first_fit, fits, same_side
 from tieout_reconcile.grouping import grouped
 from tieout_reconcile.orders import Order
 
@@ -106,6 +107,7 @@ class _Matcher:
         self.as_of = as_of
         self.by_id = {o.request_id: o for o in orders}
         self.claims: dict[str, list[tuple[Crossing, str]]] = defaultdict(list)
+        self.claimed: set[tuple[str, str | None]] = set()
         self.taken: set[str] = set()
         self.matches: list[Match] = []
         self.duplicates: list[tuple[Crossing, Order]] = []
@@ -144,20 +146,17 @@ class _Matcher:
     def _claim(self, crossing: Crossing, candidates: list[Order], rule: str) -> None:
         """One transaction may carry several orders: then quantity tells which one is meant."""
         if len(candidates) > 1:
-            free = [o for o in candidates if not self._claimed_in(o, crossing.signature)]
+            free = [o for o in candidates if (o.request_id, crossing.signature) not in self.claimed]
             candidates = [o for o in free or candidates if fits(o, [crossing])]
         if candidates:
             self.claims[candidates[0].request_id].append((crossing, rule))
+            self.claimed.add((candidates[0].request_id, crossing.signature))
             self.taken.add(crossing.key)
-
-    def _claimed_in(self, order: Order, signature: str | None) -> bool:
-        claimed: list[tuple[Crossing, str]] = self.claims.get(order.request_id, [])
-        return any(crossing.signature == signature for crossing, _ in claimed)
 
     def _settle(self, order: Order, claims: list[tuple[Crossing, str]]) -> None:
         """Take the shortest run of crossings that fills the order; what names it beyond that is a duplicate."""
         named = [crossing for crossing, _ in claims]
-        length = _first_fit(order, named)
+        length = first_fit(order, named)
         if length is None:
             partial = order.status_at(self.as_of) == "pending" and falls_short(order, named)
             self.mismatches.append(Mismatch(order, tuple(named), partial))
@@ -198,31 +197,65 @@ class _Matcher:
             for c in self.crossings
             if is_owed_when_unsettled(c) and not order_settles(behind.get(c.key), self.as_of, self.settled)
         ]
-        left = {c.key: c.raw for c in unsettled}
+        index = _Returned([(c, self._names(c, behind.get(c.key))) for c in unsettled])
         for crossing in self.crossings:
             if crossing.key in self.taken or crossing.kind is not Kind.RELEASE:
                 continue
-            for earlier in unsettled:
+            found = index.take(crossing, self._references(crossing))
+            if found is not None:
+                earlier, named = found
+                self.taken.add(crossing.key)
+                status = "exact" if named else "derived"
                 order = behind.get(earlier.key)
-                rest = left[earlier.key]
-                if rest < crossing.raw or _is_before(crossing, earlier):
-                    continue
-                its_own = self._references(earlier) | ({order.request_id} if order else set())
-                named = bool(self._references(crossing) & its_own)
-                if named or (earlier.counterparty == crossing.counterparty and rest == crossing.raw):
-                    left[earlier.key] = rest - crossing.raw
-                    self.taken.add(crossing.key)
-                    status = "exact" if named else "derived"
-                    self.matches.append(Match(crossing, order, "refund", status, crossing.raw, earlier))
-                    break
+                self.matches.append(Match(crossing, order, "refund", status, crossing.raw, earlier))
+
+    def _names(self, crossing: Crossing, order: Order | None) -> set[str]:
+        return self._references(crossing) | ({order.request_id} if order else set())
 
 
-def _first_fit(order: Order, crossings: Sequence[Crossing]) -> int | None:
-    """How many of the crossings, the first ones, fill an order; None where no run of them does."""
-    for length in range(1, len(crossings) + 1):
-        if fits(order, crossings[:length]):
-            return length
-    return None
+class _Returned:
+    """Returns that are not settled, in the order of the chain, with what of each is not given back yet.
+
+    They are kept by each name that is theirs, and by counterparty and rest: a release meets only those that it may
+    give back, however many there are.
+    """
+
+    def __init__(self, returns: Sequence[tuple[Crossing, set[str]]]) -> None:
+        self._returns = returns
+        self._left = [crossing.raw for crossing, _ in returns]
+        self._by_name: dict[str, list[int]] = {}
+        self._by_rest: dict[tuple[str | None, int], list[int]] = {}
+        for place, (crossing, names) in enumerate(returns):
+            self._by_rest.setdefault((crossing.counterparty, crossing.raw), []).append(place)
+            for name in names:
+                self._by_name.setdefault(name, []).append(place)
+
+    def take(self, crossing: Crossing, names: set[str]) -> tuple[Crossing, bool] | None:
+        """Return the first return that a release gives back, and whether it names the same request; None: none."""
+        places = [place for place in (self._named(crossing, names), self._alike(crossing)) if place is not None]
+        if not places:
+            return None
+        place = min(places)
+        earlier, own = self._returns[place]
+        self._left[place] -= crossing.raw
+        heappush(self._by_rest.setdefault((earlier.counterparty, self._left[place]), []), place)
+        return earlier, not own.isdisjoint(names)
+
+    def _named(self, crossing: Crossing, names: set[str]) -> int | None:
+        places = [
+            place
+            for name in names
+            for place in self._by_name.get(name, ())
+            if self._left[place] >= crossing.raw and not _is_before(crossing, self._returns[place][0])
+        ]
+        return min(places, default=None)
+
+    def _alike(self, crossing: Crossing) -> int | None:
+        """The first of the release's counterparty of which just its quantity is left."""
+        shelf = self._by_rest.get((crossing.counterparty, crossing.raw), [])
+        while shelf and self._left[shelf[0]] != crossing.raw:
+            heappop(shelf)
+        return shelf[0] if shelf and not _is_before(crossing, self._returns[shelf[0]][0]) else None
 
 
 class _Queue:

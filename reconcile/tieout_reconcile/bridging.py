@@ -121,11 +121,18 @@ def _pairs(
     for message in messages:
         by_key = named.get(message.signature or message.message_id, ())
         take(message, [c for c in by_key if c.key not in used and _same_way(message, c)])
+    of_size: dict[int, list[Crossing]] = {}
+    for crossing in crossings:
+        of_size.setdefault(crossing.raw, []).append(crossing)
     loose = [m for m in messages if m.message_id not in found and m.signature is None and _is_done(m, at)]
     for message in loose:
-        fits = [c for c in crossings if c.key not in used and _same_way(message, c) and _alike(message, c)]
+        near = of_size.get(int(message.raw), ())
+        fits = [c for c in near if c.key not in used and _same_way(message, c) and _alike(message, c)]
         take(message, fits if len(fits) == 1 else ())
-    return [Paired(m, found.get(m.message_id), _escrowed(m, escrows)) for m in messages]
+    escrowed: dict[str | None, int] = {}
+    for moved in escrows:
+        escrowed[moved.signature] = escrowed.get(moved.signature, 0) + moved.amount - moved.fee
+    return [Paired(m, found.get(m.message_id), escrowed.get(m.signature, 0)) for m in messages]
 
 
 def _index(crossings: Sequence[Crossing]) -> dict[str, list[Crossing]]:
@@ -136,12 +143,6 @@ def _index(crossings: Sequence[Crossing]) -> dict[str, list[Crossing]]:
         for word in {crossing.signature or "", *words} - {""}:
             named.setdefault(word, []).append(crossing)
     return named
-
-
-def _escrowed(message: BridgeMessage, escrows: Sequence[Movement]) -> int:
-    if message.signature is None:
-        return 0
-    return sum(e.amount - e.fee for e in escrows if e.signature == message.signature)
 
 
 def _same_way(message: BridgeMessage, crossing: Crossing) -> bool:

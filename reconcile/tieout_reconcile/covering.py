@@ -21,7 +21,7 @@ from tieout_reconcile.runner import AsOf, inputs_of, known_now, reconcile_some
 from tieout_reconcile.spreading import Spread, cores
 from tieout_reconcile.store import SQL, Database
 from tieout_reconcile.walking import KnownInputs
-from tieout_reconcile.whole import valid_at
+from tieout_reconcile.whole import Shelves, valid_at
 
 
 async def coverage(
@@ -87,8 +87,9 @@ async def _looked_up(
     trades = await store.trades_known(db, known.load)
     cut_off = CutOff(known.slot, snapshot.at)
     book = Book(known.registry, (), rolled(statements, business, snapshot.at), later, trades, business)
+    shelves = Shelves(book)
     results = {
-        i.symbol: cover_instrument(i, book, snapshot.chains[i.mint], standing[i.symbol], cut_off, snapshot.at)
+        i.symbol: cover_instrument(i, shelves.of(i), snapshot.chains[i.mint], standing[i.symbol], cut_off, snapshot.at)
         for i in valid_at(chosen, snapshot.at)
         if i.symbol in standing
     }

@@ -4,12 +4,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any, TypeAlias, TypeVar
 
 from tieout_reconcile.cash_findings import unlinked_findings
 from tieout_reconcile.facts import Chain
 from tieout_reconcile.instrument import Book, CutOff, reconcile_instrument
-from tieout_reconcile.registry import Instrument
+from tieout_reconcile.registry import EVERY_INSTRUMENT, Instrument
 from tieout_reconcile.results import RULES, Finding, Inputs, InstrumentResult, Run, worst
 from tieout_reconcile.rolling import isins_of, rolled
 from tieout_reconcile.token_payments import TokenChain, check_payments, payment_findings
@@ -32,7 +33,7 @@ def reconcile_all(book: Book, chains: Mapping[str, Chain], tokens: Mapping[str, 
 
 def reconcile_parts(book: Book, chains: Mapping[str, Chain], cut_off: CutOff) -> list[Part]:
     """Reconcile each instrument of the book's registry that is valid at the cut-off; its statements are rolled."""
-    shelves = _Shelves(book)
+    shelves = Shelves(book)
     return [
         reconcile_instrument(instrument, shelves.of(instrument), chains[instrument.mint], cut_off)
         for instrument in valid_at(book.registry.instruments, cut_off.at)
@@ -62,7 +63,7 @@ def valid_at(instruments: Sequence[Instrument], at: datetime | None) -> list[Ins
     return [i for i in instruments if i.valid_from is None or at is None or i.valid_from <= at]
 
 
-class _Shelves:
+class Shelves:
     """The book sorted once by whom its records may concern: with a thousand instruments, each reads its own only."""
 
     def __init__(self, book: Book) -> None:
@@ -74,15 +75,13 @@ class _Shelves:
         self._venue = _by(business.venue, _mint)
         self._payments = _by(business.payments, lambda payment: payment.request_id or "")
         self._movements = _by(list(enumerate(business.movements)), lambda numbered: numbered[1].isin)
+        self._trades = _by(list(enumerate(book.trades)), lambda numbered: numbered[1].isin)
+        self._wallets = _by(list(enumerate(book.registry.wallets)), lambda numbered: numbered[1].instrument)
 
     def of(self, instrument: Instrument) -> Book:
         """Return the book with nothing left out that may concern the instrument, each part in its order."""
         mint = instrument.mint
         isins = isins_of(instrument.isin, self._book.business.actions, _FOR_EVER)
-        moved = sorted(
-            (numbered for isin in isins for numbered in self._movements.get(isin, ())),
-            key=lambda numbered: numbered[0],
-        )
         orders = self._orders.get(mint, ())
         paid = [p for o in orders for p in self._payments.get(o.request_id, ())] if self._payments else ()
         business = replace(
@@ -90,10 +89,20 @@ class _Shelves:
             chains=tuple(self._chains.get(mint, ())),
             bridge=tuple(self._bridge.get(mint, ())),
             venue=tuple(self._venue.get(mint, ())),
-            movements=tuple(movement for _, movement in moved),
+            movements=_in_order(self._movements, isins),
             payments=tuple(paid),
         )
-        return replace(self._book, orders=orders, business=business)
+        wallets = _in_order(self._wallets, (EVERY_INSTRUMENT, instrument.symbol))
+        return replace(
+            self._book, registry=replace(self._book.registry, wallets=wallets), orders=orders,
+            trades=_in_order(self._trades, isins), business=business,
+        )  # fmt: skip
+
+
+def _in_order(shelves: Mapping[str, Sequence[tuple[int, T]]], keys: Iterable[str]) -> tuple[T, ...]:
+    """Return what lies on some shelves, by its number."""
+    found = [numbered for key in dict.fromkeys(keys) for numbered in shelves.get(key, ())]
+    return tuple([record for _, record in sorted(found, key=itemgetter(0))])
 
 
 def _mint(record: Any) -> str:

@@ -193,8 +193,8 @@ async def test_a_folder_is_stored_as_one_file_and_replayed(book: Book, tmp_path:
     assert Replay([Load(**row) for row in rows]).registry() == (made.load, parse(TOML))
     assert await tieout_reconcile.show_registry(book.dsn) == parse(TOML)
     counted = await book.db.fetchval("select rows from recon.loads where load = $1", made.load)
-    # two of each of the first four sections, one of each of the others
-    assert counted == 2 * 4 + 4
+    # instruments, wallets, custodians, calendars, and one of each of the others
+    assert counted == 2 + 3 + 2 + 2 + 4
 
 
 def changed(part: str, old: str, new: str) -> dict[str, str]:

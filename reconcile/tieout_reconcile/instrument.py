@@ -264,7 +264,6 @@ class _Case:
         once = told_once(self.all_trades, self.moved, self.legs, self.reflected, self.at)
         self.all_trades, self.moved, self.told_twice = once.trades, once.movements, once.lines
         self.trades = unsettled_trades(self.instrument, self.book.registry, self.all_trades, self.at, self.isins)
-
         self.held = (*self._held(once.dealt), *self._held_elsewhere())
 
     def _cash(self) -> None:

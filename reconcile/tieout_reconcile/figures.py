@@ -186,6 +186,12 @@ class Known:
         certain = self.unsettled + sure - waiting
         return certain, certain + unsure
 
+    def gaps(self) -> Iterator[Fraction]:
+        """Yield what evidence explains, in each way that it can be read; worked out when asked for."""
+        for gap in self.explained():
+            yield gap
+            yield gap - self.unread
+
     @property
     def unread(self) -> Fraction:
         """What custody holds for tokens elsewhere that the last reading may or may not show."""
@@ -229,11 +235,7 @@ def figures_of(known: Known) -> Figures:
 
 
 def _verdict(known: Known, difference: Fraction, tolerance: Tolerance) -> Verdict:
-    if tolerance.holds(difference):
-        # what would explain a gap is not asked where there is none
-        return Verdict.TIES_OUT
-    gaps = known.explained()
-    return verdict_of(difference, (*gaps, *(gap - known.unread for gap in gaps)), tolerance)
+    return verdict_of(difference, known.gaps(), tolerance)
 
 
 def _closes(known: Known, difference: Fraction, tolerance: Tolerance) -> bool:

@@ -68,7 +68,7 @@ class History:
     until: datetime | None
 
     @classmethod
-    def of(cls, steps: "Iterable[Step | _Totals]", until: datetime | None) -> "History":
+    def of(cls, steps: Iterable[_Totals], until: datetime | None) -> "History":
         """Return the history of some steps."""
         return cls(b"".join(starmap(_PACKED.pack, steps)), until)
 

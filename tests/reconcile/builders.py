@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import pytest
 import zstandard
 
 import tieout_reconcile
 from tieout_database import connect
 from tieout_database.content import batch_rows, chain_hash, parted_hash, parts_of, whole_hash
 from tieout_idl import base58
+from tieout_reconcile.movements import CustodyMovement
 
 ONE = 10**8
 T0 = datetime(2026, 11, 2, 14, 0, tzinfo=UTC)
@@ -360,3 +362,15 @@ def instrument(symbol: str, mint: str, isin: str) -> str:
 def wallet(kind: str, name: str, role: str, valid_from: str = "2026-01-01T00:00:00Z", more: str = "") -> str:
     """One more wallet; kind: owner or account, the given address."""
     return f'[[wallets]]\n{kind} = "{name}"\nrole = "{role}"\nvalid_from = {valid_from}\nsource = "s"\n{more}\n'
+
+
+def places_asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Return a list that grows each time when a movement is asked for its place: how often movements are looked at."""
+    asked: list[tuple[str, str]] = []
+
+    def place(movement: CustodyMovement) -> tuple[str, str]:
+        asked.append((movement.custodian, movement.account))
+        return asked[-1]
+
+    monkeypatch.setattr(CustodyMovement, "place", property(place))
+    return asked

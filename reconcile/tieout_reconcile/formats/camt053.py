@@ -169,6 +169,7 @@ def _entry(element: Element, page: _Page, path: str) -> _Entry | None:
     if len(problems) > before or amount is None or side is None or paid_at is None or reference is None:
         return None
     if not amount[0]:
+        # it says something, and moves nothing
         return None
     return _Entry(element, page, path, *amount, side, reference, paid_at)
 

@@ -1,4 +1,4 @@
-"""Dataclasses to plain JSON values and back, by their annotations; canonical bytes by RFC 8785.
+"""Dataclasses and msgspec's structs to plain JSON values and back, by their annotations; canonical bytes by RFC 8785.
 
 Raw amounts and shares are written as text (JSON numbers lose digits beyond 2**53), instants as
 ISO 8601 in UTC, bytes in hexadecimal; a class with ``from_json`` writes and reads itself. A field marked
@@ -25,7 +25,7 @@ Record = TypeVar("Record")
 
 
 def to_plain(record: Any) -> dict[str, Any]:
-    """Return the canonical fields of a dataclass as plain JSON values."""
+    """Return the canonical fields of a record as plain JSON values."""
     return {
         name: None if (value := getattr(record, name)) is None else write(value)
         for name, write in _writers(type(record))
@@ -38,8 +38,13 @@ _hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
 def _writers_of(kind: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
     """Return how each canonical field of a dataclass is written: worked out once a class, not once a row."""
     hints = _hints(kind)
-    fields = [f for f in dataclasses.fields(kind) if f.metadata.get("canonical", True)]
-    return tuple((field.name, _writer(_inner(hints[field.name]))) for field in fields)
+    return tuple((name, _writer(_inner(hints[name]))) for name in _canonical_fields(kind))
+
+
+def _canonical_fields(kind: Any) -> list[str]:
+    if not dataclasses.is_dataclass(kind):
+        return list(kind.__struct_fields__)
+    return [f.name for f in dataclasses.fields(kind) if f.metadata.get("canonical", True)]
 
 
 _writers: Callable[[Any], tuple[tuple[str, Callable[[Any], Any]], ...]] = cache(_writers_of)
@@ -67,8 +72,7 @@ def from_plain(kind: type[Record], plain: Mapping[str, Any]) -> Record:
 def _readers_of(kind: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
     """Return how each canonical field of a dataclass is read: worked out once a class, not once a row."""
     hints = _hints(kind)
-    fields = [f for f in dataclasses.fields(kind) if f.metadata.get("canonical", True)]
-    return tuple((field.name, _reader(_inner(hints[field.name]))) for field in fields)
+    return tuple((name, _reader(_inner(hints[name]))) for name in _canonical_fields(kind))
 
 
 _readers: Callable[[Any], tuple[tuple[str, Callable[[Any], Any]], ...]] = cache(_readers_of)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import asyncpg
@@ -31,6 +32,10 @@ from tieout_reconcile.token_payments import TokenChain, named_signatures, token_
 
 Item = TypeVar("Item")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_of_movement = itemgetter(
+    "mint", "slot", "tx_index", "step", "child", "block_time", "signature", "kind", "source", "source_owner",
+    "destination", "destination_owner", "authority", "authority_role", "amount", "fee", "memo",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +247,19 @@ def _grouped(pairs: Iterable[tuple[str, Item]]) -> dict[str, list[Item]]:
 
 def movements_by_mint(rows: Iterable[Any]) -> dict[str, list[Movement]]:
     """Return the movements of event rows, which come in order of slots."""
-    times = _Times()
-    return _grouped((row["mint"], _movement(row, times)) for row in rows)
+    groups: dict[str, list[Movement]] = {}
+    last = _EPOCH
+    for row in rows:
+        (mint, slot, tx_index, step, child, at, signature, kind, source, source_owner, destination, destination_owner,
+         authority, authority_role, amount, fee, memo) = _of_movement(row)  # fmt: skip
+        # a block without a time takes the last known, as ``_Times`` has it
+        last = at or last
+        movement = Movement(
+            Position(slot, tx_index, step, child), last, signature, kind, source, source_owner, destination,
+            destination_owner, authority, authority_role, int(amount), int(fee), memo,
+        )  # fmt: skip
+        groups.setdefault(mint, []).append(movement)
+    return groups
 
 
 def owner_changes_by_mint(rows: Iterable[Any]) -> dict[str, list[OwnerChange]]:
@@ -294,14 +310,6 @@ def _position(row: Any) -> Position:
 
 def _holding(row: Any) -> Holding:
     return Holding(row["account"], row["owner"], int(row["amount"]))
-
-
-def _movement(row: Any, times: _Times) -> Movement:
-    return Movement(
-        Position(row["slot"], row["tx_index"], row["step"], row["child"]), times.of(row), row["signature"], row["kind"],
-        row["source"], row["source_owner"], row["destination"], row["destination_owner"], row["authority"],
-        row["authority_role"], int(row["amount"]), int(row["fee"]), row["memo"],
-    )  # fmt: skip
 
 
 def _owner_change(row: Any, times: _Times) -> OwnerChange:

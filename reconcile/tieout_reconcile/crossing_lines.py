@@ -33,7 +33,7 @@ def crossing_lines(
     by_order: dict[str, list[Crossing]] = {}
     for found in matching.matches:
         by_key.setdefault(found.crossing.key, []).append(found)
-        if found.order is not None and found.refunds is None:
+        if found.order is not None and found.order.shares is not None and found.refunds is None:
             by_order.setdefault(found.order.request_id, []).append(found.crossing)
     return CrossingLines.of_texts(_texts(crossings, by_key, by_order, owed, bridged))
 

@@ -11,10 +11,14 @@ is known from a snapshot on begins with one crossing: all that was outside then.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
+from operator import attrgetter
+
+import msgspec
+from msgspec.structs import replace
 
 from tieout_reconcile.facts import Movement, OwnerChange, Position
 from tieout_reconcile.registry import ISSUER_ROLES, Registry, Role, Wallet, instant_text
@@ -23,6 +27,8 @@ UnitAt = Callable[[int, datetime], Fraction | None]
 """Shares per raw unit at a slot and its block time; None when the multiplier is unknown."""
 
 _FORCED = "permanent_delegate"
+_PLACE = attrgetter("position")
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Kind(StrEnum):
@@ -39,9 +45,11 @@ class Kind(StrEnum):
     HIDDEN = "hidden"
     OPENING = "opening"
 
+    # of the text, and not of the member's name by a call: it is asked for with each crossing
+    __hash__ = str.__hash__
 
-@dataclass(frozen=True, slots=True)
-class Crossing:
+
+class Crossing(msgspec.Struct, frozen=True, gc=False):
     """One crossing. ``raw`` is positive; ``outward`` says that it adds to what is owed.
 
     ``key`` is stable across runs. ``unit`` is shares per raw unit at its own instant, exact.
@@ -131,7 +139,7 @@ def find_crossings(
     """
     walk = _Walk(book, unit_at)
     rows: list[Movement | OwnerChange] = [*movements, *owner_changes]
-    for row in sorted(rows, key=lambda r: r.position):
+    for row in sorted(rows, key=_PLACE):
         walk.pass_role_changes(row.at)
         if isinstance(row, Movement):
             walk.take(row)
@@ -156,7 +164,7 @@ def crossings_of_transaction(
     walk = _Walk(book, unit_at)
     for account, (owner, amount) in held.items():
         walk.owners[account], walk.balances[account] = owner, amount
-    for row in sorted(rows, key=lambda r: r.position):
+    for row in sorted(rows, key=_PLACE):
         if isinstance(row, Movement):
             walk.take(row)
         else:
@@ -188,6 +196,19 @@ class _Walk:
         self.owners: dict[str, str | None] = {}
         self.slot = 0
         self._role_changes = book.changes()
+        # who is who since the last change of a role, as far as it was asked
+        self._roles: dict[tuple[str, str | None], Role | None] = {}
+        self._roles_from = _NEVER
+
+    def role(self, account: str, owner: str | None, at: datetime) -> Role | None:
+        """Return the role in force, looked up once between two changes of roles."""
+        if at < self._roles_from:
+            return self.book.role(account, owner, at)
+        try:
+            return self._roles[account, owner]
+        except KeyError:
+            found = self._roles[account, owner] = self.book.role(account, owner, at)
+            return found
 
     def issuer_balances(self, at: datetime) -> dict[str, int]:
         return {a: n for a, n in self.balances.items() if n and self.book.is_issuer(a, self.owners.get(a), at)}
@@ -196,6 +217,7 @@ class _Walk:
         while self._role_changes and self._role_changes[0] <= at:
             change = self._role_changes.pop(0)
             self._change_roles(change)
+            self._roles, self._roles_from = {}, change
             self.mark(change, 0)
 
     def mark(self, at: datetime, slot: int) -> None:
@@ -226,18 +248,21 @@ class _Walk:
             self.begin(row)
             return
         source, destination = row.source, row.destination
-        self.hand_over(source, row.source_owner, row)
-        self.hand_over(destination, row.destination_owner, row)
-        supply = row.amount if row.kind == "mint" else -row.amount if row.kind == "burn" else 0
+        amount, received = row.amount, row.amount - row.fee
+        supply = amount if row.kind == "mint" else -amount if row.kind == "burn" else 0
         change, giver, taker = supply, None, None
+        if source is not None and self.owners.get(source) != row.source_owner:
+            self.hand_over(source, row.source_owner, row)
+        if destination is not None and self.owners.get(destination) != row.destination_owner:
+            self.hand_over(destination, row.destination_owner, row)
         if source is not None:
-            giver = self.book.role(source, row.source_owner, row.at)
-            change += row.amount if giver in ISSUER_ROLES else 0
-            self.balances[source] = self.balances.get(source, 0) - row.amount
+            giver = self.role(source, row.source_owner, row.at)
+            change += amount if giver in ISSUER_ROLES else 0
+            self.balances[source] = self.balances.get(source, 0) - amount
         if destination is not None:
-            taker = self.book.role(destination, row.destination_owner, row.at)
-            change -= row.amount - row.fee if taker in ISSUER_ROLES else 0
-            self.balances[destination] = self.balances.get(destination, 0) + row.amount - row.fee
+            taker = self.role(destination, row.destination_owner, row.at)
+            change -= received if taker in ISSUER_ROLES else 0
+            self.balances[destination] = self.balances.get(destination, 0) + received
         self.outside += change
         self.supply += supply
         if change:

@@ -5,6 +5,8 @@ from datetime import datetime
 from fractions import Fraction
 from typing import NamedTuple
 
+import msgspec
+
 from tieout_reconcile.exact import f64
 
 
@@ -17,9 +19,12 @@ class Position(NamedTuple):
     child: int
 
 
-@dataclass(frozen=True, slots=True)
-class Movement:
-    """One row of ``ledger.events``. ``at`` is the block's time; owners are those at the event."""
+class Movement(msgspec.Struct, frozen=True, gc=False):
+    """One row of ``ledger.events``. ``at`` is the block's time; owners are those at the event.
+
+    A struct of msgspec's, as crossings, matches and orders are: there are millions, and it is made at a sixth of the
+    cost of a frozen dataclass.
+    """
 
     position: Position
     at: datetime

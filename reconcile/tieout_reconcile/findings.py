@@ -10,6 +10,8 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
+import msgspec
+
 from tieout_reconcile.canonical import Raw
 from tieout_reconcile.crossings import Crossing, Kind
 from tieout_reconcile.exact import decimal_text, rounded_text
@@ -224,7 +226,9 @@ def _mismatched(mismatch: Mismatch, instrument: Instrument, as_of: datetime) -> 
     moved = shares_text(shares if known else None, instrument, total)
     unfinished = len(mismatch.crossings) > 1 and falls_short(order, mismatch.crossings)
     anchor = f"order/{order.request_id}"
-    if order.fee and any(fits(replace(order, fee=fee), mismatch.crossings) for fee in (None, 2 * order.fee)):
+    if order.fee and any(
+        fits(msgspec.structs.replace(order, fee=fee), mismatch.crossings) for fee in (None, 2 * order.fee)
+    ):
         why = f"against {order_text(order, instrument)}, of which a fee of {decimal_text(order.fee)} is kept back: "
         told = _about(first, instrument, "C6", f"{why}in all {moved} moved", order=order, anchor=anchor)
     else:
@@ -305,7 +309,7 @@ def _memo_hint(crossing: Crossing, known: dict[str, Order]) -> str:
 
 def _wrong_order(match: Match, order: Order, instrument: Instrument, as_of: datetime) -> Iterator[Finding]:
     crossing = match.crossing
-    if order.side == "issue" and order.status_at(as_of) == "rejected":
+    if order.side == "issue" and order.status == "rejected" == order.status_at(as_of):
         yield _about(crossing, instrument, "C12", f"though {order_text(order, instrument)} was rejected", order=order)
     if crossing.counterparty is not None and order.wallet not in (None, crossing.counterparty):
         why = f"while {order_text(order, instrument)} is for {order.wallet}"

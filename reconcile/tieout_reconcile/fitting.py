@@ -8,6 +8,7 @@ from tieout_reconcile.calendars import Calendar, day_of
 from tieout_reconcile.crossings import Crossing
 from tieout_reconcile.orders import Order
 
+_NOTHING = Fraction(0)
 WINDOW_BEFORE_DAYS = 2
 WINDOW_AFTER_DAYS = 5
 """Business days before and after an order's creation within which a quantity may be its own."""
@@ -38,7 +39,7 @@ def first_fit(order: Order, crossings: Sequence[Crossing]) -> int | None:
 
     Whoever may name an order may name it in any number of transactions: each is looked at once.
     """
-    asked, raw, moved, allowed = order.token_raw, 0, Fraction(0), Fraction(0)
+    asked, raw, moved, allowed = order.token_raw, 0, _NOTHING, _NOTHING
     for length, crossing in enumerate(crossings, 1):
         if asked is not None:
             raw += crossing.raw

@@ -13,7 +13,7 @@ step counts at a slot exactly if its place is at or before (the slot's time, the
 import struct
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import starmap
@@ -133,29 +133,39 @@ def _is_closed(crossings: Sequence[Crossing], matching: Matching, orders: Sequen
     by_key = {m.crossing.key for m in matching.matches if m.order is not None}
     if any(c.key not in by_key and c.kind not in _ALWAYS_ALONE for c in crossings):
         return False
-    alike = Counter((o.side, o.token_raw, o.wallet) for o in orders)
-    return all(_stands_at_any_slot(m, alike) for m in matching.matches)
+    if not all(_stands_at_any_slot(m) for m in matching.matches):
+        return False
+    guessed = [_shelves(m) for m in matching.matches if m.rule == "quantity"]
+    asked = {shelf for shelves in guessed for shelf in shelves}
+    alike = Counter(shelf for o in orders if (shelf := (o.side, o.token_raw, o.wallet)) in asked) if asked else {}
+    return all(sum(alike[shelf] for shelf in shelves) == 1 for shelves in guessed)
 
 
-def _stands_at_any_slot(match: Match, alike: Mapping[tuple[str, int | None, str | None], int]) -> bool:
-    """Whether a match is the same whatever comes later: named, or the only order of its wallet and quantity."""
+def _stands_at_any_slot(match: Match) -> bool:
+    """Whether a match is the same whatever comes later: named, or, if no other order is alike, found by quantity."""
     order, crossing = match.order, match.crossing
     if order is None or match.refunds is not None:
         return False
     if match.rule in _BY_KEY:
         return order.signature is None or order.signature == crossing.signature
-    if match.rule != "quantity" or order.token_raw is None or order.created_at > crossing.at:
-        return False
-    shelves = {(order.side, order.token_raw, wallet) for wallet in (crossing.counterparty, None)}
-    return sum(alike[shelf] for shelf in shelves) == 1
+    return match.rule == "quantity" and order.token_raw is not None and order.created_at <= crossing.at
+
+
+def _shelves(match: Match) -> set[tuple[str, int | None, str | None]]:
+    """Return where an order would have to lie to be taken for the match's: side, quantity, wallet."""
+    assert match.order is not None, "what stands at any slot has an order"
+    return {(match.order.side, match.order.token_raw, wallet) for wallet in (match.crossing.counterparty, None)}
 
 
 def _owed_changes(crossings: Sequence[Crossing], matching: Matching) -> Iterator[_Totals]:
     """Yield what each return adds to what is owed, and what its order's settlement takes off."""
     short = {m.order.request_id: m.order for m in matching.mismatches}
     rest = {request_id: order.raw for request_id, order in short.items()}
-    behind = {m.crossing.key: m for m in matching.matches}
+    # of what went out nothing is owed, whatever is behind it
+    behind = {m.crossing.key: m for m in matching.matches if not m.crossing.outward}
     for crossing in crossings:
+        if crossing.outward:
+            continue
         match = behind.get(crossing.key)
         if not is_owed_when_unsettled(crossing) and (match is None or not redeems_by_burning(match)):
             continue
@@ -198,17 +208,18 @@ def _summed(changes: list[_Totals]) -> list[_Totals] | None:
     """Return the steps that changes lead through, one a place; None where a quantity falls below zero."""
     changes.sort(key=_PLACE_OF)
     found: list[_Totals] = []
-    last = len(changes) - 1
     supply = outside = returned = forced = ordered = 0
-    for n, (at, slot, more, out, back, taken, done) in enumerate(changes):
+    reached, reached_slot = changes[0][:2] if changes else (0, 0)
+    for at, slot, more, out, back, taken, done in changes:
+        # of a place the last total alone holds
+        if at != reached or slot != reached_slot:
+            found.append((reached, reached_slot, supply, outside, returned, forced, ordered))
+            reached, reached_slot = at, slot
         supply += more
         outside += out
         returned += back
         forced += taken
         ordered = max(ordered, done)
-        # of a place the last total alone holds
-        if n == last or changes[n + 1][0] != at or changes[n + 1][1] != slot:
-            if supply < 0 or outside < 0 or returned < 0 or forced < 0:
-                return None
-            found.append((at, slot, supply, outside, returned, forced, ordered))
-    return found
+    if changes:
+        found.append((reached, reached_slot, supply, outside, returned, forced, ordered))
+    return None if any(step[2] < 0 or step[3] < 0 or step[4] < 0 or step[5] < 0 for step in found) else found

@@ -244,7 +244,8 @@ class _Case:
             for request_id, leg in self.legs.by_order.items()
             if leg.order.side == "redeem" and leg.shares > 0 and leg.shares >= self.wanted.get(request_id, leg.shares)
         }
-        free = [c for c in self.walked.found if c.key not in self.bridged.crossings]
+        bridged = self.bridged.crossings
+        free = [c for c in self.walked.found if c.key not in bridged]
         self.matching: Matching = match(self.here, free, at, self.calendar, self.settled)
         self.owed = still_owed(self.walked.found, self.matching, at, self.settled)
         self.released: dict[str, Fraction] = {}

@@ -131,6 +131,8 @@ def late_findings(
 ) -> Iterator[Finding]:
     """Yield orders whose tokens, or whose settlement, came later than the instrument allows."""
     told: set[str] = set()
+    allowed = {"issue": instrument.late_days_max, "redeem": instrument.redemption_days_max}
+    days_of = {side: timedelta(days=limit) for side, limit in allowed.items()}
     for match in matching.matches:
         order, crossing = match.order, match.crossing
         if order is None or match.refunds is not None or order.request_id in told:
@@ -138,15 +140,14 @@ def late_findings(
         leg = legs.by_order.get(order.request_id)
         settled = leg.settled_at if leg is not None else None
         if order.side == "issue":
-            start, end, limit = settled or order.created_at, crossing.at, instrument.late_days_max
-            start = max(start, order.created_at)
+            start, end = max(settled or order.created_at, order.created_at), crossing.at
         else:
             done = settled or (order.settled_at if order.status_at(at) == "completed" else at)
-            start, end, limit = crossing.at, done or crossing.at, instrument.redemption_days_max
-        if end - start < timedelta(days=limit):
+            start, end = crossing.at, done or crossing.at
+        if end - start < days_of[order.side]:
             # as many days of any kind, or one more by their dates, are no more business days than allowed
             continue
-        days = calendar.between(day_of(start), day_of(end))
+        days, limit = calendar.between(day_of(start), day_of(end)), allowed[order.side]
         if days <= limit:
             continue
         told.add(order.request_id)

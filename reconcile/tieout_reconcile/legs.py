@@ -89,7 +89,7 @@ def match_legs(
         legs[request_id] = Leg(ours[request_id], (), tuple(fees[request_id]))
     # where nothing is known of one account's movements, no leg is known to be missing
     told = bool(spans) and all(spans.values())
-    missing = [o for o in ours.values() if told and _lacks(o, legs, spans, calendar, at)]
+    missing = [o for o in ours.values() if _lacks(o, legs, spans, calendar, at)] if told else []
     return Legs(legs, tuple(unordered), tuple(sorted(missing, key=lambda o: o.request_id)), tuple(repeated))
 
 

@@ -26,6 +26,8 @@ from fractions import Fraction
 from heapq import heappop, heappush
 from math import floor
 
+import msgspec
+
 from tieout_reconcile.calendars import PLAIN, Calendar
 from tieout_reconcile.crossings import Crossing, Kind
 from tieout_reconcile.fitting import Window, falls_short, first_fit, fits, same_side
@@ -38,8 +40,7 @@ _MEMO_WORDS = 3
 _RETURNED = frozenset({Kind.RETURN, Kind.SEIZURE, Kind.FORCED_BURN, Kind.OWNER_CHANGE})
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(msgspec.Struct, frozen=True, gc=False):
     """A crossing and the order behind it, with the raw quantity allocated. ``refunds``: the return given back."""
 
     crossing: Crossing
@@ -124,22 +125,24 @@ class _Matcher:
         return Matching(tuple(self.matches), tuple(self.duplicates), tuple(self.mismatches))
 
     def _references(self, crossing: Crossing) -> set[str]:
-        if crossing.memo is None:
+        memo = crossing.memo
+        if memo is None:
             return set()
-        return {line for line in crossing.memo.split("\n") if line in self.by_id}.union(memo_references(crossing.memo))
+        return {line for line in memo.split("\n") if line in self.by_id}.union(memo_references(memo))
 
     def _claim_by_memo(self) -> None:
         for crossing in self.crossings:
-            named = [self.by_id[r] for r in sorted(self._references(crossing)) if r in self.by_id]
-            self._claim(crossing, [o for o in named if same_side(o, crossing)], "memo")
+            if crossing.memo is not None:
+                named = [self.by_id[r] for r in sorted(self._references(crossing)) if r in self.by_id]
+                self._claim(crossing, [o for o in named if same_side(o, crossing)], "memo")
 
     def _claim_by_signature(self) -> None:
         by_signature: dict[str, list[Order]] = defaultdict(list)
         for order in self.orders:
             if order.signature is not None and order.request_id not in self.claims:
                 by_signature[order.signature].append(order)
-        for crossing in self.crossings:
-            if crossing.key not in self.taken and crossing.signature is not None:
+        for crossing in self.crossings if by_signature else ():
+            if crossing.key not in self.taken and crossing.signature in by_signature:
                 candidates = [o for o in by_signature[crossing.signature] if same_side(o, crossing)]
                 self._claim(crossing, candidates, "signature")
 
@@ -149,8 +152,9 @@ class _Matcher:
             free = [o for o in candidates if (o.request_id, crossing.signature) not in self.claimed]
             candidates = [o for o in free or candidates if fits(o, [crossing])]
         if candidates:
-            self.claims[candidates[0].request_id].append((crossing, rule))
-            self.claimed.add((candidates[0].request_id, crossing.signature))
+            request_id = candidates[0].request_id
+            self.claims[request_id].append((crossing, rule))
+            self.claimed.add((request_id, crossing.signature))
             self.taken.add(crossing.key)
 
     def _settle(self, order: Order, claims: list[tuple[Crossing, str]]) -> None:
@@ -167,6 +171,8 @@ class _Matcher:
 
     def _by_quantity(self) -> None:
         free = [o for o in self.orders if o.request_id not in self.claims and o.created_at <= self.as_of]
+        if not free:
+            return
         index = _QuantityIndex(free, {c.signature for c in self.crossings})
         for crossing in self.crossings:
             if crossing.key in self.taken or not _may_match_by_quantity(crossing):
@@ -184,13 +190,17 @@ class _Matcher:
             if o.request_id not in served and o.created_at <= self.as_of and o.signature is None
             and not (o.side == "issue" and o.status_at(self.as_of) == "rejected")
         ]  # fmt: skip
-        crossings = [c for c in self.crossings if c.key not in self.taken and _may_match_by_quantity(c)]
+        free = [c for c in self.crossings if c.key not in self.taken] if orders else []
+        crossings = [c for c in free if _may_match_by_quantity(c)]
         for found in grouped(orders, crossings, self.window):
             for crossing, order, raw in found.parts:
                 self.taken.add(crossing.key)
                 self.matches.append(Match(crossing, order, found.rule, "derived", raw))
 
     def _refunds(self) -> None:
+        loose = [c for c in self.crossings if c.kind is Kind.RELEASE and c.key not in self.taken]
+        if not loose:
+            return
         behind = {m.crossing.key: m.order for m in self.matches}
         unsettled = [
             c
@@ -198,9 +208,7 @@ class _Matcher:
             if is_owed_when_unsettled(c) and not order_settles(behind.get(c.key), self.as_of, self.settled)
         ]
         index = _Returned([(c, self._names(c, behind.get(c.key))) for c in unsettled])
-        for crossing in self.crossings:
-            if crossing.key in self.taken or crossing.kind is not Kind.RELEASE:
-                continue
+        for crossing in loose:
             found = index.take(crossing, self._references(crossing))
             if found is not None:
                 earlier, named = found

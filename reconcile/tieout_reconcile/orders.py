@@ -10,10 +10,12 @@ counterparty pays for an issue, or is paid for a redemption.
 that network's kind, and quantities are in shares: raw units are those of the chain that is indexed.
 """
 
-from dataclasses import dataclass, replace
 from datetime import datetime
 from fractions import Fraction
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from tieout_reconcile import fields
 from tieout_reconcile.canonical import to_plain
@@ -32,8 +34,7 @@ IN_KIND, CASH = "in_kind", "cash"
 SETTLEMENTS = (IN_KIND, CASH)
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True, gc=False):
     """One version of an order. Exactly one of ``shares`` and ``raw`` is given; ``fee`` is in the same unit.
 
     ``cash_amount``, in units of ``cash_currency``, is there exactly where ``settlement`` is ``cash``.

@@ -119,7 +119,7 @@ select custodian, account, instruments, valid_from, valid_to from recon.custody_
 
 -- name: orders_known
 -- The orders of some mints, each in its newest version: a newer one may name another mint.
-select line, request_id, side, mint, shares, raw, status, wallet, signature, created_at, settled_at, fee, network, load,
+select line, request_id, side, mint, shares, raw::text as raw, status, wallet, signature, created_at, settled_at, fee, network, load,
        settlement, cash_amount, cash_currency
 from (
     select distinct on (request_id)
@@ -283,9 +283,10 @@ select mint, known_from, known_to, covered_to, decimals, supply from ledger.mint
 select mint, account, owner, amount from ledger.wallet_balances_known($1, $2, $3, $4, $5)
 
 -- name: movements
--- $4 and $5 as above, of those that ever had an issuer's role.
+-- $4 and $5 as above, of those that ever had an issuer's role. Amounts as text: there are millions, and it is read
+-- sooner than a numeric.
 select mint, slot, tx_index, step, child, block_time, signature, kind, source, source_owner, destination,
-       destination_owner, authority, authority_role, amount, fee, memo
+       destination_owner, authority, authority_role, amount::text as amount, fee::text as fee, memo
 from ledger.boundary_events_known($1, $2, $3, $4, $5)
 
 -- name: token_spans

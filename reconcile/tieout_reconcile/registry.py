@@ -40,6 +40,9 @@ class Role(StrEnum):
     VENUE_DEPOSIT = "venue_deposit"
     ESCROW = "escrow"
 
+    # of the text, and not of the member's name by a call: it is asked for with each movement
+    __hash__ = str.__hash__
+
 
 ISSUER_ROLES = frozenset({Role.TREASURY, Role.INVENTORY, Role.REDEMPTION})
 """Tokens here are inside the issuer's boundary. All other roles are still owed, on their own lines."""

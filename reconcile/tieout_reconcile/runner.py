@@ -48,7 +48,7 @@ async def run(
     """
     async with store.session(database) as db:
         async with db.transaction(isolation="repeatable_read"):
-            spread = None if not isinstance(database, str) else Spread(database, workers or cores(), on_progress)
+            spread = None if not isinstance(database, str) else Spread(database, workers or cores(), on_progress, keep)
             result = await _reconcile(db, as_of, known_batch, known_load, spread=spread)
         return await store.insert_run(db, result) if keep else result
 

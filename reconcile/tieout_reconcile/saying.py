@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 _APART_MAX = 10_000
 _PLACES = frozenset({"line", "load"})
 _BY_REFERENCE = {"trades": ("custodian", "reference"), "movements": ("custodian", "reference"),
@@ -28,9 +30,15 @@ def said_digests(kind: str, records: Iterable[Any]) -> list[bytes]:
 
 
 def _digest(kind: str, record: Any) -> bytes:
-    names = _BY_REFERENCE.get(kind) or tuple(name for name in type(record).__slots__ if _counts(name, record))
+    names = _BY_REFERENCE.get(kind) or [name for name in _fields(type(record)) if _counts(name, record)]
     fields = [_text(getattr(record, name)) for name in names]
     return hashlib.sha256("".join(f"{len(text)}:{text}" for text in (kind, *fields)).encode()).digest()
+
+
+def _fields(kind: Any) -> tuple[str, ...]:
+    """The fields of a record in their order, which msgspec's structs do not keep in their slots."""
+    names: tuple[str, ...] = kind.__struct_fields__ if issubclass(kind, msgspec.Struct) else kind.__slots__
+    return names
 
 
 def _counts(name: str, record: Any) -> bool:

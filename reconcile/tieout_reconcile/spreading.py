@@ -21,7 +21,7 @@ import asyncpg
 
 from tieout_database import connect
 from tieout_reconcile.chain import Snapshot
-from tieout_reconcile.store import SQL
+from tieout_reconcile.store import SQL, keep_lines
 from tieout_reconcile.walking import Common, Share, walk
 from tieout_reconcile.whole import Part
 
@@ -35,11 +35,12 @@ _LENGTH = struct.Struct("<Q")
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Where workers connect to, and how many there are at most."""
+    """Where workers connect to, and how many there are at most; ``keep``: whether they store the lines they find."""
 
     dsn: str
     workers: int
     on_progress: Progress | None = None
+    keep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class _Start:
     snapshot: str
     common: Common
     standing: Snapshot
+    keep: bool
 
 
 class WorkerFailed(RuntimeError):
@@ -68,7 +70,7 @@ async def walk_spread(
     snapshot: str | None = await db.fetchval(SQL["export_snapshot"])
     if snapshot is None:
         return [part for share in shares for part in await walk(db, common, standing, share)]
-    start = _Start(spread.dsn, snapshot, common, standing)
+    start = _Start(spread.dsn, snapshot, common, standing, spread.keep)
     found: dict[int, list[Part]] = {}
     waiting = list(enumerate(shares))[::-1]
     total = sum(share.orders for share in shares)
@@ -144,12 +146,17 @@ def main() -> None:
 
 async def _work(start: _Start, source: BinaryIO, sink: BinaryIO) -> None:
     db = await connect(start.dsn)
+    # lines are stored by what they say, before the run that says it: one that ends early leaves them for the next
+    keeper = await connect(start.dsn) if start.keep else None
     async with db.transaction(isolation="repeatable_read", readonly=True):
         await db.execute(f"set transaction snapshot '{start.snapshot}'")
         while True:
             share = _read(source)
             try:
-                answer: tuple[bool, Any] = True, await walk(db, start.common, start.standing, share)
+                parts = await walk(db, start.common, start.standing, share)
+                if keeper is not None:
+                    await keep_lines(keeper, [chunk for result, _ in parts for chunk in result.crossings.chunks])
+                answer: tuple[bool, Any] = True, parts
             except Exception:  # noqa: BLE001  told to the run, which stops
                 answer = False, traceback.format_exc()
             data = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)

@@ -285,8 +285,11 @@ async def _insert_content(db: asyncpg.Connection, number: int, run: Run) -> None
         ],
     )  # fmt: skip
     every = [(i.symbol, n, chunk) for i in run.instruments for n, chunk in enumerate(i.crossings.chunks)]
-    for start in range(0, len(every), CHUNKS_AT_ONCE):
-        await _insert_lines(db, number, every[start : start + CHUNKS_AT_ONCE])
+    await keep_lines(db, [chunk for _, _, chunk in every])
+    await db.executemany(
+        SQL["insert_run_lines"],
+        [(number, symbol, n, chunk.count, *chunk.slots, chunk.sha256) for symbol, n, chunk in every],
+    )
     await db.executemany(
         SQL["insert_finding"],
         [
@@ -299,15 +302,18 @@ async def _insert_content(db: asyncpg.Connection, number: int, run: Run) -> None
     )  # fmt: skip
 
 
-async def _insert_lines(db: asyncpg.Connection, number: int, chunks: Sequence[tuple[str, int, Chunk]]) -> None:
-    """Store some chunks (symbol, place, lines) of a run: those that no earlier run stored, and which they are."""
-    stored = {row["sha256"] for row in await db.fetch(SQL["lines_stored"], [chunk.sha256 for _, _, chunk in chunks])}
-    new = {chunk.sha256: chunk for _, _, chunk in chunks if chunk.sha256 not in stored}
-    await db.executemany(SQL["insert_lines"], [(digest, chunk.text().decode()) for digest, chunk in new.items()])
-    await db.executemany(
-        SQL["insert_run_lines"],
-        [(number, symbol, n, chunk.count, *chunk.slots, chunk.sha256) for symbol, n, chunk in chunks],
-    )
+async def keep_lines(db: asyncpg.Connection, chunks: Sequence[Chunk]) -> None:
+    """Store the chunks that are not stored yet; which run's they are is told by ``run_lines_row``.
+
+    They are in order of their digests: whoever else stores the same ones waits for them, and not crosswise.
+    """
+    every = {chunk.sha256: chunk for chunk in chunks}
+    digests = sorted(every)
+    for start in range(0, len(digests), CHUNKS_AT_ONCE):
+        some = digests[start : start + CHUNKS_AT_ONCE]
+        stored = {row["sha256"] for row in await db.fetch(SQL["lines_stored"], some)}
+        new = [(digest, every[digest].text().decode()) for digest in some if digest not in stored]
+        await db.executemany(SQL["insert_lines"], new)
 
 
 def _result_values(number: int, i: InstrumentResult) -> tuple[Any, ...]:

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from solders.rpc.responses import GetBlockResp
 
 from bench import following
+from bench.machine import machine
 from support.database import fresh_database, make_template, running_server
 from support.paths import SHARED
 from support.replay import ReplayNode
@@ -238,6 +239,7 @@ async def backfilling(dsn: str, result: dict[str, Any]) -> float:
 async def main() -> None:
     """Run them all."""
     result = block_json()
+    print(machine())
     decoding(result)
     with running_server() as server:
         template = await asyncio.to_thread(make_template, server)
@@ -255,7 +257,7 @@ async def main() -> None:
         report("blocks taken in while solders parses one, median", statistics.median(shares), "", "at least 0.44")
     await following.run(result, report)
     if "--json" in sys.argv:
-        text = json.dumps({"schema": "tieout/bench/1", "results": RESULTS}, indent=1)
+        text = json.dumps({"schema": "tieout/bench/1", "machine": machine(), "results": RESULTS}, indent=1)
         Path(sys.argv[sys.argv.index("--json") + 1]).write_text(text + "\n", "utf-8")
 
 

@@ -22,6 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import tieout_reconcile
+from bench.machine import machine
 from bench.population import Population, fill
 from bench.reconciling import timed
 from reconcile.builders import MINT, ONE, Book, address, at, memo
@@ -145,6 +146,7 @@ async def measure_breaks(dsn: str, folder: Path, last: int, look: Callable[[Ripc
 
 async def main(events: int, *, only: bool) -> None:
     """Measure each size in a database of its own, the smallest first: memory only grows."""
+    print(machine())
     with running_server() as server, tempfile.TemporaryDirectory() as folder:
         template = await asyncio.to_thread(make_template, server)
         for size in [events] if only else [events // 100, events // 10, events]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from reconcile.builders import ISIN, MINT, ONE, REGISTRY, Book, address, at, issue, memo, step
@@ -93,13 +94,15 @@ def ordered(side: str = "inventory", status: str = "completed", **more: Any) -> 
         (ordered(raw=None, shares=Fraction(5)), minted(), "other_quantity"),
         (ordered(raw=None, shares=Fraction(10)), replace(minted(), unit=None), "multiplier_unknown"),
         (ordered(side="issue"), minted(), "no_order"),
-        (replace(ordered(), mint="another"), minted(), "no_order"),
+        (msgspec.structs.replace(ordered(), mint="another"), minted(), "no_order"),
     ],
 )
 def test_an_order_that_does_not_cover_the_mint_is_none(order: Order, act: Act, reason: str | None) -> None:
     found = judge_mints(STOCK, {1: act}, {1: frozenset({"INV-1"})}, [order], at(90))[1]
     assert (None if found.alarm is None else found.reason) == reason
-    signed = judge_mints(STOCK, {1: act}, {1: frozenset()}, [replace(order, signature="sig")], at(90))[1]
+    signed = judge_mints(STOCK, {1: act}, {1: frozenset()}, [msgspec.structs.replace(order, signature="sig")], at(90))[
+        1
+    ]
     assert (None if signed.alarm is None else signed.reason) == reason
 
 

@@ -1,7 +1,6 @@
 """Orders of tokens on other networks: kept, paired with custody, compared with that network's readings."""
 
 import json
-from dataclasses import replace
 from fractions import Fraction
 from math import floor
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 import tieout_reconcile
 from reconcile.builders import REGISTRY, Book, at, codes, iso, issue, memo, redeem

@@ -8,7 +8,7 @@ import pytest
 
 import tieout_reconcile
 from reconcile.builders import ISIN, MINT, ONE, REGISTRY, Book, address, issue, memo
-from tieout_reconcile import runner, spreading, walking
+from tieout_reconcile import runner, spreading, store, walking
 from tieout_reconcile.registry import Instrument
 from tieout_reconcile.spreading import WorkerFailed
 from tieout_reconcile.walking import in_shares
@@ -89,6 +89,27 @@ async def test_a_worker_that_is_killed_fails_the_run_and_leaves_nothing(
     with pytest.raises(WorkerFailed, match="ended with -9: run it again, or with one worker"):
         await tieout_reconcile.run(market.dsn, 90, workers=2)
     assert await market.db.fetchval("select count(*) from recon.run_row") == 0
+
+
+async def test_lines_that_workers_stored_for_a_run_that_failed_are_the_next_ones(
+    market: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "insert_run", full)
+        with pytest.raises(OSError, match="no space left"):
+            await tieout_reconcile.run(market.dsn, 90, workers=2)
+    assert await market.db.fetchval("select count(*) from recon.run_row") == 0
+    lines = await market.db.fetch("select sha256, xmin::text from recon.lines_row order by sha256")
+    assert len(lines) == len(SYMBOLS)
+    kept = await tieout_reconcile.run(market.dsn, 90, workers=2)
+    assert await market.db.fetch("select sha256, xmin::text from recon.lines_row order by sha256") == lines
+    stored = await tieout_reconcile.latest_run(market.dsn)
+    assert stored is not None
+    assert [list(i.crossings) for i in stored.instruments] == [list(i.crossings) for i in kept.instruments]
+    assert sum(len(i.crossings) for i in stored.instruments) == 10
 
 
 async def test_a_workers_own_failure_is_told_with_its_reason(market: Book, monkeypatch: pytest.MonkeyPatch) -> None:

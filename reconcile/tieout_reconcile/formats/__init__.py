@@ -5,7 +5,8 @@ fault; ``records.resolve`` turns them into positions of registered accounts.
 """
 
 import codecs
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from tieout_reconcile.errors import BadInput
 from tieout_reconcile.files import InputFile, Problems

@@ -20,6 +20,7 @@ from reconcile import test_settlement as settlement
 from reconcile.builders import ISIN, ONE, Book, at, iso, issue, step
 from reconcile.test_actions import moved
 from reconcile.test_elsewhere import BRIDGE, CHAINS, COLD, HOT, VENUE, line, message, reading, stocked
+from reconcile.test_wrappers import escrowing, wrapped
 from tieout_reconcile import (
     PeriodKind,
     Statement,
@@ -137,7 +138,7 @@ async def test_each_line_beside_the_figures_is_the_reports(full: httpx.AsyncClie
     assert rows_of(page, "Lent out") == [["1 loan", "alpaca", "recalled", "2026-11-04", "820.5 USD", "4"]]
     # read before the split, at the multiplier that is in force now
     assert rows_of(page, "Wrappers") == [
-        ["solana", "wAAPLx", "AAPLx", "2026-11-02 14:01:20 UTC", "not covered", "15", "14"]
+        ["solana", "wAAPLx", "AAPLx", "2026-11-02 14:01:20 UTC", "not covered", "15", "14", "file"]
     ]
     # accounts and references are the desk's alone
     assert "LOAN-4" not in page
@@ -156,6 +157,16 @@ async def test_each_line_beside_the_figures_is_the_reports(full: httpx.AsyncClie
     )  # fmt: skip
     for path in ("/desk/instruments/AAPLx", "/desk/periods/2026-11"):
         assert (await full.get(path)).status_code == 303
+
+
+async def test_by_whose_word_an_escrow_holds_what_it_does_is_shown(book: Book) -> None:
+    await escrowing(book)
+    await book.records("chains", wrapped("20.5", "21"))
+    await book.run()
+    async with served(book.dsn) as client:
+        page = (await client.get("/instruments/AAPLx")).text
+    (row,) = rows_of(page, "Wrappers")
+    assert row[-4:] == ["not covered", "20.5", "20", "ledger"]
 
 
 async def test_holders_and_venues_add_up_to_the_supply(full: httpx.AsyncClient, book: Book) -> None:

@@ -100,7 +100,7 @@ class OpinionRow:
 
 @dataclass(frozen=True, slots=True)
 class WrapperRow:
-    """A token that wraps the instrument's, left out of what is owed, beside what its escrow holds."""
+    """A token that wraps the instrument's, left out of what is owed, beside what its escrow holds by whose word."""
 
     network: str
     wrapper: str
@@ -108,6 +108,7 @@ class WrapperRow:
     as_of: datetime
     supply: Figure
     escrowed: Figure
+    by: str
     state: str
 
 
@@ -190,7 +191,7 @@ def beside(result: InstrumentResult, fresh: bool, *, each: bool = False) -> Besi
         tuple(_loan(x, fresh, each) for x in result.loans),
         tuple(
             WrapperRow(w.network, w.wrapper, w.wraps, w.as_of, figure(w.supply, "shares", fresh),
-                       figure(w.escrowed, "shares", fresh),
+                       figure(w.escrowed, "shares", fresh), "ledger" if w.on_ledger else "file",
                        w.problem or ("covered" if w.covered else "not covered"))
             for w in result.wrappers
         ),

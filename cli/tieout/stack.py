@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Coroutine
@@ -21,6 +22,7 @@ T = TypeVar("T")
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _STOP_WAIT_S = 15.0
 _PAGES_WAIT_S = 60.0
+_PORT_TRIES = 3
 
 
 class LocalnetFailed(UsageProblem):
@@ -156,17 +158,24 @@ async def copied(server_dsn: str, database: str) -> str:
 @asynccontextmanager
 async def localnet(directory: Path, *options: str, keep: bool = False) -> AsyncIterator[Localnet]:
     """Start a local chain on free ports, with its ledger in ``directory``; stop it at the end unless ``keep``."""
-    port = free_port()
     environment = {"TIEOUT_LOCALNET_HOME": str(directory / "instances")}
-    where = ("--port", str(port))
-    ledger = ("--ledger", str(directory / "ledger"))
+    given = ("--ledger", str(directory / "ledger"), *options)
+    port, tries = free_port(), 1
     try:
-        await _to_its_end(localnet_command("up", *where, *ledger, *options, environment=environment))
+        while True:
+            try:
+                await _to_its_end(localnet_command("up", "--port", str(port), *given, environment=environment))
+                break
+            except LocalnetFailed as failed:
+                if "is in use" not in str(failed) or tries == _PORT_TRIES:
+                    raise
+            # somebody took it after it was seen free
+            port, tries = free_port(), tries + 1
         yield Localnet(f"http://127.0.0.1:{port}", port)
     finally:
         if not keep:
             with contextlib.suppress(LocalnetFailed):
-                await asyncio.shield(localnet_command("down", *where, environment=environment))
+                await asyncio.shield(localnet_command("down", "--port", str(port), environment=environment))
 
 
 @asynccontextmanager
@@ -198,24 +207,24 @@ async def leave_pages(dsn: str, directory: Path, *options: str) -> Pages:
     """Start ``tieout serve`` on a free port and leave it running once it answers. Raises UsageProblem."""
     port, log = free_port(), directory / "serve.log"
     with log.open("wb") as out:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tieout", "serve", "--port", str(port), *options,
-            stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, "TIEOUT_DSN": dsn},
+        # not one of asyncio's: the interpreter's end lets go of its transports, and they kill what still runs
+        process = subprocess.Popen(  # noqa: ASYNC220, S603
+            [sys.executable, "-m", "tieout", "serve", "--port", str(port), *options],
+            stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, "TIEOUT_DSN": dsn},
             start_new_session=True,  # Ctrl-C in the terminal must not reach it
         )  # fmt: skip
     made = Pages(f"http://127.0.0.1:{port}/", directory / "serve.pid")
     try:
         async with asyncio.timeout(_PAGES_WAIT_S):
             while not await _answers(port):
-                if process.returncode is not None:
+                if process.poll() is not None:
                     raise UsageProblem(f"the pages did not start: {log.read_text('utf-8', 'replace')[-2000:].strip()}")
                 await asyncio.sleep(0.1)
     except TimeoutError:
         process.kill()
         raise UsageProblem(f"the pages did not answer within {_PAGES_WAIT_S:.0f} s; they said: {log}") from None
     except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        process.kill()
         raise
     await asyncio.to_thread(made.pid_file.write_text, f"{process.pid}\n", "utf-8")
     return made

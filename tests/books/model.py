@@ -263,7 +263,7 @@ class Reading:
 
 @dataclass
 class Wrapper:
-    """Another token, each of which is a claim on the stock's own, and what its escrow holds; in shares."""
+    """Another token, each of which is a claim on the stock's own, and what its escrow holds; ``raw`` or in shares."""
 
     stock: Stock
     network: str
@@ -271,6 +271,7 @@ class Wrapper:
     supply: Fraction
     escrowed: Fraction
     as_of: datetime
+    raw: bool = False
 
 
 @dataclass
@@ -319,6 +320,7 @@ class Label:
     valid_from: datetime | None = None
     valid_to: datetime | None = None
     venue: str = ""
+    wrapper: str = ""
 
 
 @dataclass

@@ -249,7 +249,7 @@ def _label(label: Label) -> str:
         who, instrument = f'owner = "{address(label.name)}"', 'instrument = "*"'
     begin = "2025-01-01T00:00:00Z" if label.valid_from is None else iso(label.valid_from)
     end = "" if label.valid_to is None else f"valid_to = {iso(label.valid_to)}\n"
-    venue = f'venue = "{label.venue}"\n' if label.venue else ""
+    venue = f'venue = "{label.venue}"\n' if label.venue else f'wrapper = "{label.wrapper}"\n' if label.wrapper else ""
     head = f'[[wallets]]\n{who}\nrole = "{label.role}"\n{instrument}\n'
     return f'{head}valid_from = {begin}\nsource = "wallet list"\n{end}{venue}'
 
@@ -355,8 +355,9 @@ def chains_csv(book: Book) -> str:
 def wrappers_csv(book: Book) -> str:
     return table([
         {
-            "symbol": w.stock.symbol, "network": w.network, "unit": "adjusted", "quantity": plain(w.supply),
-            "as_of": iso(w.as_of), "source": "node", "wrapper": w.name, "escrowed": plain(w.escrowed),
+            "symbol": w.stock.symbol, "network": w.network, "unit": "raw" if w.raw else "adjusted",
+            "quantity": plain(w.supply), "decimals": w.stock.decimals if w.raw else "", "as_of": iso(w.as_of),
+            "source": "node", "wrapper": w.name, "escrowed": plain(w.escrowed),
         }
         for w in book.wrappers
     ])  # fmt: skip

@@ -4,13 +4,13 @@ Each adds itself to a clean book around its cut-off, says so to the book's accou
 """
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from fractions import Fraction
 from math import floor
 
 from books import days, elsewhere
 from books.making import MINUTE, mint_inventory, settle_leg
-from books.model import Book, Loan, Order, Stock, Trade, Wrapper, down
+from books.model import Book, Label, Loan, Order, Stock, Trade, Wrapper, down
 
 
 def journal_before_release(book: Book, stock: Stock) -> bool:
@@ -194,11 +194,30 @@ def wrapped(book: Book, stock: Stock) -> bool:
     return True
 
 
+def wrapped_and_registered(book: Book, stock: Stock) -> bool:
+    """A holder gave tokens to the escrow of a wrapper, whose account the registry names, and got as many for them."""
+    at = book.time(book.working_days()[-2], 18, 1)
+    if (found := book.take(stock, at)) is None:
+        return False
+    escrow(book, stock, f"v{stock.symbol}", *found, at)
+    return True
+
+
+def escrow(book: Book, stock: Stock, wrapper: str, holder: str, raw: int, at: datetime) -> str:
+    """Wrap a holder's tokens; return whose they are then."""
+    name = f"escrow of {wrapper}"
+    book.labels.append(Label(name, "escrow", stock, wrapper=wrapper))
+    book.move(at, stock, "transfer", holder, name, raw)
+    told = Fraction(raw)
+    book.wrappers.append(Wrapper(stock, "solana", wrapper, told, told, book.cut_off - timedelta(minutes=7), raw=True))
+    return name
+
+
 Window = Callable[[Book, Stock], bool]
 WINDOWS: tuple[Window, ...] = (
     journal_before_release, unsettled_trade, told_by_both_files, redemption_received, ex_date_before_pay_date,
     split_before_booking, weekend, inventory_mint, bridge_in_flight, ordered_elsewhere, whole_share_rounding,
-    fee_kept_back, released_in_parts, refused_and_given_back, lent_and_recalled, wrapped,
+    fee_kept_back, released_in_parts, refused_and_given_back, lent_and_recalled, wrapped, wrapped_and_registered,
 )  # fmt: skip
 
 

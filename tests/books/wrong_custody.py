@@ -8,7 +8,7 @@ from books import days
 from books.kinds import kind
 from books.making import MINUTE
 from books.model import Book, Loan, Order, Stock, Told, Trade, Truth, Wrapper, down
-from books.windows import buy_and_book
+from books.windows import buy_and_book, escrow
 from books.wrong_orders import EVENING, truth
 
 
@@ -166,3 +166,18 @@ def wrapper_without_escrow(book: Book, stock: Stock) -> Truth:
     name = f"x{stock.symbol}"
     book.wrappers.append(Wrapper(stock, "solana", name, held + over, held, book.cut_off - timedelta(minutes=9)))
     return truth("wrapper_without_escrow", Told("B21", stock.symbol, over, name))
+
+
+@kind("B21")
+def escrow_emptied(book: Book, stock: Stock) -> Truth | None:
+    """A registered escrow gave back tokens that its wrapper still promises, and that its file still declares."""
+    at = book.time(book.working_days()[-2], 18, 1)
+    if (found := book.take(stock, at)) is None:
+        return None
+    holder, raw = found
+    wrapper, gone = f"y{stock.symbol}", book.dice.choice((1, raw // 3))
+    name = escrow(book, stock, wrapper, holder, raw, at)
+    book.move(book.time(book.working_days()[-1], 15), stock, "transfer", name, holder, gone)
+    short = gone * stock.unit(book.cut_off)
+    declared = Told("B21", stock.symbol, -short, wrapper, notice=True)
+    return truth("escrow_emptied", Told("B21", stock.symbol, short, wrapper), declared)

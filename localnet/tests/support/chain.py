@@ -1,5 +1,6 @@
 """A validator inside the test's own process, on a ledger of its own."""
 
+import weakref
 from pathlib import Path
 
 from solders.hash import Hash
@@ -25,11 +26,15 @@ START_UNIX_S = 1_795_415_000
 def make_validator(
     directory: Path, *, finalized_depth: int = 3, seed: int | None = None, slot_s: float = 0.4
 ) -> Validator:
-    """A validator with a manual clock."""
+    """A validator with a manual clock; its ledger is closed when nobody holds it any more."""
     store = Store(directory / "ledger.sqlite3")
     identity = genesis.load_or_create(store, START_UNIX_S, seed)
     clock = ChainClock(START_UNIX_S, running=False, slot_s=slot_s, wall=lambda: 0.0)
-    return Validator(store, Engine(), identity, clock, confirmed_depth=1, finalized_depth=finalized_depth)
+    validator = Validator(
+        store, Engine(), identity, clock, confirmed_depth=1, finalized_depth=finalized_depth
+    )
+    weakref.finalize(validator, store.close)
+    return validator
 
 
 def make_context(validator: Validator, *rules: Rule, seed: int = 0) -> Context:

@@ -22,8 +22,8 @@ class Position(NamedTuple):
 class Movement(msgspec.Struct, frozen=True, gc=False):
     """One row of ``ledger.events``. ``at`` is the block's time; owners are those at the event.
 
-    A struct of msgspec's, as crossings, matches and orders are: there are millions, and it is made at a sixth of the
-    cost of a frozen dataclass.
+    A struct of msgspec's, as crossings, matches and orders are: there are millions, and one is made in a twentieth of
+    the time that a frozen dataclass takes.
     """
 
     position: Position

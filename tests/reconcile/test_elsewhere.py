@@ -27,6 +27,8 @@ from reconcile.builders import (
 )
 from reconcile.test_reports import KEY, TRUSTED, failed
 from tieout_reconcile import Period, Verdict, export_report, verify_report
+from tieout_reconcile.bridge import BridgeMessage
+from tieout_reconcile.bridging import Bridged
 from tieout_reconcile.canonical import Raw
 
 CHAINS = REGISTRY.replace("decimals = 8", 'decimals = 8\nchains = ["ethereum"]')
@@ -367,3 +369,24 @@ async def test_a_report_of_a_book_with_all_of_it_verifies_offline(book: Book, tm
     assert failed(verify_report(path, TRUSTED)) == {}
     assert (run.verdict, codes(run)) == (Verdict.TIES_OUT, [])
     assert (await export_report(book.dsn, run.run, KEY)).data == exported.data
+
+
+async def test_the_messages_behind_crossings_are_gathered_as_often_for_many_as_for_few(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathered: list[int] = []
+
+    def crossings(bridged: Bridged) -> dict[str, BridgeMessage]:
+        gathered.append(len(bridged.pairs))
+        return {p.crossing.key: p.message for p in bridged.pairs if p.crossing is not None}
+
+    monkeypatch.setattr(Bridged, "crossings", property(crossings))
+    await opened(book)
+    await book.run()
+    few = len(gathered)
+    for slot in range(30, 60):
+        await book.transfer(slot, "treasury", "ap", ONE)
+    gathered.clear()
+    run = await book.run()
+    assert len(run.instruments[0].crossings) == 31
+    assert len(gathered) == few

@@ -13,6 +13,7 @@ import typer
 from pydantic import Field, ValidationError
 
 from tieout import exits, settings
+from tieout.paths import is_there
 
 Keypair = Annotated[
     Path | None,
@@ -165,7 +166,7 @@ def _roles(keys: Path | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field in fields(Authorities):
         files = [] if keys is None else [keys / f"{field.name}{suffix}" for suffix in (".json", ".pub")]
-        named = next((file for file in files if file.exists()), None)
+        named = next((file for file in files if is_there(file)), None)
         key = keypair_from_environment(f"TIEOUT_KEY_{field.name.upper()}") if named is None else load_signer(named)
         if key is not None:
             found[field.name] = key

@@ -9,6 +9,7 @@ from tieout import exits, settings
 from tieout.commands.options import Json, RpcUrl, group, run
 from tieout.issuer import JournalFile, desk_settings
 from tieout.output import OUTPUT, table
+from tieout.paths import is_there
 
 APP = group("The journal of requests: what was signed, and what became of it.")
 
@@ -23,7 +24,7 @@ def list_(
     from tieout_client import Journal
 
     path = desk_settings(journal).journal_file
-    if not path.exists():
+    if not is_there(path):
         raise exits.UsageProblem(f"there is no journal at {path}: the first request makes one")
     with Journal(path) as kept:
         found = [_plain(entry) for entry in kept.entries(open_only=open_only)]

@@ -9,6 +9,7 @@ from tieout import exits, settings
 from tieout.commands.breaks import RunNumber
 from tieout.commands.options import Dsn, Json, group, run
 from tieout.output import OUTPUT, table
+from tieout.paths import is_there
 from tieout.run_tables import verdict
 
 APP = group("Reports: signed, with all that they were computed from; anybody recomputes one offline.")
@@ -34,7 +35,7 @@ def export(
     if (key is None) is not unsigned:
         raise exits.UsageProblem("give either --key FILE, or --unsigned for a report whose origin nobody can verify")
     signing_key = None if key is None else read_signing_key(key)
-    if to.exists():
+    if is_there(to):
         raise exits.UsageProblem(f"{to} is there already: name another file, a report is not overwritten")
     made = run(export_report(settings.database_dsn(dsn), number, signing_key, period=period))
     write_new(to, made.data)

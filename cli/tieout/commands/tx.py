@@ -22,6 +22,7 @@ from tieout.issuer import (
     receipt,
 )
 from tieout.output import OUTPUT
+from tieout.paths import is_there
 
 APP = group("Transactions through files: prepare here, sign where the keys are, submit once.")
 NONCE = group("Durable nonces: a transaction over one stays valid until the nonce advances.")
@@ -55,7 +56,7 @@ def prepare(
         raise exits.UsageProblem(
             "name what to prepare: tieout tx prepare FILE issue MINT 250.5 --to OWNER --request ID"
         )
-    if path.exists():
+    if is_there(path):
         raise exits.UsageProblem(f"{path} is there already: a transaction is never overwritten, name another file")
     token = PREPARING.set(Preparing(nonce))
     try:

@@ -232,9 +232,9 @@ class _Times:
     def __init__(self) -> None:
         self._last = _EPOCH
 
-    def of(self, row: Any) -> datetime:
-        if row["block_time"] is not None:
-            self._last = row["block_time"]
+    def of(self, at: datetime | None) -> datetime:
+        if at is not None:
+            self._last = at
         return self._last
 
 
@@ -247,15 +247,13 @@ def _grouped(pairs: Iterable[tuple[str, Item]]) -> dict[str, list[Item]]:
 
 def movements_by_mint(rows: Iterable[Any]) -> dict[str, list[Movement]]:
     """Return the movements of event rows, which come in order of slots."""
+    times = _Times()
     groups: dict[str, list[Movement]] = {}
-    last = _EPOCH
     for row in rows:
         (mint, slot, tx_index, step, child, at, signature, kind, source, source_owner, destination, destination_owner,
          authority, authority_role, amount, fee, memo) = _of_movement(row)  # fmt: skip
-        # a block without a time takes the last known, as ``_Times`` has it
-        last = at or last
         movement = Movement(
-            Position(slot, tx_index, step, child), last, signature, kind, source, source_owner, destination,
+            Position(slot, tx_index, step, child), times.of(at), signature, kind, source, source_owner, destination,
             destination_owner, authority, authority_role, int(amount), int(fee), memo,
         )  # fmt: skip
         groups.setdefault(mint, []).append(movement)
@@ -314,20 +312,31 @@ def _holding(row: Any) -> Holding:
 
 def _owner_change(row: Any, times: _Times) -> OwnerChange:
     return OwnerChange(
-        _position(row), times.of(row), row["signature"], row["account"], row["new_owner"], row["authority"]
+        _position(row),
+        times.of(row["block_time"]),
+        row["signature"],
+        row["account"],
+        row["new_owner"],
+        row["authority"],
     )
 
 
 def _authority_change(row: Any, times: _Times) -> AuthorityChange:
     return AuthorityChange(
-        _position(row), times.of(row), row["signature"], row["authority_type"] or "unknown", row["authority"],
-        row["new_authority"],
+        _position(row), times.of(row["block_time"]), row["signature"], row["authority_type"] or "unknown",
+        row["authority"], row["new_authority"],
     )  # fmt: skip
 
 
 def _control_act(row: Any, times: _Times) -> ControlAct:
     return ControlAct(
-        _position(row), times.of(row), row["signature"], row["kind"], row["account"], row["authority"], row["value"]
+        _position(row),
+        times.of(row["block_time"]),
+        row["signature"],
+        row["kind"],
+        row["account"],
+        row["authority"],
+        row["value"],
     )
 
 

@@ -28,6 +28,7 @@ from tieout_indexer.mint_state import EpochOf, MintState
 from tieout_indexer.model import BlockHeader, DecodedBlock, Doubt, TransactionResult
 from tieout_indexer.rows import RowSet, add_block
 from tieout_indexer.source import BlockSource, Fetched, Parked, naming
+from tieout_indexer.turns import Work, at_once, in_turns
 from tieout_indexer.wire import UNREADABLE
 from tieout_indexer.withheld import Withholding, paid_out, withheld_by_account
 from tieout_indexer.writer import LedgerWriter
@@ -85,12 +86,12 @@ class _Reading:
     def last(self) -> BlockHeader:
         return self.blocks[-1].header
 
-    def take(self, found: Fetched | Parked) -> Parked | None:
+    async def take(self, found: Fetched | Parked) -> Parked | None:
         """Decode the next block; the reason to stop, where it cannot be taken. Raises ChangedBlock."""
         if isinstance(found, Parked):
             return found
         refuse_changed(found, self.known)
-        decoded = decode_block(self.scope, found)
+        decoded = await in_turns(decoding_block(self.scope, found))
         if isinstance(decoded, Parked):
             return decoded
         self.blocks.append(decoded)
@@ -194,7 +195,7 @@ class Pipeline:
         stream = self._source.blocks(segment.from_slot, segment.to_slot, anchor, naming(segment.mints))
         async with aclosing(stream), commits:
             async for found in stream:
-                parked = reading.take(found)
+                parked = await reading.take(found)
                 if parked:
                     break
                 if reading.rows >= self._limits.batch_rows_max:
@@ -256,6 +257,7 @@ class Pipeline:
                 quarantine(result, [*reading.continuity.check(result), *await self._overpaid(reading, result)])
                 reading.withholding.note(result)
             add_block(rows, block, block.header.slot in reading.known, reading.evidence)
+            await asyncio.sleep(0)
         await self._replace_listed(rows, reading.segment.mints, reading.from_slot, last)
         rows["tracked_row"].extend((mint, reading.from_slot) for mint in reading.new_mints)
         reading.new_mints = []
@@ -292,10 +294,14 @@ class Pipeline:
 
     async def _learn(self, reading: _Reading) -> None:
         """Look up what the accounts met for the first time were left with before the segment."""
-        met = {(t.mint, t.account) for b in reading.blocks for r in b.results for t in r.touches}
+        before, since = reading.segment.from_slot, reading.context.since
+        known_before = {mint for mint, slot in since.items() if slot < before}
+        met = {
+            (t.mint, t.account) for b in reading.blocks for r in b.results for t in r.touches if t.mint in known_before
+        }
         unknown = sorted(key for key in met if not reading.continuity.knows(key))
-        before = reading.segment.from_slot
-        reading.continuity.learn(await self._writer.last_touches(unknown, reading.context.since, before))
+        if unknown:
+            reading.continuity.learn(await self._writer.last_touches(unknown, since, before))
 
     async def _check_join(self, rows: RowSet, reading: _Reading, mint: str, last: int) -> None:
         """A gap closes here: what this side left must be what the other side found."""
@@ -349,6 +355,11 @@ async def read_context(writer: LedgerWriter, segment: Segment, epoch_of: EpochOf
 
 def decode_block(scope: Scope, found: Fetched) -> DecodedBlock | Parked:
     """Decode the transactions of a block that may matter; a shape not understood parks the slot."""
+    return at_once(decoding_block(scope, found))
+
+
+def decoding_block(scope: Scope, found: Fetched) -> Work[DecodedBlock | Parked]:
+    """As ``decode_block``, a transaction a step."""
     results = []
     for index, raw in found.transactions:
         try:
@@ -357,6 +368,7 @@ def decode_block(scope: Scope, found: Fetched) -> DecodedBlock | Parked:
             return Parked(found.header.slot, f"transaction {index} cannot be read: {bad}")
         if result is not None:
             results.append(result)
+        yield
     return DecodedBlock(found.header, found.endpoint, tuple(results))
 
 

@@ -16,6 +16,7 @@ from tieout_indexer.chain import Anchor, MissingParent, Unlinked, link
 from tieout_indexer.limits import IndexerLimits
 from tieout_indexer.model import BlockHeader
 from tieout_indexer.pushed import PushedBlocks
+from tieout_indexer.turns import Work, at_once, in_turns
 from tieout_indexer.wire import (
     UNREADABLE,
     Block,
@@ -195,7 +196,7 @@ class BlockSource:
             return Parked(slot, f"no node has the block: {refused}"), None
         except MalformedAnswer as garbled:
             return Parked(slot, f"no node gives a readable block: {garbled}"), None
-        return verifiable(slot, body, endpoint, relevant), endpoint
+        return await in_turns(verifying(slot, body, endpoint, relevant)), endpoint
 
     async def put_to_the_vote(self, found: Fetched, relevant: Relevance) -> Fetched | Parked:
         """Ask every endpoint for the block's hash and parent: what most say counts, and who says otherwise is named.
@@ -320,6 +321,11 @@ def verifiable(slot: int, body: bytes, endpoint: str, relevant: Relevance) -> Fe
 
     Every transaction must be verifiable, whether it matters or not; failed ones never matter.
     """
+    return at_once(verifying(slot, body, endpoint, relevant))
+
+
+def verifying(slot: int, body: bytes, endpoint: str, relevant: Relevance) -> Work[Fetched | Parked]:
+    """As ``verifiable``, a transaction a step."""
     try:
         block = parse_block(body) if relevant(body) else parse_heads(body)
         if block is None:
@@ -334,6 +340,7 @@ def verifiable(slot: int, body: bytes, endpoint: str, relevant: Relevance) -> Fe
                 return Parked(slot, f"transaction {index} cannot be verified at {endpoint}: {verdict.problem}")
             if not verdict.failed and relevant(raw):
                 kept.append((index, raw))
+            yield
         return Fetched(_header(slot, block), endpoint, kept)
     except UNREADABLE as bad:
         return Parked(slot, f"{endpoint} answered with no block: {bad}")

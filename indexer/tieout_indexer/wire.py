@@ -134,7 +134,7 @@ _HEADS = msgspec.json.Decoder(Heads | None)
 _HEAD = msgspec.json.Decoder(TransactionHead)
 _TRANSACTION = msgspec.json.Decoder(WireTransaction)
 _NULL = b"null"
-_INNER, _PRE, _POST = b'"innerInstructions":[', b'"preTokenBalances":[', b'"postTokenBalances":['
+_LISTS = b'"innerInstructions":[', b'"preTokenBalances":[', b'"postTokenBalances":['
 _AMOUNTS = re.compile("(?:(?:0|[1-9][0-9]{0,19}),)*")
 
 
@@ -210,11 +210,14 @@ def judge_bytes(transaction: bytes) -> Verdict:
 
     Within JSON's strings a quote is escaped, so that what is searched for is a key and how its value begins, and the
     protocol has each of them once. Finding them is quicker than parsing all that lies between, most of a block's
-    bytes. Where one is null or missing, or written with spaces, the transaction is parsed; so is whatever goes on to be
-    decoded.
+    bytes; quicker yet one after the other, in the order in which nodes write them. Where one is null or missing, or
+    written with spaces, the transaction is parsed; so is whatever goes on to be decoded.
     """
-    err = transaction.find(b'"err":')
-    if err >= 0 and _INNER in transaction and _PRE in transaction and _POST in transaction:
+    err = at = transaction.find(b'"err":')
+    for key in _LISTS:
+        if at >= 0:
+            at = transaction.find(key, at)
+    if at >= 0 or (err >= 0 and all(key in transaction for key in _LISTS)):
         if transaction.startswith(b"null", err + 6):
             return _GOOD
         if transaction.startswith(b"{", err + 6):

@@ -17,6 +17,7 @@ from typing import Any, Self
 import asyncpg
 
 from tieout_database import DatabaseUnreachable, Queries, check_schema, connect
+from tieout_database.amounts import only_send_amounts
 from tieout_database.content import COLUMNS, GENESIS_PREV_HASH, Row, chain_hash, parted_hash, parts_of
 from tieout_indexer.continuity import Left
 from tieout_indexer.decode import DECODER_VERSION
@@ -89,6 +90,7 @@ class LedgerWriter:
         connection = await connect(dsn)
         try:
             await check_schema(connection)
+            await only_send_amounts(connection)
             await _take_lock(connection, _BESIDE_LOCK_KEY if beside else _LOCK_KEY, limits.writer_lock_wait_s)
             holder = f"{socket.gethostname()} process {os.getpid()}"
             epoch = None if beside else await connection.fetchval(_SQL["take_epoch"], holder)

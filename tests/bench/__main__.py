@@ -6,6 +6,7 @@ Runs are interleaved, medians are compared, ratio and spread are printed. The bl
 """
 
 import asyncio
+import gc
 import gzip
 import json
 import multiprocessing
@@ -22,11 +23,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from solders.rpc.responses import GetBlockResp
 
-from bench import following
+from bench import following, node_of_bytes
 from bench.machine import machine
 from support.database import fresh_database, make_template, running_server
 from support.paths import SHARED
-from support.replay import ReplayNode
 from tieout_database import connect
 from tieout_database.content import COLUMNS
 from tieout_idl import TOKEN_PROGRAMS
@@ -201,24 +201,13 @@ def _keys(transaction: dict[str, Any]) -> list[str]:
     return [*transaction["transaction"]["message"]["accountKeys"], *loaded["writable"], *loaded["readonly"]]
 
 
-def serve(blocks: dict[int, bytes], port: "multiprocessing.Queue[str]") -> None:
-    """A replay node in a process of its own."""
-
-    async def forever() -> None:
-        async with ReplayNode({}) as node:
-            node.serve_encoded(blocks)
-            port.put(node.url)
-            await asyncio.Event().wait()
-
-    asyncio.run(forever())
-
-
 async def backfilling(dsn: str, result: dict[str, Any]) -> float:
     """Blocks a second from a replay node into Postgres, all mints of the block tracked."""
     count = BACKFILLED
     mints = sorted(mints_of(result))
+    gc.freeze()  # the block above, taken apart into a few hundred thousand values, is not the indexer's to look after
     ready: multiprocessing.Queue[str] = multiprocessing.Queue()
-    node = multiprocessing.Process(target=serve, args=(copies(result, count), ready), daemon=True)
+    node = multiprocessing.Process(target=node_of_bytes.serve, args=(copies(result, count), ready), daemon=True)
     node.start()
     url = await asyncio.to_thread(ready.get)
     cpu, started = time.process_time(), time.perf_counter()

@@ -62,7 +62,7 @@ async def rate_limiting(day: GoldenDay) -> AsyncIterator[str]:
             count += 1
             if count % 4:
                 return web.Response(status=429, headers={"Retry-After": "0"})
-            answer = honest._answer(call["method"], call.get("params", []))
+            answer = honest.answer(call["method"], call.get("params", []))
             return web.json_response({"jsonrpc": "2.0", "id": call["id"], **answer})
 
         async with scripted(reply) as node:
